@@ -1,0 +1,96 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{Clock, Identity, Random, Time};
+
+/// One operation: who asks, which request, until when, by which clock. The first argument of every use case, the same
+/// for HTTP, jobs and tests.
+#[derive(Debug, Clone)]
+pub struct Ctx {
+    identity: Identity,
+    request_id: Arc<str>,
+    deadline: Instant,
+    clock: Clock,
+    random: Random,
+}
+
+/// The operation's time is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadlinePassed;
+
+impl fmt::Display for DeadlinePassed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the operation's time is up")
+    }
+}
+
+impl std::error::Error for DeadlinePassed {}
+
+impl Ctx {
+    /// A context for an operation that may take until `deadline`.
+    pub fn new(identity: Identity, request_id: Arc<str>, deadline: Instant, clock: Clock, random: Random) -> Self {
+        Self { identity, request_id, deadline, clock, random }
+    }
+
+    /// A context for the process itself, with `budget` from now on.
+    pub fn system(name: &str, budget: Duration, clock: &Clock, random: &Random) -> Self {
+        Self::new(Identity::System, name.into(), Instant::now() + budget, clock.clone(), random.clone())
+    }
+
+    /// The same operation, done by someone else: once the caller is known.
+    #[must_use]
+    pub fn by(&self, identity: Identity) -> Self {
+        Self { identity, ..self.clone() }
+    }
+
+    /// Who asks.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The request's id, as the client and the log see it.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Until when the operation may take.
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What is left of the time; zero once it is up.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// The clock.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The randomness.
+    pub const fn random(&self) -> &Random {
+        &self.random
+    }
+
+    /// A new id by this operation's clock and randomness.
+    pub fn new_id<K: crate::IdKind>(&self) -> crate::Id<K> {
+        crate::Id::new(&self.clock, &self.random)
+    }
+
+    /// Waits for `work`, but not past the deadline.
+    ///
+    /// # Errors
+    /// When the deadline passes first; `work` is dropped then.
+    pub async fn within<F: Future>(&self, work: F) -> Result<F::Output, DeadlinePassed> {
+        tokio::time::timeout_at(self.deadline, work).await.map_err(|_| DeadlinePassed)
+    }
+}

@@ -1,0 +1,117 @@
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::Code;
+
+/// What an error must tell before it may leave an endpoint: its kind, a stable name, a message for the caller, and
+/// the list of everything it can be, for the document. Normally derived (`derive(ApiError)`).
+pub trait ApiError: std::error::Error + Send + Sync + 'static {
+    /// The kind of failure.
+    fn code(&self) -> Code;
+
+    /// The stable name clients match on, in `snake_case`: `post_not_found`.
+    fn name(&self) -> &'static str;
+
+    /// What to tell the caller. Never names a Rust type, SQL, a path or an inner cause.
+    fn message(&self) -> Cow<'_, str>;
+
+    /// How long the caller should wait before it tries again, where that is known.
+    fn retry_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The single faults of an invalid request, by field.
+    fn fields(&self) -> &[FieldFault] {
+        &[]
+    }
+
+    /// Appends every failure this type can be to the documentation of an operation.
+    fn describe(out: &mut Vec<ErrorDoc>)
+    where
+        Self: Sized;
+}
+
+/// One failure an operation can answer with, as documented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorDoc {
+    /// Its kind.
+    pub code: Code,
+    /// Its stable name.
+    pub name: &'static str,
+    /// When it happens, one sentence.
+    pub meaning: &'static str,
+}
+
+/// Where in a request a fault was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    /// In the body; the pointer is a JSON pointer (RFC 6901) into it.
+    Body,
+    /// In the query string; the pointer is `/` and the parameter's name.
+    Query,
+    /// In the path; the pointer is `/` and the parameter's name.
+    Path,
+    /// In a header; the pointer is `/` and the header's name in lower case.
+    Header,
+}
+
+impl Place {
+    /// The word on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Place::Body => "body",
+            Place::Query => "query",
+            Place::Path => "path",
+            Place::Header => "header",
+        }
+    }
+}
+
+/// One thing wrong with one value of a request.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FieldFault {
+    /// Where the value stands.
+    pub place: Place,
+    /// JSON pointer to the value, by wire names. A missing field is named itself, not its parent.
+    pub pointer: String,
+    /// Stable name of the rule it breaks: `required`, `type`, `length`, `unknown_field` …
+    pub code: &'static str,
+    /// The rule in a sentence.
+    pub message: String,
+}
+
+/// Collects the faults of one request, each once.
+#[derive(Debug, Default)]
+pub struct Faults {
+    list: Vec<FieldFault>,
+}
+
+impl Faults {
+    /// The most faults one answer lists; a larger body cannot make a larger answer.
+    pub const MOST: usize = 100;
+
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a fault unless the same rule is already broken at the same place.
+    pub fn add(&mut self, place: Place, pointer: impl Into<String>, code: &'static str, message: impl Into<String>) {
+        let fault = FieldFault { place, pointer: pointer.into(), code, message: message.into() };
+        let known = |f: &FieldFault| f.place == fault.place && f.code == fault.code && f.pointer == fault.pointer;
+        if self.list.len() < Self::MOST && !self.list.iter().any(known) {
+            self.list.push(fault);
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The faults in a stable order: by place, then pointer, then rule.
+    pub fn into_sorted(mut self) -> Vec<FieldFault> {
+        self.list.sort();
+        self.list
+    }
+}

@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+mod clock;
+mod code;
+mod ctx;
+mod decimal;
+mod fault;
+mod id;
+mod identity;
+mod json;
+mod random;
+mod secret;
+
+pub use clock::{Clock, Time, TimeError};
+pub use code::Code;
+pub use ctx::{Ctx, DeadlinePassed};
+pub use decimal::{Decimal, DecimalError};
+pub use fault::{ApiError, ErrorDoc, Faults, FieldFault, Place};
+pub use id::{Id, IdError, IdKind};
+pub use identity::{
+    AccountDeleted, AccountId, AccountKind, AccountRegistered, Identity, OrgId, OrgKind, Role,
+    SessionId, SessionKind, UserId,
+};
+pub use json::{Json, JsonError, parse_json};
+pub use random::Random;
+pub use secret::Secret;

@@ -1,0 +1,1 @@
+//! One portable SQL over SQLite and PostgreSQL: reads, transactions, migrations.

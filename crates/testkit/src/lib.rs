@@ -1,0 +1,1 @@
+//! A fresh app and database per test.
