@@ -1,3 +1,66 @@
-//! The project's own commands: test, check, gen, soak.
+//! The project's own commands: `cargo xtask --help` lists them.
+//!
+//! One file per command; the rest is what several share: [`child`] (processes), [`workspace`] (what cargo knows),
+//! [`tools`] (programs installed on demand), [`postgres`], [`serve`] (the server under test) and [`machine`] (facts
+//! that stand beside a result).
 
-fn main() {}
+mod check;
+mod child;
+
+mod deny;
+mod direction;
+mod generated;
+mod links;
+
+mod postgres;
+
+mod test;
+mod tools;
+
+mod walls;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::child::Stop;
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Mainstay's own commands", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run every test, with a private throwaway PostgreSQL beside them.
+    Test(test::Args),
+    /// What CI checks besides the tests: format, lints, docs, policy, generated files, direction, links.
+    Check(check::Args),
+    /// Write the files derived from the code, or say which are stale.
+    Gen(generated::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.verb) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> anyhow::Result<ExitCode> {
+    let stop = Stop::on_signals()?;
+    let workspace = Workspace::load()?;
+    match verb {
+        Verb::Test(args) => test::run(&args, &workspace, &stop),
+        Verb::Check(args) => check::run(&args, &workspace, &stop),
+        Verb::Gen(args) => generated::run(&args, &workspace, &stop),
+    }
+}

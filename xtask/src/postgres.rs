@@ -1,0 +1,274 @@
+//! A private PostgreSQL that lives as long as a value of this type: free port, own directory, gone afterwards.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+use nix::unistd::{User, geteuid};
+
+use crate::child::{self, Running, Stop};
+use crate::tools;
+
+/// What the server promises about a power cut.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing is flushed: for tests, where speed counts and the data are thrown away.
+    Throwaway,
+    /// As PostgreSQL comes, and with page checksums: for crash drills.
+    Full,
+}
+
+/// A running throwaway server. Dropped, it stops and its directory goes.
+pub struct Postgres {
+    running: Running,
+    home: Home,
+    bin: PathBuf,
+    port: u16,
+    durability: Durability,
+}
+
+/// The directory that goes with its owner, even when starting fails half way.
+struct Home(PathBuf);
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("could not remove {}: {error}", self.0.display());
+        }
+    }
+}
+
+const START_WITHIN: Duration = Duration::from_secs(60);
+const ATTEMPTS: u32 = 3;
+
+impl Postgres {
+    /// Finds PostgreSQL (installing it where we may), makes a cluster and starts it.
+    pub fn start(durability: Durability, stop: &Stop) -> Result<Self> {
+        let bin = find_or_install(stop)?;
+        let home = Home(fresh_directory()?);
+        let data = home.0.join("data");
+        let mut initdb = as_server_user(&bin.join("initdb"));
+        initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]);
+        if durability == Durability::Full {
+            initdb.arg("--data-checksums");
+        }
+        child::output(initdb.arg("-D").arg(&data).current_dir(&home.0)).context("cannot make a PostgreSQL cluster")?;
+
+        let mut attempt = 1;
+        loop {
+            let port = free_port()?;
+            match launch(&bin, &home.0, port, durability, stop) {
+                Ok(running) => return Ok(Self { running, home, bin, port, durability }),
+                // Someone else may have taken the port between our question and the server's start.
+                Err(error) if attempt < ATTEMPTS && !stop.is_asked() => eprintln!("trying again: {error:#}"),
+                Err(error) => return Err(error),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Where tests and servers connect.
+    pub fn url(&self) -> String {
+        self.url_of("postgres")
+    }
+
+    /// The same for another database of the cluster.
+    pub fn url_of(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// What `psql` prints for one statement: a row a line, unaligned.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
+        let mut psql = Command::new(self.bin.join("psql"));
+        psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url_of(database)]);
+        child::output(&mut psql)
+    }
+
+    /// Runs `pg_amcheck` over one database: heap and every index, each row looked up.
+    pub fn amcheck(&self, database: &str) -> Result<()> {
+        let mut amcheck = Command::new(self.bin.join("pg_amcheck"));
+        amcheck.args(["--install-missing", "--heapallindexed", "--rootdescend", "-h", "127.0.0.1", "-U", "postgres"]);
+        amcheck.args(["-p", &self.port.to_string(), database]);
+        child::output(&mut amcheck).map(|_| ())
+    }
+
+    /// Ends the postmaster at once, without a checkpoint: `SIGQUIT` is its own immediate stop, `SIGKILL` a crash.
+    pub fn crash(&mut self, signal: Signal) -> Result<()> {
+        self.running.signal(signal)?;
+        let start = Instant::now();
+        while self.running.ended()?.is_none() {
+            if start.elapsed() > START_WITHIN {
+                bail!("the postmaster survived {signal}");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Starts it again on the same port and data after a crash; it recovers from its log.
+    pub fn restart(&mut self, stop: &Stop) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            match launch(&self.bin, &self.home.0, self.port, self.durability, stop) {
+                Ok(running) => {
+                    self.running = running;
+                    return Ok(());
+                }
+                // After SIGKILL the orphaned backends hold the shared memory until they notice.
+                Err(_) if start.elapsed() < START_WITHIN && !stop.is_asked() => {
+                    thread::sleep(Duration::from_millis(100));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Nothing here is worth a checkpoint.
+        if let Err(error) = self.running.end_group(Signal::SIGQUIT) {
+            eprintln!("could not stop PostgreSQL: {error:#}");
+        }
+    }
+}
+
+/// A port of 127.0.0.1 nobody listens on at this moment.
+pub fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("cannot find a free port")?;
+    Ok(listener.local_addr().context("cannot read a socket's address")?.port())
+}
+
+fn launch(bin: &Path, home: &Path, port: u16, durability: Durability, stop: &Stop) -> Result<Running> {
+    let log_path = home.join("log");
+    let log = File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
+    let mut postgres = as_server_user(&bin.join("postgres"));
+    postgres.arg("-D").arg(home.join("data")).args(["-p", &port.to_string()]).arg("-k").arg(home);
+    postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
+    if durability == Durability::Throwaway {
+        postgres.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
+    }
+    postgres.current_dir(home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let mut running = Running::start(&mut postgres)?;
+
+    let start = Instant::now();
+    let mut ready = Command::new(bin.join("pg_isready"));
+    ready.args(["-q", "-h", "127.0.0.1", "-U", "postgres", "-p", &port.to_string()]);
+    loop {
+        stop.check()?;
+        if let Some(status) = running.ended()? {
+            let said = fs::read_to_string(&log_path).unwrap_or_default();
+            bail!("PostgreSQL ended with {status} instead of starting: {}", said.trim());
+        }
+        if child::output(&mut ready).is_ok() {
+            return Ok(running);
+        }
+        if start.elapsed() > START_WITHIN {
+            bail!("PostgreSQL did not start within {} s", START_WITHIN.as_secs());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The server refuses to run as root: then it runs as the user its package made. Where `setpriv` exists the kernel
+/// also stops it when we die without the chance to (`kill -9`).
+fn as_server_user(program: &Path) -> Command {
+    let mut words = Vec::new();
+    if tools::find("setpriv").is_some() {
+        words.extend(["setpriv", "--pdeathsig", "QUIT"]);
+        if geteuid().is_root() {
+            words.extend(["--reuid", "postgres", "--regid", "postgres", "--init-groups"]);
+        }
+    } else if geteuid().is_root() {
+        words.extend(["runuser", "-u", "postgres", "--"]);
+    }
+    let mut command = match words.split_first() {
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    // Settings of a person's own server must not leak into ours.
+    for name in ["PGDATA", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD", "PGSERVICE", "PGOPTIONS"] {
+        command.env_remove(name);
+    }
+    command.env("LC_ALL", "C");
+    command
+}
+
+fn fresh_directory() -> Result<PathBuf> {
+    // Process id and a counter: unique among the living, and short, for a socket's path holds 107 bytes.
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let name = format!("mainstay-pg-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name);
+    if path.exists() {
+        fs::remove_dir_all(&path).with_context(|| format!("cannot clear {}", path.display()))?;
+    }
+    fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    if geteuid().is_root() {
+        let user = User::from_name("postgres")
+            .context("cannot look up the user postgres")?
+            .context("there is no user postgres to run the database as; create it, or run this as yourself")?;
+        chown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
+            .with_context(|| format!("cannot hand {} to the user postgres", path.display()))?;
+    }
+    Ok(path)
+}
+
+fn find_or_install(stop: &Stop) -> Result<PathBuf> {
+    if let Some(bin) = find_binaries() {
+        return Ok(bin);
+    }
+    tools::apt_install(&["postgresql", "postgresql-client"], stop).context("PostgreSQL is missing")?;
+    find_binaries().context("PostgreSQL was installed, but its initdb is nowhere to be found")
+}
+
+/// The directory with `initdb` and `postgres`: the search path first, then Debian's newest.
+fn find_binaries() -> Option<PathBuf> {
+    let on_path = tools::find("initdb").and_then(|path| fs::canonicalize(path).ok());
+    if let Some(bin) = on_path.as_deref().and_then(Path::parent)
+        && bin.join("postgres").exists()
+    {
+        return Some(bin.to_owned());
+    }
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let version: u32 = path.file_name()?.to_str()?.parse().ok()?;
+        path.join("bin/initdb").exists().then(|| (version, path.join("bin")))
+    });
+    versions.max().map(|(_, bin)| bin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The promise every other test relies on: it starts, answers, survives a crash, and leaves nothing behind.
+    #[test]
+    fn starts_recovers_and_leaves_nothing() {
+        let stop = Stop::default();
+        let mut postgres = Postgres::start(Durability::Full, &stop).unwrap();
+        postgres.psql("postgres", "create table t (n int)").unwrap();
+        for (n, signal) in [(1, Signal::SIGQUIT), (2, Signal::SIGKILL)] {
+            postgres.psql("postgres", &format!("insert into t values ({n})")).unwrap();
+            postgres.crash(signal).unwrap();
+            assert!(postgres.psql("postgres", "select 1").is_err());
+            postgres.restart(&stop).unwrap();
+        }
+        assert_eq!(postgres.psql("postgres", "select n from t order by n").unwrap(), "1\n2\n");
+        postgres.amcheck("postgres").unwrap();
+        let (home, pid) = (postgres.home.0.clone(), postgres.running.pid());
+        drop(postgres);
+        assert!(!home.exists());
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    }
+}

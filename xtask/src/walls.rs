@@ -1,0 +1,215 @@
+//! Walls inside a crate, judged from its source: where SQL may stand, what a service and a model may not know, and
+//! that nothing is global. Sources are read as Rust tokens, so comments and documentation never count.
+
+use anyhow::{Context, Result};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use regex::Regex;
+
+use crate::check;
+use crate::workspace::Workspace;
+
+/// Files that may hold a global all the same, and why.
+const MAY_HOLD_GLOBALS: &[(&str, &str)] = &[];
+
+/// Types whose static would be shared mutable state. A `LazyLock` of a plain value is a constant and passes.
+const SHARED_STATE: &[&str] =
+    &["Mutex", "RwLock", "OnceLock", "OnceCell", "Cell", "RefCell", "UnsafeCell", "AtomicBool", "AtomicPtr"];
+
+/// Judges every source of crates and domains. The server may read the environment and the like; tests may do anything.
+pub fn check(workspace: &Workspace) -> Result<()> {
+    let mut all = Vec::new();
+    for file in workspace.files()? {
+        let [room @ ("crates" | "domains"), _, "src", ..] = file.split('/').collect::<Vec<_>>()[..] else { continue };
+        if file.ends_with(".rs") {
+            let found = faults(room == "domains", &file, &workspace.read(&file)?)?;
+            all.extend(found.into_iter().map(|(line, what)| format!("{file}:{line}: {what}")));
+        }
+    }
+    check::none_of(&all)
+}
+
+/// One significant token and its line.
+struct Token {
+    text: String,
+    line: usize,
+    is_string: bool,
+}
+
+fn faults(is_domain: bool, file: &str, source: &str) -> Result<Vec<(usize, String)>> {
+    let stream: TokenStream = source.parse().ok().with_context(|| format!("{file} is not Rust"))?;
+    let mut tokens = Vec::new();
+    flatten(stream, &mut tokens);
+
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let mut faults = Vec::new();
+    if is_domain {
+        if name != "store.rs" {
+            faults.extend(sql(&tokens)?);
+        }
+        if name == "service.rs" {
+            faults.extend(http_types(&tokens));
+        }
+        if name == "model.rs" {
+            faults.extend(asynchrony(&tokens));
+        }
+    }
+    if !MAY_HOLD_GLOBALS.iter().any(|(path, _)| *path == file) {
+        faults.extend(globals(&tokens));
+    }
+    faults.sort();
+    Ok(faults)
+}
+
+fn sql(tokens: &[Token]) -> Result<Vec<(usize, String)>> {
+    // The start of a statement and the word that must follow it: `select` alone is also English.
+    let statement = Regex::new(
+        r"(?isx) ^ [\s(]* (
+            select \s .* \s from \s | with \s+ (recursive \s+)? \w+ .* \s as \s* \( | insert \s+ (or \s+ \w+ \s+)? into \s
+            | update \s+ \S+ \s+ set \s | delete \s+ from \s | (create|alter|drop) \s+ (table|index|view|schema) \s
+            | begin \s+ immediate | savepoint \s | pragma \s
+        )",
+    )
+    .context("the pattern of SQL statements")?;
+    let strings = tokens.iter().filter(|token| token.is_string);
+    let found = strings.filter(|token| statement.is_match(inner(&token.text)));
+    Ok(found.map(|token| (token.line, "SQL outside store.rs".to_owned())).collect())
+}
+
+/// The text between a literal's quotes, prefixes and hashes taken off.
+fn inner(literal: &str) -> &str {
+    let open = literal.find('"').map_or(0, |at| at + 1);
+    let close = literal.rfind('"').unwrap_or(literal.len()).max(open);
+    &literal[open..close]
+}
+
+fn http_types(tokens: &[Token]) -> Vec<(usize, String)> {
+    let is_path = |window: &&[Token]| {
+        ["http", "axum", "hyper"].contains(&window[0].text.as_str()) && window[1].text == ":" && window[2].text == ":"
+    };
+    let found = tokens.windows(3).filter(is_path);
+    found
+        .map(|window| (window[0].line, format!("`{}::` in a service: use cases know no HTTP", window[0].text)))
+        .collect()
+}
+
+fn asynchrony(tokens: &[Token]) -> Vec<(usize, String)> {
+    let found = tokens.iter().filter(|token| ["async", "await"].contains(&token.text.as_str()));
+    found.map(|token| (token.line, format!("`{}` in a model: rules are pure and do no I/O", token.text))).collect()
+}
+
+fn globals(tokens: &[Token]) -> Vec<(usize, String)> {
+    let mut faults = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let next = tokens.get(at + 1).map_or("", |next| next.text.as_str());
+        let is_lifetime = at > 0 && tokens[at - 1].text == "'";
+        if ["thread_local", "lazy_static"].contains(&token.text.as_str()) && next == "!" {
+            faults.push((token.line, format!("`{}!` is a global: hand the value in", token.text)));
+        }
+        if token.text != "static" || is_lifetime {
+            continue;
+        }
+        let mut of_type = tokens[at + 1..].iter().take_while(|token| ![";", "="].contains(&token.text.as_str()));
+        if next == "mut" {
+            faults.push((token.line, "`static mut` is a global: hand the value in".to_owned()));
+        } else if let Some(kind) = of_type.find(|token| is_shared_state(&token.text)) {
+            faults.push((token.line, format!("a static `{}` is a global: hand the value in", kind.text)));
+        }
+    }
+    faults
+}
+
+fn is_shared_state(name: &str) -> bool {
+    SHARED_STATE.contains(&name) || name.starts_with("AtomicU") || name.starts_with("AtomicI")
+}
+
+/// The tokens in order, groups opened; documentation, literals' kinds and `#[cfg(test)]` items taken care of.
+fn flatten(stream: TokenStream, out: &mut Vec<Token>) {
+    let mut trees = stream.into_iter().peekable();
+    while let Some(tree) = trees.next() {
+        let line = tree.span().start().line;
+        match tree {
+            TokenTree::Punct(punct) if punct.as_char() == '#' => {
+                while matches!(trees.peek(), Some(TokenTree::Punct(next)) if next.as_char() == '!') {
+                    trees.next();
+                }
+                let Some(TokenTree::Group(attribute)) = trees.next() else { continue };
+                let text: String = attribute.stream().to_string().split_whitespace().collect();
+                if text == "cfg(test)" {
+                    for tree in trees.by_ref() {
+                        match tree {
+                            TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => break,
+                            TokenTree::Punct(end) if end.as_char() == ';' => break,
+                            _ => {}
+                        }
+                    }
+                } else if !text.starts_with("doc") {
+                    flatten(attribute.stream(), out);
+                }
+            }
+            TokenTree::Group(group) => flatten(group.stream(), out),
+            TokenTree::Ident(ident) => out.push(Token { text: ident.to_string(), line, is_string: false }),
+            TokenTree::Punct(punct) => out.push(Token { text: punct.to_string(), line, is_string: false }),
+            TokenTree::Literal(literal) => {
+                let text = literal.to_string();
+                let is_string = text.ends_with(['"', '#']) && text.contains('"');
+                out.push(Token { text, line, is_string });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(file: &str, source: &str) -> Vec<usize> {
+        let faults = faults(file.starts_with("domains"), file, source).unwrap();
+        faults.into_iter().map(|(line, _)| line).collect()
+    }
+
+    #[test]
+    fn sql_stands_in_store_alone() {
+        let source = "
+            /// select id from posts: words in documentation are free
+            fn list() -> &'static str { \"SELECT id\\n FROM posts WHERE x = $1\" }
+            const ADD: &str = r#\"insert into posts values ($1)\"#;
+            const CHANGE: &str = \"update posts set title = $1\";
+            const TEXT: &str = \"select the post you want, then update it\";
+            const MORE: &str = \"delete from the menu\";
+            #[cfg(test)]
+            mod tests { const T: &str = \"drop table posts\"; }
+            const LAST: &str = \"with recent as (select 1) select 2\";
+        ";
+        assert_eq!(found("domains/posts/src/service.rs", source), [3, 4, 5, 7, 10]);
+        assert!(found("domains/posts/src/store.rs", source).is_empty());
+        assert!(found("crates/store/src/reader.rs", source).is_empty());
+    }
+
+    #[test]
+    fn a_service_knows_no_http() {
+        let source = "use mainstay::http::StatusCode;\n// http::Request\nfn f(x: axum::Json<u8>) {}\nlet http = 1;";
+        assert_eq!(found("domains/posts/src/service.rs", source), [1, 3]);
+        assert!(found("domains/posts/src/api.rs", source).is_empty());
+    }
+
+    #[test]
+    fn a_model_waits_for_nothing() {
+        let source = "fn f() {}\nasync fn g() { h().await }\n// async";
+        assert_eq!(found("domains/posts/src/model.rs", source), [2, 2]);
+        assert!(found("domains/posts/src/service.rs", source).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_global() {
+        let source = "
+            static mut A: u8 = 0;
+            static B: AtomicU64 = AtomicU64::new(0);
+            static C: LazyLock<Regex> = LazyLock::new(make);
+            static D: LazyLock<std::sync::Mutex<u8>> = LazyLock::new(make);
+            fn f(x: &'static Mutex<u8>) { let y: Mutex<&'static str>; }
+            thread_local! { static E: u8 = 0; }
+            static F: &str = \"Mutex\";
+        ";
+        assert_eq!(found("crates/http/src/lib.rs", source), [2, 3, 5, 7]);
+    }
+}
