@@ -1,1 +1,23 @@
-//! One portable SQL over SQLite and PostgreSQL: reads, transactions, migrations.
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod migrate;
+mod postgres;
+mod reactions;
+mod row;
+mod scope;
+mod settings;
+mod sql;
+mod sqlite;
+mod store;
+mod tx;
+mod value;
+
+pub use error::{Cause, OpenError, OpenErrorKind, StoreError, Violation, ViolationKind};
+pub use migrate::{Applied, MigrateError, Migrations};
+pub use reactions::Reactions;
+pub use row::{Cell, Column, FromRow, Row};
+pub use settings::StoreSettings;
+pub use store::{Dialect, Read, Reads, Store};
+pub use tx::Tx;
+pub use value::{Value, placeholders};

@@ -1,0 +1,134 @@
+use kernel::Secret;
+
+use crate::Dialect;
+
+/// Where the data lives and how much the store may take on at once.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSettings {
+    /// `sqlite://path` (`sqlite://data/mainstay.db`, `sqlite:///var/lib/mainstay/mainstay.db`) or
+    /// `postgres://user:password@host:port/database`. A secret, because it may hold a password.
+    pub url: Secret<String>,
+    /// SQLite: threads for reads that may scan, 1–64.
+    pub readers: usize,
+    /// PostgreSQL: connections at most, 1–1000. All processes together must stay below the server's `max_connections`.
+    pub pool_size: usize,
+    /// Operations that may wait for the writer, for a reader or for a connection, each 1–100000. One more is answered
+    /// `store_busy` at once.
+    pub queue: usize,
+    /// How long an operation waits for a connection (PostgreSQL) or for a lock that another process holds (SQLite), in
+    /// milliseconds, 1–60000; never past its own deadline.
+    pub wait_ms: u64,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            url: Secret::new("sqlite://data/mainstay.db".to_owned()),
+            readers: 4,
+            pool_size: 16,
+            queue: 1024,
+            wait_ms: 2000,
+        }
+    }
+}
+
+impl StoreSettings {
+    /// These settings, with another place.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self { url: Secret::new(url.into()), ..Self::default() }
+    }
+
+    /// Checks what can be checked without opening anything.
+    ///
+    /// # Errors
+    /// What is wrong and what to write instead; never the password.
+    pub fn validate(&self) -> Result<(), String> {
+        let ranges = [
+            ("readers", self.readers as u64, 64),
+            ("pool_size", self.pool_size as u64, 1000),
+            ("queue", self.queue as u64, 100_000),
+            ("wait_ms", self.wait_ms, 60_000),
+        ];
+        for (name, value, most) in ranges {
+            if !(1..=most).contains(&value) {
+                return Err(format!("`{name}` is {value}; it must be from 1 to {most}"));
+            }
+        }
+        match self.place()? {
+            Place::Sqlite(_) => Ok(()),
+            Place::Postgres(url) => crate::postgres::check_url(url),
+        }
+    }
+
+    /// Which database the URL means.
+    ///
+    /// # Errors
+    /// What is wrong with the URL.
+    pub fn dialect(&self) -> Result<Dialect, String> {
+        self.place().map(|place| match place {
+            Place::Sqlite(_) => Dialect::Sqlite,
+            Place::Postgres(_) => Dialect::Postgres,
+        })
+    }
+
+    pub(crate) fn place(&self) -> Result<Place<'_>, String> {
+        let url = self.url.expose().as_str();
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            return match path {
+                "" => Err("`url` names no file; write `sqlite://data/mainstay.db`".to_owned()),
+                _ if path.contains(":memory:") => Err("`url` asks for a database in memory, which the writer and the \
+                     readers could not share; name a file: `sqlite://data/mainstay.db`"
+                    .to_owned()),
+                _ if path.contains(['?', '#', '\0']) => {
+                    Err("`url` has options after the path; SQLite takes none here, write only the path".to_owned())
+                }
+                _ => Ok(Place::Sqlite(path)),
+            };
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Place::Postgres(url));
+        }
+        Err("`url` must begin with `sqlite://` or `postgres://`: `sqlite://data/mainstay.db`, \
+             `postgres://mainstay:…@localhost:5432/mainstay`"
+            .to_owned())
+    }
+}
+
+/// Where the URL points.
+#[derive(Debug)]
+pub(crate) enum Place<'a> {
+    Sqlite(&'a str),
+    Postgres(&'a str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked_with_advice() {
+        assert_eq!(StoreSettings::default().validate(), Ok(()));
+        for (url, says) in [
+            ("", "must begin with"),
+            ("mysql://x", "must begin with"),
+            ("sqlite://", "names no file"),
+            ("sqlite://:memory:", "name a file"),
+            ("sqlite://a.db?mode=ro", "options"),
+            ("postgres://u:hunter2@h:notaport/d", "postgres://"),
+            ("postgres://u@h/d?sslmode=require", "sslmode"),
+        ] {
+            let error = StoreSettings::at(url).validate().unwrap_err();
+            assert!(error.contains(says) && !error.contains("hunter2"), "{url}: {error}");
+        }
+        assert!(StoreSettings { readers: 0, ..StoreSettings::default() }.validate().unwrap_err().contains("readers"));
+        assert!(StoreSettings { wait_ms: 0, ..StoreSettings::default() }.validate().unwrap_err().contains("wait_ms"));
+    }
+
+    #[test]
+    fn settings_do_not_print_the_password() {
+        let settings = StoreSettings::at("postgres://u:hunter2@h/d");
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        assert!(!serde_json::to_string(&settings).unwrap().contains("hunter2"));
+    }
+}

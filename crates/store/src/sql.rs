@@ -1,0 +1,1 @@
+//! Reads SQL text as far as this crate needs to.

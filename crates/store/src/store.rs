@@ -1,0 +1,178 @@
+use std::sync::Arc;
+
+use kernel::{Clock, Ctx};
+
+use crate::postgres::Postgres;
+use crate::settings::Place;
+use crate::sqlite::Sqlite;
+use crate::{
+    Applied, FromRow, MigrateError, Migrations, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx,
+    Value, scope,
+};
+
+/// Which database is behind the store. Only migrations need to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// One file on this machine.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// The database. Cheap to clone; every clone is the same store.
+///
+/// The last clone that is dropped lets the writer finish what is queued and the connections go, but does not wait for
+/// it; [`Store::close`] does.
+#[derive(Debug, Clone)]
+pub struct Store {
+    engine: Arc<Engine>,
+    reactions: Arc<Reactions>,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl Store {
+    /// Opens the database. Nothing is created in it yet, see [`Store::migrate`].
+    ///
+    /// Must be called inside a tokio runtime with time and I/O enabled; connections are driven by that one.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do next.
+    pub async fn open(settings: &StoreSettings, reactions: Reactions) -> Result<Store, OpenError> {
+        settings.validate().map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
+        let place = settings.place().map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
+        let engine = match place {
+            Place::Sqlite(path) => Engine::Sqlite(Sqlite::open(path, settings).await?),
+            Place::Postgres(url) => Engine::Postgres(Postgres::open(url, settings).await?),
+        };
+        Ok(Store { engine: Arc::new(engine), reactions: Arc::new(reactions) })
+    }
+
+    /// Which database is behind it.
+    pub fn dialect(&self) -> Dialect {
+        match &*self.engine {
+            Engine::Sqlite(_) => Dialect::Sqlite,
+            Engine::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Brings the tables of all domains up to date, and says what it did. Two processes may do it at once: one waits
+    /// for the other, each step is applied once, whole or not at all.
+    ///
+    /// # Errors
+    /// What is wrong with a migration, or with the database; steps already applied stay.
+    pub async fn migrate(&self, sets: &[Migrations], clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
+        let plan = crate::migrate::Plan::new(sets, self.dialect())?;
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.migrate(plan, clock).await,
+            Engine::Postgres(postgres) => postgres.migrate(plan, clock).await,
+        }
+    }
+
+    /// Reads outside a transaction: each statement sees what was committed before it.
+    pub fn read<'a>(&'a self, ctx: &'a Ctx) -> Read<'a> {
+        Read { store: self, ctx }
+    }
+
+    /// Runs `work` in a transaction. All transactions behave as if they ran strictly one after another; an `Err` from
+    /// `work`, a panic in it, the deadline and a dropped caller roll back.
+    ///
+    /// `work` is called again when the database asks for it (PostgreSQL after a conflict, SQLite when a neighbour in
+    /// the group made the shared commit fail), so it must have no effect but through its [`Tx`]. It must await nothing
+    /// but its `Tx`: one that waits for something else for a second is rolled back as [`StoreError::Stalled`]. A
+    /// statement that fails, fails the transaction: it can only be rolled back then, on both databases.
+    ///
+    /// # Errors
+    /// Whatever `work` returns, or a [`StoreError`]. After [`StoreError::Timeout`] or [`StoreError::Unavailable`] from
+    /// the commit itself it is not known whether the transaction took effect.
+    pub async fn tx<T, E, F, Fut>(&self, ctx: &Ctx, work: F) -> Result<T, E>
+    where
+        F: Fn(Tx) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        if scope::is_inside() {
+            return Err(StoreError::Nested.into());
+        }
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.tx(&self.reactions, ctx, work).await,
+            Engine::Postgres(postgres) => postgres.tx(&self.reactions, ctx, work).await,
+        }
+    }
+
+    /// Whether a read can be answered and the writer is alive: for readiness.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn ping(&self, ctx: &Ctx) -> Result<(), StoreError> {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.ping(ctx).await,
+            Engine::Postgres(postgres) => postgres.ping(ctx).await,
+        }
+    }
+
+    /// Takes nothing new, waits until everything queued is done and saved, and lets go of the database. What comes
+    /// later is answered [`StoreError::Unavailable`].
+    pub async fn close(&self) {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.close().await,
+            Engine::Postgres(postgres) => postgres.close().await,
+        }
+    }
+}
+
+/// Something that can be read from: the store outside a transaction ([`Store::read`]), or a [`Tx`]. Functions that
+/// only read take `&impl Reads`, and work in both.
+pub trait Reads: Send + Sync {
+    /// At most one row, found by a unique key. On SQLite this runs right here, on the calling thread: anything that may
+    /// scan belongs into [`rows`](Reads::rows).
+    ///
+    /// # Errors
+    /// As the database says; also when there is more than one row.
+    fn row<T: FromRow>(
+        &self,
+        sql: &str,
+        params: &[Value],
+    ) -> impl Future<Output = Result<Option<T>, StoreError>> + Send;
+
+    /// Any number of rows, up to 100,000. On SQLite this goes to a thread of its own, and is interrupted at the
+    /// deadline.
+    ///
+    /// # Errors
+    /// As the database says; also when there are more rows than that.
+    fn rows<T: FromRow>(&self, sql: &str, params: &[Value]) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
+}
+
+/// Reads outside a transaction. Made by [`Store::read`] for one operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Read<'a> {
+    store: &'a Store,
+    ctx: &'a Ctx,
+}
+
+impl Reads for Read<'_> {
+    async fn row<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Option<T>, StoreError> {
+        if scope::is_inside() {
+            return Err(StoreError::Nested);
+        }
+        match &*self.store.engine {
+            Engine::Sqlite(sqlite) => sqlite.row(self.ctx, sql, params).await,
+            Engine::Postgres(postgres) => postgres.row(self.ctx, sql, params).await,
+        }
+    }
+
+    async fn rows<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
+        if scope::is_inside() {
+            return Err(StoreError::Nested);
+        }
+        match &*self.store.engine {
+            Engine::Sqlite(sqlite) => sqlite.rows(self.ctx, sql, params).await,
+            Engine::Postgres(postgres) => postgres.rows(self.ctx, sql, params).await,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use kernel::Ctx;
+
+use crate::{FromRow, Reactions, Reads, StoreError, Value, postgres, sqlite};
+
+/// Reactions may announce in turn; deeper than this they are taken to go in a circle.
+const DEEPEST: u8 = 16;
+
+/// A transaction under way. It is handed to the closure of [`Store::tx`](crate::Store::tx), and is of use only while
+/// that closure runs: a clone kept longer answers with an error. Statements run one after another.
+#[derive(Clone)]
+pub struct Tx {
+    inner: Arc<TxInner>,
+    depth: u8,
+}
+
+/// What all clones of one transaction share. Held by the engine that runs it and by every clone of its [`Tx`].
+pub(crate) struct TxInner {
+    pub(crate) ctx: Ctx,
+    reactions: Arc<Reactions>,
+    state: AtomicU8,
+    pub(crate) side: Side,
+}
+
+pub(crate) enum Side {
+    Sqlite,
+    Postgres(postgres::Held),
+}
+
+/// Nothing failed yet.
+const HEALTHY: u8 = 0;
+/// A statement or a reaction failed: only a rollback is left.
+const FAILED: u8 = 1;
+/// The database asks for the whole closure to be run again.
+const RETRY: u8 = 2;
+
+impl TxInner {
+    pub(crate) fn new(ctx: &Ctx, reactions: &Arc<Reactions>, side: Side) -> Arc<Self> {
+        Arc::new(Self { ctx: ctx.clone(), reactions: reactions.clone(), state: AtomicU8::new(HEALTHY), side })
+    }
+
+    /// Whether a statement or a reaction failed, so that the transaction may not be committed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.state.load(Ordering::Relaxed) != HEALTHY
+    }
+
+    /// Whether the database asked for another run.
+    pub(crate) fn wants_retry(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == RETRY
+    }
+
+    pub(crate) fn fail(&self) {
+        self.state.fetch_max(FAILED, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ask_for_retry(&self) {
+        self.state.store(RETRY, Ordering::Relaxed);
+    }
+
+    /// The answer when the closure says `Ok` although something failed in between.
+    pub(crate) fn swallowed() -> StoreError {
+        StoreError::internal(
+            "a statement of this transaction failed and the closure went on; return the error, the transaction can \
+             only be rolled back",
+        )
+    }
+}
+
+impl Tx {
+    pub(crate) fn new(inner: Arc<TxInner>) -> Self {
+        Self { inner, depth: 0 }
+    }
+
+    /// The operation this transaction belongs to.
+    pub fn ctx(&self) -> &Ctx {
+        &self.inner.ctx
+    }
+
+    /// Runs a statement that changes something, and says how many rows it changed.
+    ///
+    /// # Errors
+    /// As the database says; the transaction can only be rolled back then.
+    pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
+        self.check()?;
+        let result = match &self.inner.side {
+            Side::Sqlite => sqlite::turn_execute(&self.inner, sql, params),
+            Side::Postgres(held) => held.execute(&self.inner, sql, params).await,
+        };
+        self.note(result)
+    }
+
+    /// Tells every reaction to `E`, inside this transaction, in the order of their registration.
+    ///
+    /// # Errors
+    /// The first error of a reaction; the transaction can only be rolled back then.
+    pub async fn announce<E: Send + Sync + 'static>(&self, event: E) -> Result<(), StoreError> {
+        self.check()?;
+        let reactions = self.inner.reactions.to::<E>();
+        if reactions.is_empty() {
+            return Ok(());
+        }
+        if self.depth >= DEEPEST {
+            return self.note(Err(StoreError::internal(format!(
+                "reactions announce one another in a circle: `{}` at depth {DEEPEST}",
+                std::any::type_name::<E>()
+            ))));
+        }
+        let event = Arc::new(event);
+        for (domain, react) in reactions {
+            let tx = Tx { inner: self.inner.clone(), depth: self.depth + 1 };
+            if let Err(error) = react(tx, event.clone()).await {
+                tracing::debug!(domain, event = std::any::type_name::<E>(), "a reaction failed");
+                return self.note(Err(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.inner.has_failed() { Err(TxInner::swallowed()) } else { Ok(()) }
+    }
+
+    fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if result.is_err() {
+            self.inner.fail();
+        }
+        result
+    }
+}
+
+impl Reads for Tx {
+    async fn row<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Option<T>, StoreError> {
+        self.check()?;
+        let result = match &self.inner.side {
+            Side::Sqlite => sqlite::turn_row(&self.inner, sql, params),
+            Side::Postgres(held) => held.row(&self.inner, sql, params).await,
+        };
+        self.note(result)
+    }
+
+    async fn rows<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
+        self.check()?;
+        let result = match &self.inner.side {
+            Side::Sqlite => sqlite::turn_rows(&self.inner, sql, params),
+            Side::Postgres(held) => held.rows(&self.inner, sql, params).await,
+        };
+        self.note(result)
+    }
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").field("request_id", &self.inner.ctx.request_id()).finish_non_exhaustive()
+    }
+}
