@@ -1,0 +1,324 @@
+use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http_types::StatusCode;
+use http_types::header::{CONTENT_TYPE, HeaderValue};
+use kernel::{ApiError, Clock, Code, Ctx, ErrorDoc, Random};
+use serde_json::{Value, json};
+
+use crate::openapi::{Described, Info, describe};
+use crate::output::json_reply;
+use crate::router::Router;
+use crate::{Authenticate, Body, Endpoint, Method, Reply, ServerSettings};
+
+/// The services that domains provide, by type.
+#[derive(Default)]
+pub struct State(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
+
+impl State {
+    /// Puts a service in; the one of its type that was there goes.
+    pub fn insert<T: Any + Send + Sync>(&mut self, service: T) {
+        self.0.insert(TypeId::of::<T>(), Box::new(service));
+    }
+
+    /// The service of this type.
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.0.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "State({} services)", self.0.len())
+    }
+}
+
+/// Asks whether what the API stands on can be reached.
+pub type ReadyCheck = Arc<dyn Fn(Ctx) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+
+/// An API, assembled: it answers requests, in process or behind a [`Server`](crate::Server).
+pub struct Api {
+    pub(crate) router: Router,
+    pub(crate) settings: ServerSettings,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    state: State,
+    authenticator: Option<Arc<dyn Authenticate>>,
+    ready_check: Option<ReadyCheck>,
+    document: Bytes,
+    errors: BTreeMap<&'static str, ErrorDoc>,
+    operations: Vec<(Method, String, String)>,
+    is_draining: AtomicBool,
+    request_prefix: String,
+    request_count: AtomicU64,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("router", &self.router).finish_non_exhaustive()
+    }
+}
+
+/// The API contradicts itself; the message names both sides and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildError(pub String);
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Collects what an [`Api`] is made of.
+pub struct ApiBuilder {
+    settings: ServerSettings,
+    clock: Clock,
+    random: Random,
+    info: Info,
+    state: State,
+    authenticator: Option<Arc<dyn Authenticate>>,
+    ready_check: Option<ReadyCheck>,
+    endpoints: Vec<(String, String, Endpoint)>,
+}
+
+impl fmt::Debug for ApiBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiBuilder").field("endpoints", &self.endpoints).finish_non_exhaustive()
+    }
+}
+
+impl ApiBuilder {
+    /// The path under which endpoints stand unless they are `root`.
+    pub const BASE_PATH: &'static str = "/api/v1";
+
+    /// An empty API.
+    pub fn new(settings: ServerSettings, clock: Clock, random: Random) -> Self {
+        let info = Info { title: "Mainstay".into(), version: env!("CARGO_PKG_VERSION").into(), description: String::new() };
+        Self {
+            settings,
+            clock,
+            random,
+            info,
+            state: State::default(),
+            authenticator: None,
+            ready_check: None,
+            endpoints: Vec::new(),
+        }
+    }
+
+    /// What the document says of the API as a whole.
+    #[must_use]
+    pub fn info(mut self, title: &str, version: &str, description: &str) -> Self {
+        self.info = Info { title: title.into(), version: version.into(), description: description.into() };
+        self
+    }
+
+    /// The services, to fill.
+    pub const fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// Who tells what a token stands for.
+    pub fn authenticator(&mut self, authenticator: Arc<dyn Authenticate>) {
+        self.authenticator = Some(authenticator);
+    }
+
+    /// What `/health/ready` asks.
+    pub fn ready_check(&mut self, check: ReadyCheck) {
+        self.ready_check = Some(check);
+    }
+
+    /// Adds an operation under the tag of its domain.
+    pub fn endpoint(&mut self, tag: &str, endpoint: Endpoint) {
+        let base = if endpoint.is_root { "" } else { Self::BASE_PATH };
+        self.endpoints.push((format!("{base}{}", endpoint.path), tag.to_owned(), endpoint));
+    }
+
+    /// Assembles everything, and refuses contradictions.
+    ///
+    /// # Errors
+    /// Two operations or schemas of one name, two operations at one place, an argument without its service.
+    pub fn build(mut self) -> Result<Arc<Api>, BuildError> {
+        for endpoint in own_endpoints() {
+            self.endpoint("system", endpoint);
+        }
+        let Described { document, needs, errors } = describe(&self.info, &self.endpoints).map_err(BuildError)?;
+        for (operation, id, name) in needs {
+            if !self.state.0.contains_key(&id) {
+                return Err(BuildError(format!(
+                    "`{operation}` takes `{name}`, but no domain provides one. Add `.provide(…)` to its domain."
+                )));
+            }
+        }
+        let mut router = Router::default();
+        let mut operations = Vec::new();
+        for (path, _, endpoint) in self.endpoints {
+            operations.push((endpoint.method, path.clone(), endpoint.id.clone()));
+            router.add(&path, &Arc::new(endpoint)).map_err(BuildError)?;
+        }
+        let prefix: [u8; 5] = self.random.bytes();
+        let request_prefix = prefix.iter().map(|b| format!("{b:02x}")).collect();
+        Ok(Arc::new(Api {
+            router,
+            settings: self.settings,
+            clock: self.clock,
+            random: self.random,
+            state: self.state,
+            authenticator: self.authenticator,
+            ready_check: self.ready_check,
+            document: serde_json::to_vec_pretty(&document).unwrap_or_default().into(),
+            errors,
+            operations,
+            is_draining: AtomicBool::new(false),
+            request_prefix,
+            request_count: AtomicU64::new(0),
+        }))
+    }
+}
+
+impl Api {
+    /// How requests are received.
+    pub const fn settings(&self) -> &ServerSettings {
+        &self.settings
+    }
+
+    /// The services.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The OpenAPI document, as served.
+    pub const fn document(&self) -> &Bytes {
+        &self.document
+    }
+
+    /// Every failure any operation can answer with, by its stable name.
+    pub const fn errors(&self) -> &BTreeMap<&'static str, ErrorDoc> {
+        &self.errors
+    }
+
+    /// Every operation: method, full path, name.
+    pub fn operations(&self) -> &[(Method, String, String)] {
+        &self.operations
+    }
+
+    pub(crate) fn authenticator(&self) -> Option<&Arc<dyn Authenticate>> {
+        self.authenticator.as_ref()
+    }
+
+    /// From now on `/health/ready` says no, so that a load balancer stops sending.
+    pub fn begin_drain(&self) {
+        self.is_draining.store(true, Ordering::SeqCst);
+    }
+
+    /// A new request id: the process's own random prefix and a count. Unique, cheap, and sorts by arrival.
+    pub(crate) fn new_request_id(&self) -> Arc<str> {
+        let count = self.request_count.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{count:06x}", self.request_prefix).into()
+    }
+
+    async fn is_ready(&self, ctx: &Ctx) -> bool {
+        if self.is_draining.load(Ordering::SeqCst) {
+            return false;
+        }
+        match &self.ready_check {
+            Some(check) => check(ctx.clone()).await,
+            None => true,
+        }
+    }
+}
+
+/// Not ready to serve.
+#[derive(Debug)]
+struct NotReady;
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not ready")
+    }
+}
+
+impl std::error::Error for NotReady {}
+
+impl ApiError for NotReady {
+    fn code(&self) -> Code {
+        Code::Unavailable
+    }
+
+    fn name(&self) -> &'static str {
+        "not_ready"
+    }
+
+    fn message(&self) -> std::borrow::Cow<'_, str> {
+        "The server is starting, stopping, or cannot reach its database.".into()
+    }
+
+    fn describe(out: &mut Vec<ErrorDoc>) {
+        out.push(ErrorDoc { code: Code::Unavailable, name: "not_ready", meaning: "The server cannot serve right now." });
+    }
+}
+
+fn own_endpoints() -> [Endpoint; 3] {
+    let status = |word: &str| {
+        json!({ "type": "object", "properties": { "status": { "type": "string", "const": word } }, "required": ["status"] })
+    };
+    let live = Endpoint::new(
+        Method::Get,
+        "/health/live",
+        "get_health_live",
+        "Whether the process runs.",
+        move |op| op.success(200, "It runs.", Some(status("live")), json!({})),
+        Arc::new(|_| Box::pin(async { json_reply(StatusCode::OK, &json!({ "status": "live" })) })),
+    );
+    let ready = Endpoint::new(
+        Method::Get,
+        "/health/ready",
+        "get_health_ready",
+        "Whether requests can be served: not while starting or stopping, nor while the database is away.",
+        move |op| {
+            op.success(200, "It can.", Some(status("ready")), json!({}));
+            let mut docs = Vec::new();
+            NotReady::describe(&mut docs);
+            docs.into_iter().for_each(|doc| op.error(doc));
+        },
+        Arc::new(|request| {
+            Box::pin(async move {
+                if request.api.is_ready(&request.ctx).await {
+                    json_reply(StatusCode::OK, &json!({ "status": "ready" }))
+                } else {
+                    Err(NotReady.into())
+                }
+            })
+        }),
+    );
+    let document = Endpoint::new(
+        Method::Get,
+        "/openapi.json",
+        "get_openapi",
+        "This document.",
+        |op| op.success(200, "The OpenAPI 3.1 document.", Some(json!({ "type": "object" })), json!({})),
+        Arc::new(|request| {
+            Box::pin(async move {
+                let mut reply = Reply::new(Body::new(request.api.document.clone()));
+                reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                Ok(reply)
+            })
+        }),
+    );
+    [live.at_root(), ready.at_root(), document.at_root()]
+}
+
+/// The document as a value, for checks.
+impl Api {
+    /// The OpenAPI document as JSON.
+    pub fn document_value(&self) -> Value {
+        serde_json::from_slice(&self.document).unwrap_or_default()
+    }
+}

@@ -1,0 +1,119 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::{Body, Operation, Problem, Request};
+
+/// An HTTP method that an endpoint can have (RFC 9110 section 9, RFC 5789).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Method {
+    /// Read; answered for HEAD as well.
+    Get,
+    /// Create, or act.
+    Post,
+    /// Replace.
+    Put,
+    /// Change in part.
+    Patch,
+    /// Remove.
+    Delete,
+}
+
+impl Method {
+    /// The word on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+/// An answer.
+pub type Reply = http_types::Response<Body>;
+
+/// What runs when an endpoint is called.
+pub type Handler =
+    Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>> + Send + Sync>;
+
+/// One operation of the API: where it is, what describes it and what runs. Made by `#[get]`, `#[post]` … from a plain
+/// `async fn`; by hand only where operations are made from data, as resources are.
+#[derive(Clone)]
+pub struct Endpoint {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) is_root: bool,
+    pub(crate) id: String,
+    pub(crate) summary: String,
+    pub(crate) description: String,
+    pub(crate) describe: Arc<dyn Fn(&mut Operation<'_>) + Send + Sync>,
+    pub(crate) handler: Handler,
+}
+
+impl Endpoint {
+    /// An operation. `docs` is its doc comment: the first paragraph is the summary, the rest the description.
+    pub fn new(
+        method: Method,
+        path: impl Into<String>,
+        id: impl Into<String>,
+        docs: &str,
+        describe: impl Fn(&mut Operation<'_>) + Send + Sync + 'static,
+        handler: Handler,
+    ) -> Self {
+        let docs = docs.trim();
+        let (summary, description) = docs.split_once("\n\n").unwrap_or((docs, ""));
+        Self {
+            method,
+            path: path.into(),
+            is_root: false,
+            id: id.into(),
+            summary: summary.split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned(),
+            description: description.trim().to_owned(),
+            describe: Arc::new(describe),
+            handler,
+        }
+    }
+
+    /// The same operation outside the base path (`/api/v1`): well-known addresses, health.
+    #[must_use]
+    pub const fn at_root(mut self) -> Self {
+        self.is_root = true;
+        self
+    }
+
+    /// Its method.
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Its path template, without the base path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its name: the handler's, and the document's `operationId`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.method.name(), self.path, self.id)
+    }
+}
+
+/// What `#[get]` and its siblings turn a function into.
+pub trait EndpointDef {
+    /// The operation.
+    fn endpoint(&self) -> Endpoint;
+}
+
+impl EndpointDef for Endpoint {
+    fn endpoint(&self) -> Endpoint {
+        self.clone()
+    }
+}

@@ -1,0 +1,228 @@
+use std::any::{TypeId, type_name};
+
+use http_types::header::CONTENT_TYPE;
+use kernel::{Ctx, Faults, Id, IdKind, JsonError, Place, parse_json};
+
+use crate::check::Pointer;
+use crate::openapi::{Operation, Parameter};
+use crate::schema::{all_faults, unexplained};
+use crate::{InputType, Problem, Request, RequestError, query};
+
+/// An argument of an endpoint: how it is taken from a request, and how the document describes it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of an endpoint: nothing describes it in the API document",
+    label = "not an endpoint argument",
+    note = "take `Path<T>`, `Query<T>`, `Valid<T>` (with `T` an `#[input]` type), `Caller<Who>`, `Ctx`, \
+            or a service (`impl Service for {Self} {{}}`)"
+)]
+pub trait Input: Sized + Send {
+    /// Adds the argument to the operation's description.
+    fn describe(op: &mut Operation<'_>);
+    /// Takes the argument from a request.
+    fn extract(request: &mut Request) -> impl Future<Output = Result<Self, Problem>> + Send;
+}
+
+/// Something a domain provides for its handlers: `Posts`, `Accounts`. Cheap to clone.
+pub trait Service: Clone + Send + Sync + 'static {}
+
+impl<T: Service> Input for T {
+    fn describe(op: &mut Operation<'_>) {
+        op.needs(TypeId::of::<T>(), type_name::<T>());
+    }
+
+    async fn extract(request: &mut Request) -> Result<Self, Problem> {
+        // `ApiBuilder::build` has checked that every needed service is there.
+        request.api.state().get::<T>().cloned().ok_or_else(|| RequestError::Unwritable.into())
+    }
+}
+
+impl Input for Ctx {
+    fn describe(_: &mut Operation<'_>) {}
+
+    async fn extract(request: &mut Request) -> Result<Self, Problem> {
+        Ok(request.ctx.clone())
+    }
+}
+
+/// A JSON body that was read and found good. A bad one never reaches the handler: all its faults go back at once.
+#[derive(Debug)]
+pub struct Valid<T>(pub T);
+
+impl<T: InputType> Input for Valid<T> {
+    fn describe(op: &mut Operation<'_>) {
+        op.body::<T>();
+        for name in [
+            "malformed_json", "repeated_field", "body_broken", "request_timeout", "body_too_large",
+            "unsupported_media_type", "invalid_request",
+        ] {
+            op.request_error(name);
+        }
+    }
+
+    async fn extract(request: &mut Request) -> Result<Self, Problem> {
+        let is_json = request.header(CONTENT_TYPE, "content-type")?.is_some_and(is_json);
+        if !is_json {
+            return Err(RequestError::MediaType.into());
+        }
+        let bytes = request.read_body().await?;
+        let refused = match serde_json::from_slice::<T>(&bytes) {
+            Ok(value) => {
+                let mut faults = Faults::new();
+                value.check(&mut Pointer::root(Place::Body), &mut faults);
+                if faults.is_empty() {
+                    return Ok(Self(value));
+                }
+                faults
+            }
+            Err(_) => Faults::new(),
+        };
+        Err(explain_body::<T>(&bytes, refused).into())
+    }
+}
+
+/// `application/json`, with or without a charset of UTF-8 (RFC 8259 section 11).
+fn is_json(value: &str) -> bool {
+    let mut parts = value.split(';').map(str::trim);
+    parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+        && parts.all(|p| {
+            p.split_once('=').is_none_or(|(name, value)| {
+                !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            })
+        })
+}
+
+/// What is wrong with a body that was refused, in the words of the wire.
+fn explain_body<T: InputType>(bytes: &[u8], known: Faults) -> RequestError {
+    if std::str::from_utf8(bytes).is_err() {
+        return RequestError::MalformedJson { what: "not UTF-8".to_owned() };
+    }
+    let value = match parse_json(bytes) {
+        Ok(value) => value,
+        Err(JsonError::Repeated(name)) => return RequestError::RepeatedField { what: format!("The field `{name}`") },
+        Err(JsonError::Syntax { line, column }) => {
+            return RequestError::MalformedJson { what: format!("it breaks at line {line}, column {column}") };
+        }
+        Err(error @ JsonError::TooDeep) => return RequestError::MalformedJson { what: error.to_string() },
+    };
+    let was_read = !known.is_empty();
+    let mut faults = all_faults::<T>(&value, Place::Body, known);
+    if faults.is_empty() && !was_read {
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        if let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+            faults = unexplained(error.path(), Place::Body);
+        }
+    }
+    RequestError::Invalid(faults.into_sorted())
+}
+
+/// The query string as a described type. Unknown, repeated and unreadable parameters are refused.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: InputType> Input for Query<T> {
+    fn describe(op: &mut Operation<'_>) {
+        op.query::<T>();
+        for name in ["malformed_query", "repeated_field", "invalid_request"] {
+            op.request_error(name);
+        }
+    }
+
+    async fn extract(request: &mut Request) -> Result<Self, Problem> {
+        Ok(Self(query::read(request.query())?))
+    }
+}
+
+/// The query string as it is, for operations whose parameters are described from data (lists of resources).
+#[derive(Debug)]
+pub struct Verbatim(pub String);
+
+impl Input for Verbatim {
+    fn describe(op: &mut Operation<'_>) {
+        for name in ["malformed_query", "repeated_field", "invalid_request"] {
+            op.request_error(name);
+        }
+    }
+
+    async fn extract(request: &mut Request) -> Result<Self, Problem> {
+        Ok(Self(request.query().to_owned()))
+    }
+}
+
+/// A parameter of the path, or several in their order: `Path(id): Path<PostId>`.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+/// What can stand in a path.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a path parameter",
+    note = "ids, whole numbers and `String` can"
+)]
+pub trait PathPart: Sized + Send + schemars::JsonSchema {
+    /// Reads the decoded text.
+    ///
+    /// # Errors
+    /// What the text should look like.
+    fn read(text: &str) -> Result<Self, String>;
+}
+
+impl<K: IdKind> PathPart for Id<K> {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|e: kernel::IdError| e.to_string())
+    }
+}
+
+impl PathPart for String {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.contains('\0') { Err("must not contain the NUL character".to_owned()) } else { Ok(text.to_owned()) }
+    }
+}
+
+impl PathPart for i64 {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "must be a whole number".to_owned())
+    }
+}
+
+impl PathPart for u32 {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "must be a whole number from 0".to_owned())
+    }
+}
+
+fn take_path<T: PathPart>(request: &mut Request) -> Result<T, Problem> {
+    let (name, text) = request.next_path_param()?;
+    T::read(&text).map_err(|message| {
+        let mut faults = Faults::new();
+        faults.add(Place::Path, format!("/{name}"), "format", message);
+        RequestError::Invalid(faults.into_sorted()).into()
+    })
+}
+
+fn describe_path<T: PathPart>(op: &mut Operation<'_>) {
+    let schema = op.schemas().input::<T>();
+    let name = op.next_path_param();
+    op.parameter(Parameter { place: Place::Path, name, required: true, description: String::new(), schema });
+}
+
+impl<T: PathPart> Input for Path<T> {
+    fn describe(op: &mut Operation<'_>) {
+        describe_path::<T>(op);
+        op.request_error("invalid_request");
+    }
+
+    async fn extract(request: &mut Request) -> Result<Self, Problem> {
+        Ok(Self(take_path(request)?))
+    }
+}
+
+impl<A: PathPart, B: PathPart> Input for Path<(A, B)> {
+    fn describe(op: &mut Operation<'_>) {
+        describe_path::<A>(op);
+        describe_path::<B>(op);
+        op.request_error("invalid_request");
+    }
+
+    async fn extract(request: &mut Request) -> Result<Self, Problem> {
+        Ok(Self((take_path(request)?, take_path(request)?)))
+    }
+}

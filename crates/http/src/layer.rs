@@ -1,0 +1,208 @@
+//! The one layer round every handler: request id, limits, deadline, routing, panic guard, conditional answers, CORS,
+//! compression, log. One function instead of nine middlewares: see `docs/decisions/0003-one-fused-layer.md`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http_types::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http_types::{Method as HttpMethod, StatusCode};
+use kernel::{Ctx, Identity};
+use tokio::time::Instant;
+
+use crate::conditional::{ETag, none_match};
+use crate::router::{Found, allow_header};
+use crate::{Api, Body, Problem, Reply, Request, RequestBody, RequestError, compress, cors};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl Api {
+    /// Answers a request. Never fails and never panics: whatever goes wrong becomes a problem.
+    pub async fn handle(self: &Arc<Self>, request: http_types::Request<RequestBody>) -> Reply {
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+        let parts = Arc::new(parts);
+        let request_id = given_request_id(&parts.headers).unwrap_or_else(|| self.new_request_id());
+        let deadline = started + self.settings.request_timeout();
+        let ctx = Ctx::new(Identity::Anonymous, request_id.clone(), deadline, self.clock.clone(), self.random.clone());
+
+        let mut preflight_allow = None;
+        let outcome = match self.admit(&parts.headers, &parts.uri) {
+            Err(error) => {
+                body.drain();
+                Err(error.into())
+            }
+            Ok(()) => match self.router.find(&parts.method, parts.uri.path()) {
+                Found::Endpoint(endpoint, params) => {
+                    let request = Request {
+                        parts: parts.clone(),
+                        body: Some(body),
+                        params,
+                        next_param: 0,
+                        ctx,
+                        authenticated: None,
+                        api: self.clone(),
+                    };
+                    run((endpoint.handler)(request), deadline).await
+                }
+                Found::OtherMethods(allow) if parts.method == HttpMethod::OPTIONS => {
+                    body.drain();
+                    preflight_allow = cors::is_preflight(&parts.headers).then_some(allow);
+                    let mut reply = Reply::new(Body::empty());
+                    *reply.status_mut() = StatusCode::NO_CONTENT;
+                    reply.headers_mut().insert(ALLOW, allow_header(allow));
+                    Ok(reply)
+                }
+                Found::OtherMethods(allow) => {
+                    body.drain();
+                    let error = RequestError::NoMethod { allow: allow.to_owned() };
+                    Err(Problem::from(error).with_header(ALLOW, allow_header(allow)))
+                }
+                Found::Nothing => {
+                    body.drain();
+                    Err(RequestError::NoRoute.into())
+                }
+            },
+        };
+
+        let mut reply = match outcome {
+            Ok(reply) => reply,
+            Err(problem) => {
+                log_problem(&problem, &parts.method, parts.uri.path(), &request_id);
+                problem.into_reply(parts.uri.path(), &request_id)
+            }
+        };
+        self.finish(&parts, &request_id, preflight_allow, &mut reply);
+        tracing::info!(
+            target: "mainstay::access",
+            method = %parts.method,
+            path = parts.uri.path(),
+            status = reply.status().as_u16(),
+            duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            request_id = &*request_id,
+        );
+        reply
+    }
+
+    /// Limits on what may be in a request's head.
+    fn admit(&self, headers: &HeaderMap, uri: &http_types::Uri) -> Result<(), RequestError> {
+        let size = headers.iter().fold(uri.path().len() + uri.query().map_or(0, str::len), |sum, (name, value)| {
+            sum + name.as_str().len() + value.len()
+        });
+        if size > self.settings.max_header_bytes || headers.len() > self.settings.max_headers {
+            return Err(RequestError::HeadersTooLarge);
+        }
+        if headers.len() != headers.keys_len() {
+            // Two of these would let two readers of one request disagree (RFC 9110 section 5.3, RFC 9112 section 3.2).
+            for (name, shown) in
+                [(AUTHORIZATION, "authorization"), (CONTENT_TYPE, "content-type"), (HOST, "host"), (CONTENT_LENGTH, "content-length")]
+            {
+                if headers.get_all(name).iter().nth(1).is_some() {
+                    return Err(RequestError::BadHeader { name: shown });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What every answer needs.
+    fn finish(&self, parts: &http_types::request::Parts, request_id: &str, preflight_allow: Option<&str>, reply: &mut Reply) {
+        let is_read = parts.method == HttpMethod::GET || parts.method == HttpMethod::HEAD;
+        if is_read && reply.status() == StatusCode::OK {
+            tag(&parts.headers, reply);
+        }
+        if let Ok(value) = HeaderValue::from_str(request_id) {
+            reply.headers_mut().insert(X_REQUEST_ID, value);
+        }
+        reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        cors::decorate(&self.settings.cors, &parts.headers, reply.headers_mut(), preflight_allow);
+        compress::compress(&parts.headers, reply, self.settings.compress_above_bytes);
+        if parts.method == HttpMethod::HEAD {
+            let length = reply.body().len();
+            *reply.body_mut() = Body::empty();
+            reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+    }
+}
+
+/// Gives a JSON answer its strong entity tag, and shortens it to 304 where the client has it already.
+fn tag(request: &HeaderMap, reply: &mut Reply) {
+    let is_json = reply.headers().get(CONTENT_TYPE).is_some_and(|v| v.as_bytes() == b"application/json");
+    if !is_json || reply.headers().contains_key(CACHE_CONTROL) {
+        return;
+    }
+    let Some(bytes) = reply.body().bytes() else { return };
+    let tag = ETag::of(bytes);
+    let Some(value) = tag.to_header() else { return };
+    reply.headers_mut().insert(ETAG, value);
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if none_match(request, tag.as_str()) {
+        *reply.body_mut() = Body::empty();
+        *reply.status_mut() = StatusCode::NOT_MODIFIED;
+        reply.headers_mut().remove(CONTENT_TYPE);
+    }
+}
+
+/// Runs a handler until the deadline, and catches its panic. A handler that is ready at once arms no timer.
+async fn run(
+    handler: impl Future<Output = Result<Reply, Problem>>,
+    deadline: Instant,
+) -> Result<Reply, Problem> {
+    let mut handler = pin!(handler);
+    let mut guarded = pin!(std::future::poll_fn(move |cx| {
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+            Ok(poll) => poll,
+            Err(_) => Poll::Ready(Err(RequestError::Panicked.into())),
+        }
+    }));
+    let first = std::future::poll_fn(|cx| match guarded.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending => Poll::Ready(None),
+    });
+    match first.await {
+        Some(outcome) => outcome,
+        // A little after the deadline that the handler sees itself, so that its own, more exact answer comes first.
+        None => tokio::time::timeout_at(deadline + Duration::from_millis(100), guarded)
+            .await
+            .unwrap_or_else(|_| Err(RequestError::Deadline.into())),
+    }
+}
+
+/// The client's own request id, where it is one that can be logged as it stands.
+fn given_request_id(headers: &HeaderMap) -> Option<Arc<str>> {
+    let text = headers.get(&X_REQUEST_ID)?.to_str().ok()?;
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    ((1..=128).contains(&text.len()) && text.bytes().all(is_plain)).then(|| text.into())
+}
+
+/// Loud for our faults, with the whole chain of causes; quiet for the caller's.
+fn log_problem(problem: &Problem, method: &HttpMethod, path: &str, request_id: &str) {
+    if !problem.code().is_server_fault() {
+        tracing::debug!(target: "mainstay::problem", code = problem.name(), %method, path, request_id);
+        return;
+    }
+    let mut chain = String::new();
+    let mut next = problem.cause();
+    while let Some(cause) = next {
+        if !chain.is_empty() {
+            chain.push_str(": ");
+        }
+        chain.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    tracing::error!(target: "mainstay::problem", code = problem.name(), %method, path, request_id, cause = %chain);
+}
+
+impl Drop for Request {
+    /// Whatever the handler did not read of the body is read and forgotten, so that the answer arrives.
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take() {
+            body.drain();
+        }
+    }
+}

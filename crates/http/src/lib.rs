@@ -1,0 +1,37 @@
+#![doc = include_str!("../README.md")]
+
+mod api;
+mod body;
+mod caller;
+pub mod check;
+mod compress;
+mod conditional;
+mod cors;
+mod endpoint;
+mod input;
+mod layer;
+mod openapi;
+mod output;
+mod problem;
+mod query;
+mod request;
+mod router;
+mod schema;
+mod server;
+mod settings;
+
+pub use api::{Api, ApiBuilder, BuildError, State};
+pub use body::{Body, RequestBody};
+pub use caller::{AccessError, Admin, Anyone, Authenticate, Authentication, Caller, Person, Security, User, Who};
+pub use check::{Check, InputType};
+pub use conditional::{ETag, Precondition, Stale};
+pub use endpoint::{Endpoint, EndpointDef, Handler, Method, Reply};
+pub use input::{Input, Path, PathPart, Query, Service, Valid, Verbatim};
+pub use openapi::{Operation, Parameter, Schemas};
+pub use output::{Created, Json, NoContent, Output, Page, Private, Success};
+pub use problem::{Problem, RequestError};
+pub use query::{QueryPairs, parse_pairs};
+pub use request::Request;
+pub use schema::{JsonValidator, validate_value};
+pub use server::{Server, ServerHandle};
+pub use settings::{CorsSettings, RuntimeKind, ServerSettings};

@@ -1,0 +1,441 @@
+//! The OpenAPI 3.1 document, made from the endpoints' own types.
+
+use std::any::TypeId;
+use std::collections::BTreeMap;
+
+use kernel::{ErrorDoc, Place};
+use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, Transform};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::{Endpoint, RequestError, Security};
+
+/// The schemas that operations refer to. Inputs and outputs of one name must have one shape.
+#[derive(Debug)]
+pub struct Schemas {
+    input: SchemaGenerator,
+    output: SchemaGenerator,
+    extra: BTreeMap<String, Value>,
+}
+
+/// States the bounds of Rust's integers, which a `format` alone does not.
+fn bound_integers(schema: &mut Schema) {
+    let bounds: Option<(Value, Value)> = match schema.get("format").and_then(Value::as_str) {
+        Some("int8") => Some((i8::MIN.into(), i8::MAX.into())),
+        Some("int16") => Some((i16::MIN.into(), i16::MAX.into())),
+        Some("int32") => Some((i32::MIN.into(), i32::MAX.into())),
+        Some("int64") => Some((i64::MIN.into(), i64::MAX.into())),
+        Some("uint8") => Some((0.into(), u8::MAX.into())),
+        Some("uint16") => Some((0.into(), u16::MAX.into())),
+        Some("uint32") => Some((0.into(), u32::MAX.into())),
+        Some("uint64") => Some((0.into(), u64::MAX.into())),
+        _ => None,
+    };
+    if let Some((min, max)) = bounds {
+        for (key, value) in [("minimum", min), ("maximum", max)] {
+            if schema.get(key).is_none() {
+                schema.insert(key.to_owned(), value);
+            }
+        }
+        // `uint32` and its like are not formats of the OpenAPI registry; the bounds say it.
+        if schema.get("format").and_then(Value::as_str).is_some_and(|f| !matches!(f, "int32" | "int64")) {
+            schema.remove("format");
+        }
+    }
+}
+
+impl Schemas {
+    fn new() -> Self {
+        let settings = || {
+            SchemaSettings::draft2020_12().with(|s| {
+                s.definitions_path = "/components/schemas".into();
+                s.meta_schema = None;
+            })
+        };
+        Self {
+            input: settings().for_deserialize().into_generator(),
+            output: settings().for_serialize().into_generator(),
+            extra: BTreeMap::new(),
+        }
+    }
+
+    /// The schema, or a reference to it, of what is read.
+    pub fn input<T: JsonSchema>(&mut self) -> Value {
+        self.input.subschema_for::<T>().to_value()
+    }
+
+    /// The schema, or a reference to it, of what is written.
+    pub fn output<T: JsonSchema>(&mut self) -> Value {
+        self.output.subschema_for::<T>().to_value()
+    }
+
+    /// A schema made by hand under a name; a reference to it.
+    pub fn named(&mut self, name: &str, schema: Value) -> Value {
+        self.extra.insert(name.to_owned(), schema);
+        reference(name)
+    }
+
+    /// All of them by name.
+    fn finish(mut self) -> Result<BTreeMap<String, Value>, String> {
+        let mut all: BTreeMap<String, Value> = BTreeMap::new();
+        let sides = [self.input.take_definitions(true), self.output.take_definitions(true), self.extra.into_iter().collect()];
+        for (name, mut schema) in sides.into_iter().flatten() {
+            // schemars renames the second type of a name to `Name2`; the mark that our attributes leave tells.
+            let owner = schema.as_object_mut().and_then(|s| s.remove("x-rust-type"));
+            let owner = owner.as_ref().and_then(Value::as_str).map(ToOwned::to_owned);
+            let base = name.trim_end_matches(|c: char| c.is_ascii_digit());
+            let is_renamed = match &owner {
+                Some(path) => base != name && path.rsplit("::").next() == Some(base),
+                None => false,
+            };
+            if is_renamed {
+                return Err(format!(
+                    "two schemas are named `{base}`; one of them is `{}`. Rename one of the types: clients would mix them up.",
+                    owner.unwrap_or_default()
+                ));
+            }
+            strip_marks(&mut schema);
+            match all.get(&name) {
+                Some(known) if *known != schema => {
+                    return Err(format!(
+                        "the schema `{name}` would have two shapes (read and written, or two types of one name). \
+                         Use a type of its own for each."
+                    ));
+                }
+                _ => {
+                    all.insert(name, schema);
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn strip_marks(schema: &mut Value) {
+    if let Ok(schema) = <&mut Schema>::try_from(&mut *schema) {
+        RecursiveTransform(bound_integers).transform(schema);
+    }
+    fn walk(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.remove("x-rust-type");
+                fields.values_mut().for_each(walk);
+            }
+            Value::Array(items) => items.iter_mut().for_each(walk),
+            _ => {}
+        }
+    }
+    walk(schema);
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// A parameter of an operation.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// Where it stands; not in the body.
+    pub place: Place,
+    /// Its wire name.
+    pub name: String,
+    /// Whether it must be sent.
+    pub required: bool,
+    /// What it does.
+    pub description: String,
+    /// Its schema.
+    pub schema: Value,
+}
+
+/// The description of one operation while its arguments and results add to it.
+#[derive(Debug)]
+pub struct Operation<'a> {
+    schemas: &'a mut Schemas,
+    path_params: std::vec::IntoIter<String>,
+    parameters: Vec<Parameter>,
+    body: Option<Value>,
+    successes: BTreeMap<u16, (String, Option<Value>, Value)>,
+    errors: Vec<ErrorDoc>,
+    security: Option<Security>,
+    needs: Vec<(TypeId, &'static str)>,
+    mistakes: Vec<String>,
+}
+
+impl Operation<'_> {
+    /// The schemas of the document.
+    pub const fn schemas(&mut self) -> &mut Schemas {
+        self.schemas
+    }
+
+    /// Adds a parameter.
+    pub fn parameter(&mut self, parameter: Parameter) {
+        if self.parameters.iter().any(|p| p.place == parameter.place && p.name == parameter.name) {
+            self.mistakes.push(format!("the parameter `{}` is taken twice", parameter.name));
+        }
+        self.parameters.push(parameter);
+    }
+
+    /// The name of the next parameter in the path template.
+    pub fn next_path_param(&mut self) -> String {
+        self.path_params.next().unwrap_or_else(|| {
+            self.mistakes.push("it takes more path parameters than its path has".to_owned());
+            String::new()
+        })
+    }
+
+    /// Adds the JSON body.
+    pub fn body<T: JsonSchema>(&mut self) {
+        if self.body.is_some() {
+            self.mistakes.push("it takes two bodies".to_owned());
+        }
+        self.body = Some(self.schemas.input::<T>());
+    }
+
+    /// Adds the properties of `T` as query parameters.
+    pub fn query<T: JsonSchema>(&mut self) {
+        let schema = crate::schema::input_schema::<T>();
+        let required: Vec<&str> =
+            schema["required"].as_array().map(|r| r.iter().filter_map(Value::as_str).collect()).unwrap_or_default();
+        let Some(properties) = schema["properties"].as_object() else { return };
+        for (name, property) in properties {
+            let mut property = property.clone();
+            strip_marks(&mut property);
+            let description = property
+                .as_object_mut()
+                .and_then(|p| p.remove("description"))
+                .and_then(|d| d.as_str().map(ToOwned::to_owned))
+                .unwrap_or_default();
+            // An optional parameter is absent, never null.
+            if let Some(Value::Array(kinds)) = property.get_mut("type") {
+                kinds.retain(|k| k != "null");
+                if let [one] = kinds.as_slice() {
+                    property["type"] = one.clone();
+                }
+            }
+            self.parameter(Parameter {
+                place: Place::Query,
+                name: name.clone(),
+                required: required.contains(&name.as_str()),
+                description,
+                schema: property,
+            });
+        }
+    }
+
+    /// Adds a success.
+    pub fn success(&mut self, status: u16, description: &str, schema: Option<Value>, headers: Value) {
+        self.successes.insert(status, (description.to_owned(), schema, headers));
+    }
+
+    /// Adds a failure.
+    pub fn error(&mut self, doc: ErrorDoc) {
+        match self.errors.iter().find(|known| known.name == doc.name) {
+            Some(known) if known.code != doc.code => {
+                self.mistakes.push(format!("the error `{}` has two kinds: {:?} and {:?}", doc.name, known.code, doc.code));
+            }
+            Some(_) => {}
+            None => self.errors.push(doc),
+        }
+    }
+
+    /// Adds one of the failures that a request can meet before its handler, by its stable name.
+    pub fn request_error(&mut self, name: &'static str) {
+        match RequestError::doc(name) {
+            Some(doc) => self.error(doc),
+            None => self.mistakes.push(format!("there is no request error `{name}`")),
+        }
+    }
+
+    /// States who may call.
+    pub fn security(&mut self, security: Security) {
+        self.security = Some(security);
+    }
+
+    /// States a service that must be provided.
+    pub fn needs(&mut self, id: TypeId, name: &'static str) {
+        self.needs.push((id, name));
+    }
+}
+
+/// What the document says of the API as a whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Info {
+    pub title: String,
+    pub version: String,
+    pub description: String,
+}
+
+/// The finished document, what its operations need, and every failure they can answer with.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub document: Value,
+    pub needs: Vec<(String, TypeId, &'static str)>,
+    pub errors: BTreeMap<&'static str, ErrorDoc>,
+}
+
+/// Describes all operations: `(full path, tag, endpoint)`.
+pub(crate) fn describe(info: &Info, endpoints: &[(String, String, Endpoint)]) -> Result<Described, String> {
+    let mut schemas = Schemas::new();
+    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    let mut needs = Vec::new();
+    let mut ids: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut errors: BTreeMap<&'static str, ErrorDoc> = BTreeMap::new();
+    for (path, tag, endpoint) in endpoints {
+        let here = format!("{} {path}", endpoint.method.name());
+        if let Some(other) = ids.insert(&endpoint.id, path) {
+            return Err(format!("two operations are named `{}`: at {other} and at {path}. Rename one handler.", endpoint.id));
+        }
+        let mut op = Operation {
+            schemas: &mut schemas,
+            path_params: template_params(path).into_iter(),
+            parameters: Vec::new(),
+            body: None,
+            successes: BTreeMap::new(),
+            errors: Vec::new(),
+            security: None,
+            needs: Vec::new(),
+            mistakes: Vec::new(),
+        };
+        (endpoint.describe)(&mut op);
+        for name in ["bad_header", "headers_too_large", "internal", "deadline_exceeded"] {
+            op.request_error(name);
+        }
+        if let Some(unused) = op.path_params.next() {
+            op.mistakes.push(format!("its path has `{{{unused}}}`, but no argument takes it"));
+        }
+        if endpoint.summary.is_empty() {
+            op.mistakes.push("it has no doc comment, so the document cannot say what it does".to_owned());
+        }
+        if let Some(mistake) = op.mistakes.first() {
+            return Err(format!("{here} (`{}`): {mistake}", endpoint.id));
+        }
+        for doc in &op.errors {
+            if let Some(known) = errors.insert(doc.name, *doc)
+                && known.code != doc.code
+            {
+                return Err(format!("the error `{}` has two kinds: {:?} and {:?}", doc.name, known.code, doc.code));
+            }
+        }
+        needs.extend(op.needs.iter().map(|(id, name)| (endpoint.id.clone(), *id, *name)));
+        let value = operation_value(endpoint, tag, &op);
+        let known = paths.entry(path.clone()).or_default().insert(endpoint.method.name().to_lowercase(), value);
+        if known.is_some() {
+            return Err(format!("{here} is there twice"));
+        }
+    }
+    let mut all = schemas.finish()?;
+    all.insert("Problem".to_owned(), problem_schema());
+    let mut tags: Vec<&String> = endpoints.iter().map(|(_, tag, _)| tag).collect();
+    tags.dedup();
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": info.title,
+            "version": info.version,
+            "description": info.description,
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/", "description": "This server" }],
+        "tags": tags.iter().map(|t| json!({ "name": t })).collect::<Vec<_>>(),
+        "paths": paths,
+        "components": {
+            "schemas": all,
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                    "description": "The access token that `POST /api/v1/auth/login` answers with." },
+            },
+        },
+    });
+    Ok(Described { document, needs, errors })
+}
+
+/// The parameters of a path template, in order.
+fn template_params(path: &str) -> Vec<String> {
+    path.split('/').filter_map(|s| s.strip_prefix('{')?.strip_suffix('}')).map(ToOwned::to_owned).collect()
+}
+
+fn operation_value(endpoint: &Endpoint, tag: &str, op: &Operation<'_>) -> Value {
+    let mut value = json!({ "operationId": endpoint.id, "summary": endpoint.summary, "tags": [tag] });
+    if !endpoint.description.is_empty() {
+        value["description"] = endpoint.description.clone().into();
+    }
+    value["security"] = match op.security {
+        None => json!([]),
+        Some(Security::Optional) => json!([{}, { "bearer": [] }]),
+        Some(Security::Required) => json!([{ "bearer": [] }]),
+    };
+    if !op.parameters.is_empty() {
+        let one = |p: &Parameter| {
+            let mut value = json!({ "name": p.name, "in": p.place.name(), "required": p.required, "schema": p.schema });
+            if !p.description.is_empty() {
+                value["description"] = p.description.clone().into();
+            }
+            value
+        };
+        value["parameters"] = op.parameters.iter().map(one).collect();
+    }
+    if let Some(schema) = &op.body {
+        value["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+    }
+    let mut responses = Map::new();
+    for (status, (description, schema, headers)) in &op.successes {
+        let mut response = json!({ "description": description });
+        if let Some(schema) = schema {
+            response["content"] = json!({ "application/json": { "schema": schema } });
+        }
+        if headers.as_object().is_some_and(|h| !h.is_empty()) {
+            response["headers"] = headers.clone();
+        }
+        responses.insert(status.to_string(), response);
+    }
+    if endpoint.method == crate::Method::Get && op.successes.contains_key(&200) {
+        responses.insert("304".to_owned(), json!({ "description": "Not modified since the `If-None-Match` you sent." }));
+    }
+    let mut by_status: BTreeMap<u16, Vec<&ErrorDoc>> = BTreeMap::new();
+    for doc in &op.errors {
+        by_status.entry(doc.code.status()).or_default().push(doc);
+    }
+    for (status, docs) in by_status {
+        let description = docs.iter().map(|d| format!("`{}`: {}", d.name, d.meaning)).collect::<Vec<_>>().join("\n\n");
+        let names: Vec<&str> = docs.iter().map(|d| d.name).collect();
+        let schema = json!({ "allOf": [reference("Problem"), { "properties": { "code": { "enum": names } } }] });
+        responses.insert(
+            status.to_string(),
+            json!({ "description": description, "content": { "application/problem+json": { "schema": schema } } }),
+        );
+    }
+    value["responses"] = Value::Object(responses);
+    value
+}
+
+fn problem_schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "What went wrong (RFC 9457).",
+        "properties": {
+            "type": { "type": "string", "format": "uri-reference", "description": "A URI for this kind of problem." },
+            "title": { "type": "string", "description": "A short title, the same for every problem of its kind." },
+            "status": { "type": "integer", "description": "The HTTP status." },
+            "detail": { "type": "string", "description": "What went wrong this time, for a person." },
+            "instance": { "type": "string", "description": "The path that was asked for." },
+            "code": { "type": "string", "description": "Stable name of the problem, for a program." },
+            "request_id": { "type": "string", "description": "Quote it when you report the problem." },
+            "errors": {
+                "type": "array",
+                "description": "All faults of an invalid request.",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "in": { "type": "string", "enum": ["body", "query", "path", "header"] },
+                        "pointer": { "type": "string", "description": "JSON pointer (RFC 6901) to the value." },
+                        "code": { "type": "string", "description": "Stable name of the rule that is broken." },
+                        "message": { "type": "string", "description": "The rule, for a person." },
+                    },
+                    "required": ["in", "pointer", "code", "message"],
+                },
+            },
+        },
+        "required": ["type", "title", "status", "detail", "instance", "code", "request_id"],
+    })
+}

@@ -1,0 +1,191 @@
+use std::borrow::Cow;
+
+use http_types::StatusCode;
+use http_types::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
+use kernel::ApiError;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{Body, Operation, Problem, Reply, RequestError};
+
+/// What an endpoint may return: `Result<Success, ApiError>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the result of an endpoint: nothing describes it in the API document",
+    label = "not an endpoint result",
+    note = "return `Result<S, E>` with `S` one of `Json<T>`, `Created<T>`, `NoContent`, `Page<T>`, and `E` an error with \
+            `#[derive(ApiError)]`"
+)]
+pub trait Output {
+    /// Adds every answer to the operation's description.
+    fn describe(op: &mut Operation<'_>);
+    /// The answer, or the problem.
+    ///
+    /// # Errors
+    /// What goes wrong, as the caller shall see it.
+    fn reply(self) -> Result<Reply, Problem>;
+}
+
+/// A described success.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the success of an endpoint: nothing describes it in the API document",
+    label = "not a described success",
+    note = "wrap it: `Json<T>` (200), `Created<T>` (201), `Page<T>` (200) or `NoContent` (204)"
+)]
+pub trait Success {
+    /// Adds the answer to the operation's description.
+    fn describe(op: &mut Operation<'_>);
+    /// The answer.
+    ///
+    /// # Errors
+    /// When the value cannot be written; a fault of ours.
+    fn reply(self) -> Result<Reply, Problem>;
+}
+
+impl<T: Success, E: ApiError> Output for Result<T, E> {
+    fn describe(op: &mut Operation<'_>) {
+        T::describe(op);
+        let mut docs = Vec::new();
+        E::describe(&mut docs);
+        docs.into_iter().for_each(|doc| op.error(doc));
+    }
+
+    fn reply(self) -> Result<Reply, Problem> {
+        self?.reply()
+    }
+}
+
+pub(crate) fn json_reply<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Result<Reply, Problem> {
+    let mut bytes = Vec::with_capacity(256);
+    serde_json::to_writer(&mut bytes, value).map_err(|_| RequestError::Unwritable)?;
+    let mut reply = Reply::new(Body::new(bytes));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(reply)
+}
+
+/// 200 with a JSON body. A GET answered so carries a strong `ETag` of its bytes.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize + JsonSchema> Success for Json<T> {
+    fn describe(op: &mut Operation<'_>) {
+        let schema = op.schemas().output::<T>();
+        op.success(200, "OK", Some(schema), json!({}));
+    }
+
+    fn reply(self) -> Result<Reply, Problem> {
+        json_reply(StatusCode::OK, &self.0)
+    }
+}
+
+/// 200 with a JSON body that nobody may keep: tokens and other secrets (RFC 6749 section 5.1).
+#[derive(Debug)]
+pub struct Private<T>(pub T);
+
+impl<T: Serialize + JsonSchema> Success for Private<T> {
+    fn describe(op: &mut Operation<'_>) {
+        Json::<T>::describe(op);
+    }
+
+    fn reply(self) -> Result<Reply, Problem> {
+        let mut reply = json_reply(StatusCode::OK, &self.0)?;
+        reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(reply)
+    }
+}
+
+/// 201 with the thing that was made, and where it is.
+#[derive(Debug)]
+pub struct Created<T> {
+    location: String,
+    value: T,
+}
+
+impl<T> Created<T> {
+    /// The thing made, at this path.
+    pub fn at(location: impl Into<String>, value: T) -> Self {
+        Self { location: location.into(), value }
+    }
+}
+
+impl<T: Serialize + JsonSchema> Success for Created<T> {
+    fn describe(op: &mut Operation<'_>) {
+        let schema = op.schemas().output::<T>();
+        let location = json!({
+            "Location": { "description": "Where the new thing is.", "schema": { "type": "string", "format": "uri-reference" } }
+        });
+        op.success(201, "Created", Some(schema), location);
+    }
+
+    fn reply(self) -> Result<Reply, Problem> {
+        let mut reply = json_reply(StatusCode::CREATED, &self.value)?;
+        let location = HeaderValue::try_from(self.location).map_err(|_| RequestError::Unwritable)?;
+        reply.headers_mut().insert(LOCATION, location);
+        Ok(reply)
+    }
+}
+
+/// 204: done, nothing to say.
+#[derive(Debug, Clone, Copy)]
+pub struct NoContent;
+
+impl Success for NoContent {
+    fn describe(op: &mut Operation<'_>) {
+        op.success(204, "Done", None, json!({}));
+    }
+
+    fn reply(self) -> Result<Reply, Problem> {
+        let mut reply = Reply::new(Body::empty());
+        *reply.status_mut() = StatusCode::NO_CONTENT;
+        Ok(reply)
+    }
+}
+
+/// 200 with a part of a list, and the cursor of the next part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Page<T> {
+    /// This part.
+    pub items: Vec<T>,
+    /// Send it as `cursor` to get the next part; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+impl<T: JsonSchema> JsonSchema for Page<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}Page", T::schema_name()).into()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        format!("mainstay::Page<{}>", T::schema_id()).into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let item = generator.subschema_for::<T>();
+        schemars::json_schema!({
+            "type": "object",
+            "description": "A part of a list.",
+            "properties": {
+                "items": { "type": "array", "items": item },
+                "next_cursor": {
+                    "type": ["string", "null"],
+                    "description": "Send it as `cursor` to get the next part; null at the end.",
+                },
+            },
+            "required": ["items", "next_cursor"],
+            "additionalProperties": false,
+            "x-rust-type": format!("mainstay::{}Page", T::schema_name()),
+        })
+    }
+}
+
+impl<T: Serialize + JsonSchema> Success for Page<T> {
+    fn describe(op: &mut Operation<'_>) {
+        let schema: Value = op.schemas().output::<Self>();
+        op.success(200, "OK", Some(schema), json!({}));
+    }
+
+    fn reply(self) -> Result<Reply, Problem> {
+        json_reply(StatusCode::OK, &self)
+    }
+}

@@ -1,0 +1,266 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_types::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use kernel::{ApiError, Code, ErrorDoc, FieldFault};
+use serde::Serialize;
+
+use crate::{Body, Reply};
+
+/// A failure on its way to the caller (RFC 9457). Made from any [`ApiError`]; the cause stays behind for the log.
+#[derive(Debug)]
+pub struct Problem {
+    code: Code,
+    name: &'static str,
+    detail: Cow<'static, str>,
+    fields: Vec<FieldFault>,
+    retry_after: Option<Duration>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl<E: ApiError> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self {
+            code: error.code(),
+            name: error.name(),
+            detail: Cow::Owned(error.message().into_owned()),
+            fields: error.fields().to_vec(),
+            retry_after: error.retry_after(),
+            headers: Vec::new(),
+            cause: Some(Arc::new(error)),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    code: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<WireField<'a>>>,
+}
+
+#[derive(Serialize)]
+struct WireField<'a> {
+    r#in: &'static str,
+    pointer: &'a str,
+    code: &'static str,
+    message: &'a str,
+}
+
+impl<'a> WireField<'a> {
+    fn of(fault: &'a FieldFault) -> Self {
+        Self { r#in: fault.place.name(), pointer: &fault.pointer, code: fault.code, message: &fault.message }
+    }
+}
+
+impl Problem {
+    /// Its kind.
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Its stable name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The faults by field.
+    pub fn fields(&self) -> &[FieldFault] {
+        &self.fields
+    }
+
+    /// The same problem with a header on its answer.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The failure itself, for the log; its chain of sources says why.
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+
+    /// The answer. `path` is what was asked for, without its query: a query may hold secrets.
+    pub fn into_reply(self, path: &str, request_id: &str) -> Reply {
+        let errors = (!self.fields.is_empty()).then(|| {
+            self.fields.iter().map(WireField::of).collect()
+        });
+        let wire = Wire {
+            r#type: format!("urn:mainstay:problem:{}", self.name),
+            title: self.code.title(),
+            status: self.code.status(),
+            detail: &self.detail,
+            instance: path,
+            code: self.name,
+            request_id,
+            errors,
+        };
+        let bytes = serde_json::to_vec(&wire).unwrap_or_default();
+        let mut reply = Reply::new(Body::new(bytes));
+        *reply.status_mut() = http_types::StatusCode::from_u16(self.code.status()).unwrap_or_default();
+        reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let wait = self.retry_after.or((self.code == Code::Unavailable).then_some(Duration::from_secs(1)));
+        if let Some(wait) = wait {
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        for (name, value) in self.headers {
+            reply.headers_mut().append(name, value);
+        }
+        reply
+    }
+}
+
+/// What can be wrong with a request before a handler sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestError {
+    /// The body is not JSON.
+    MalformedJson {
+        /// Where it breaks.
+        what: String,
+    },
+    /// A name stands twice.
+    RepeatedField {
+        /// The name.
+        what: String,
+    },
+    /// The query string cannot be read.
+    MalformedQuery,
+    /// A header that must be single is not, or is not readable.
+    BadHeader {
+        /// Its name.
+        name: &'static str,
+    },
+    /// Values are not acceptable: all of them.
+    Invalid(Vec<FieldFault>),
+    /// No such path.
+    NoRoute,
+    /// The path is there, but not with this method.
+    NoMethod {
+        /// Those it has.
+        allow: String,
+    },
+    /// The client took too long.
+    TooSlow,
+    /// The connection broke while the body arrived.
+    BodyBroken,
+    /// Larger than allowed.
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Not JSON by its own word.
+    MediaType,
+    /// The header section is larger than allowed.
+    HeadersTooLarge,
+    /// The handler did not finish in time.
+    Deadline,
+    /// The handler panicked.
+    Panicked,
+    /// A wire value could not be made; a fault of ours.
+    Unwritable,
+}
+
+impl RequestError {
+    const DOCS: [ErrorDoc; 15] = [
+        doc(Code::Malformed, "malformed_json", "The body is not JSON."),
+        doc(Code::Malformed, "repeated_field", "A field or parameter stands twice."),
+        doc(Code::Malformed, "malformed_query", "The query string cannot be read."),
+        doc(Code::Malformed, "bad_header", "A header stands twice or cannot be read."),
+        doc(Code::Malformed, "body_broken", "The connection broke while the body arrived."),
+        doc(Code::NotFound, "route_not_found", "There is nothing at this path."),
+        doc(Code::MethodNotAllowed, "method_not_allowed", "The path does not take this method."),
+        doc(Code::RequestTimeout, "request_timeout", "The request took too long to arrive."),
+        doc(Code::TooLarge, "body_too_large", "The body is larger than allowed."),
+        doc(Code::UnsupportedMediaType, "unsupported_media_type", "The body must be `application/json`."),
+        doc(Code::Invalid, "invalid_request", "Some values are not acceptable; `errors` lists all of them."),
+        doc(Code::HeadersTooLarge, "headers_too_large", "The header section is larger than allowed."),
+        doc(Code::Internal, "internal", "A fault of the server."),
+        doc(Code::Unavailable, "deadline_exceeded", "The answer was not ready in time; try again."),
+        doc(Code::Unavailable, "overloaded", "The server has no room for this now; try again."),
+    ];
+
+    /// The documentation of the failure with this stable name.
+    pub(crate) fn doc(name: &str) -> Option<ErrorDoc> {
+        Self::DOCS.into_iter().find(|d| d.name == name)
+    }
+}
+
+const fn doc(code: Code, name: &'static str, meaning: &'static str) -> ErrorDoc {
+    ErrorDoc { code, name, meaning }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message())
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+impl ApiError for RequestError {
+    fn code(&self) -> Code {
+        Self::doc(self.name()).map_or(Code::Internal, |d| d.code)
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::MalformedJson { .. } => "malformed_json",
+            Self::RepeatedField { .. } => "repeated_field",
+            Self::MalformedQuery => "malformed_query",
+            Self::BadHeader { .. } => "bad_header",
+            Self::Invalid(_) => "invalid_request",
+            Self::NoRoute => "route_not_found",
+            Self::NoMethod { .. } => "method_not_allowed",
+            Self::TooSlow => "request_timeout",
+            Self::BodyBroken => "body_broken",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::MediaType => "unsupported_media_type",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::Deadline => "deadline_exceeded",
+            Self::Panicked | Self::Unwritable => "internal",
+        }
+    }
+
+    fn message(&self) -> Cow<'_, str> {
+        match self {
+            Self::MalformedJson { what } => format!("The body is not JSON: {what}.").into(),
+            Self::RepeatedField { what } => format!("{what} stands twice. Send it once.").into(),
+            Self::MalformedQuery => "The query string is not valid: percent-encode it as UTF-8.".into(),
+            Self::BadHeader { name } => format!("The header `{name}` must stand once and be plain text.").into(),
+            Self::Invalid(faults) if faults.len() == 1 => "One value is not acceptable; see `errors`.".into(),
+            Self::Invalid(faults) => format!("{} values are not acceptable; see `errors`.", faults.len()).into(),
+            Self::NoRoute => "There is nothing at this path. `/openapi.json` lists what there is.".into(),
+            Self::NoMethod { allow } => format!("This path takes {allow}.").into(),
+            Self::TooSlow => "The request did not arrive in time.".into(),
+            Self::BodyBroken => "The body ended early.".into(),
+            Self::BodyTooLarge { limit } => format!("The body is larger than {limit} bytes.").into(),
+            Self::MediaType => "Send the body as `Content-Type: application/json`.".into(),
+            Self::HeadersTooLarge => "The headers are larger than this server reads. Send fewer or shorter ones.".into(),
+            Self::Deadline => "The answer was not ready in time. Try again.".into(),
+            Self::Panicked | Self::Unwritable => {
+                "Something went wrong on our side. Quote the request id when you report it.".into()
+            }
+        }
+    }
+
+    fn fields(&self) -> &[FieldFault] {
+        match self {
+            Self::Invalid(faults) => faults,
+            _ => &[],
+        }
+    }
+
+    fn describe(out: &mut Vec<ErrorDoc>) {
+        out.extend(Self::DOCS);
+    }
+}

@@ -1,0 +1,79 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_types::header::{AsHeaderName, HeaderMap};
+use http_types::request::Parts;
+use kernel::{Ctx, Identity};
+
+use crate::{Api, RequestBody, RequestError};
+
+/// A request on its way into a handler: what the arguments of an endpoint are taken from.
+#[derive(Debug)]
+pub struct Request {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) body: Option<RequestBody>,
+    pub(crate) params: Vec<(Arc<str>, String)>,
+    pub(crate) next_param: usize,
+    pub(crate) ctx: Ctx,
+    pub(crate) authenticated: Option<Identity>,
+    pub(crate) api: Arc<Api>,
+}
+
+impl Request {
+    /// The operation's context.
+    pub const fn ctx(&self) -> &Ctx {
+        &self.ctx
+    }
+
+    /// Everything assembled: settings and services.
+    pub const fn api(&self) -> &Arc<Api> {
+        &self.api
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The path, without the query.
+    pub fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    /// The query string, without its question mark.
+    pub fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or("")
+    }
+
+    /// A header as text.
+    ///
+    /// # Errors
+    /// When it stands twice or is not visible ASCII.
+    pub fn header(&self, name: impl AsHeaderName, shown: &'static str) -> Result<Option<&str>, RequestError> {
+        let mut values = self.parts.headers.get_all(name).iter();
+        let first = values.next().map(|v| v.to_str().map_err(|_| RequestError::BadHeader { name: shown })).transpose()?;
+        if values.next().is_some() { Err(RequestError::BadHeader { name: shown }) } else { Ok(first) }
+    }
+
+    /// The next parameter of the path, in order: its name and its decoded text.
+    ///
+    /// # Errors
+    /// When the text is not UTF-8 once decoded.
+    pub fn next_path_param(&mut self) -> Result<(Arc<str>, Cow<'_, str>), RequestError> {
+        let (name, raw) = self.params.get(self.next_param).ok_or(RequestError::NoRoute)?;
+        self.next_param += 1;
+        let text = percent_encoding::percent_decode_str(raw).decode_utf8().map_err(|_| RequestError::NoRoute)?;
+        Ok((name.clone(), text))
+    }
+
+    /// The whole body. A second call gets an empty one.
+    ///
+    /// # Errors
+    /// When it is too large, too slow, or broken off.
+    pub async fn read_body(&mut self) -> Result<Bytes, RequestError> {
+        let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
+        let limit = self.api.settings().max_body_bytes;
+        body.read(limit, self.ctx.deadline()).await
+    }
+}

@@ -1,0 +1,184 @@
+//! The slow path of a refused input: the published schema is run over what was sent, so that all faults come back at
+//! once, in the words of the wire. Nothing of serde's text reaches the caller: it names Rust types.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::{ValidationError, Validator};
+use kernel::{Faults, Place};
+use serde_json::Value;
+
+use crate::InputType;
+use crate::check::{self, Pointer};
+
+/// A compiled schema.
+#[derive(Debug)]
+pub struct JsonValidator(Validator);
+
+impl JsonValidator {
+    /// Compiles a schema.
+    ///
+    /// # Errors
+    /// When it is not a JSON Schema.
+    pub fn new(schema: &Value) -> Result<Self, String> {
+        jsonschema::draft202012::options()
+            .should_validate_formats(true)
+            .with_format("email", check::is_email)
+            .with_format("date-time", |text: &str| text.parse::<kernel::Time>().is_ok())
+            .build(schema)
+            .map(Self)
+            .map_err(|e| e.to_string())
+    }
+
+    /// Adds everything that is wrong with `value`.
+    pub fn faults(&self, value: &Value, place: Place, faults: &mut Faults) {
+        for error in self.0.iter_errors(value).take(Faults::MOST) {
+            explain(&error, place, faults);
+        }
+    }
+}
+
+/// The schema of `T` as its callers see it, and the validator made of it; compiled on first use.
+pub(crate) fn validator<T: InputType>() -> Arc<JsonValidator> {
+    // One compiled validator per input type of the program: immutable once made, so this is a memo, not state.
+    static COMPILED: OnceLock<RwLock<HashMap<TypeId, Arc<JsonValidator>>>> = OnceLock::new();
+    let compiled = COMPILED.get_or_init(Default::default);
+    let id = TypeId::of::<T>();
+    if let Some(found) = compiled.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
+        return found.clone();
+    }
+    let schema = input_schema::<T>();
+    let made = JsonValidator::new(&schema).unwrap_or_else(|_| JsonValidator(jsonschema::draft202012::new(&Value::Bool(true)).unwrap_or_else(|_| unreachable!())));
+    compiled.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert_with(|| Arc::new(made)).clone()
+}
+
+/// The self-contained schema of an input type.
+pub(crate) fn input_schema<T: schemars::JsonSchema>() -> Value {
+    schemars::generate::SchemaSettings::draft2020_12()
+        .for_deserialize()
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
+}
+
+/// Turns a JSON value into `T`, or tells everything that is wrong with it.
+///
+/// # Errors
+/// All faults.
+pub fn validate_value<T: InputType>(value: Value, place: Place) -> Result<T, Faults> {
+    let mut faults = Faults::new();
+    match serde_path_to_error::deserialize::<_, T>(value.clone()) {
+        Ok(typed) => {
+            typed.check(&mut Pointer::root(place), &mut faults);
+            if faults.is_empty() { Ok(typed) } else { Err(all_faults::<T>(&value, place, faults)) }
+        }
+        Err(error) => {
+            let faults = all_faults::<T>(&value, place, faults);
+            Err(if faults.is_empty() { unexplained(error.path(), place) } else { faults })
+        }
+    }
+}
+
+/// What the schema finds, beside what is known already.
+pub(crate) fn all_faults<T: InputType>(value: &Value, place: Place, mut faults: Faults) -> Faults {
+    validator::<T>().faults(value, place, &mut faults);
+    faults
+}
+
+/// For a value that the type refuses though its schema does not: at least where it stands.
+pub(crate) fn unexplained(path: &serde_path_to_error::Path, place: Place) -> Faults {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path.iter() {
+        match segment {
+            Segment::Seq { index } => check::push_token(&mut pointer, &index.to_string()),
+            Segment::Map { key } => check::push_token(&mut pointer, key),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    let mut faults = Faults::new();
+    faults.add(place, pointer, "not_acceptable", "this value cannot be read here; see the field's description");
+    faults
+}
+
+fn explain(error: &ValidationError<'_>, place: Place, faults: &mut Faults) {
+    use ValidationErrorKind as Kind;
+    let at = error.instance_path().to_string();
+    let child = |name: &str| {
+        let mut pointer = at.clone();
+        check::push_token(&mut pointer, name);
+        pointer
+    };
+    match error.kind() {
+        Kind::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            faults.add(place, child(name), "required", "this field is required");
+        }
+        Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+            for name in unexpected {
+                faults.add(place, child(name), "unknown_field", "there is no such field here");
+            }
+        }
+        Kind::Type { kind } => {
+            let expected = match kind {
+                TypeKind::Single(one) => one.to_string(),
+                TypeKind::Multiple(many) => {
+                    many.iter().map(|t| t.to_string()).collect::<Vec<_>>().join(" or ")
+                }
+            };
+            faults.add(place, at, "type", format!("must be {}", with_article(&expected)));
+        }
+        Kind::MinLength { limit } => length(place, at, faults, error, *limit, "characters"),
+        Kind::MaxLength { limit } => length(place, at, faults, error, *limit, "characters"),
+        Kind::MinItems { limit } => length(place, at, faults, error, *limit, "items"),
+        Kind::MaxItems { limit } => length(place, at, faults, error, *limit, "items"),
+        Kind::Minimum { limit } | Kind::ExclusiveMinimum { limit } => {
+            faults.add(place, at, "range", format!("must be at least {limit}"));
+        }
+        Kind::Maximum { limit } | Kind::ExclusiveMaximum { limit } => {
+            faults.add(place, at, "range", format!("must be at most {limit}"));
+        }
+        Kind::Pattern { pattern } if pattern.contains("u0000") => {
+            faults.add(place, at, "nul_character", "must not contain the NUL character");
+        }
+        Kind::Pattern { pattern } => faults.add(place, at, "pattern", format!("must match {pattern}")),
+        Kind::Format { format } if format == "email" => faults.add(place, at, "email", "must be an e-mail address"),
+        Kind::Format { format } if format == "date-time" => {
+            faults.add(place, at, "format", kernel::TimeError.to_string());
+        }
+        Kind::Format { format } => faults.add(place, at, "format", format!("must be a {format}")),
+        Kind::Enum { options } => {
+            let names: Vec<String> =
+                options.as_array().map(|list| list.iter().map(ToString::to_string).collect()).unwrap_or_default();
+            faults.add(place, at, "not_allowed", format!("must be one of {}", names.join(", ")));
+        }
+        Kind::Constant { expected_value } => faults.add(place, at, "not_allowed", format!("must be {expected_value}")),
+        // An optional nested value is `anyOf: [value, null]`, a choice is `oneOf`: explain the branch that comes closest,
+        // which is the one with the fewest faults that is not "must be null".
+        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+            let is_null = |branch: &&Vec<ValidationError<'_>>| {
+                branch.iter().any(|e| matches!(e.kind(), Kind::Type { kind: TypeKind::Single(t) } if t.to_string() == "null"))
+            };
+            match context.iter().filter(|b| !is_null(b)).min_by_key(|b| b.len()) {
+                Some(branch) => branch.iter().for_each(|e| explain(e, place, faults)),
+                None => faults.add(place, at, "type", "must be null"),
+            }
+        }
+        _ => faults.add(place, at, "not_acceptable", "this value is not acceptable; see the field's description"),
+    }
+}
+
+fn length(place: Place, at: String, faults: &mut Faults, error: &ValidationError<'_>, limit: u64, unit: &str) {
+    let side = match error.kind() {
+        ValidationErrorKind::MinLength { .. } | ValidationErrorKind::MinItems { .. } => "at least",
+        _ => "at most",
+    };
+    faults.add(place, at, "length", format!("must have {side} {limit} {unit}"));
+}
+
+fn with_article(types: &str) -> String {
+    let article = if types.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
+    if types == "null" { "null".to_owned() } else { format!("{article} {types}") }
+}

@@ -1,0 +1,352 @@
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{Api, RequestBody, RuntimeKind, ServerSettings};
+
+/// A socket in front of an [`Api`]: HTTP/1.1 and HTTP/2 without TLS (h2c by prior knowledge, RFC 9113 section 3.3).
+#[derive(Debug)]
+pub struct Server {
+    api: Arc<Api>,
+    listeners: Vec<StdListener>,
+    address: SocketAddr,
+}
+
+/// How far the shutdown has come. Held by every connection; changed by [`Server::run`] alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Serving.
+    Open,
+    /// No new requests; those that run may finish.
+    Draining,
+    /// Whatever still runs is cut.
+    Cut,
+}
+
+/// Stops a server that runs in the background when asked, or when dropped.
+#[derive(Debug)]
+pub struct ServerHandle {
+    address: SocketAddr,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl ServerHandle {
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Drains and stops it.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        if let Some(task) = self.task.take() {
+            // The task ends by itself within the drain's bounds; that it panicked is in the log.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Server {
+    /// Opens the listener (one for each lane when lanes share nothing).
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub fn bind(api: Arc<Api>) -> io::Result<Self> {
+        let settings = api.settings();
+        let lanes = lane_count(settings);
+        let count = if settings.runtime == RuntimeKind::PerCore { lanes } else { 1 };
+        let mut address = settings.listen;
+        let mut listeners = Vec::with_capacity(count);
+        for _ in 0..count {
+            let domain = socket2::Domain::for_address(address);
+            let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+            // A restart must not wait for old connections to be forgotten.
+            socket.set_reuse_address(true)?;
+            if count > 1 {
+                socket.set_reuse_port(true)?;
+            }
+            socket.set_nonblocking(true)?;
+            socket.bind(&address.into())?;
+            socket.listen(4096)?;
+            let listener: StdListener = socket.into();
+            // Port 0 is taken once; the other lanes share what came of it.
+            address = listener.local_addr()?;
+            listeners.push(listener);
+        }
+        Ok(Self { api, listeners, address })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs in the background of the present runtime.
+    pub fn spawn(self) -> ServerHandle {
+        let address = self.address;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            self.run(async move {
+                // A handle that is dropped means the same as one that is stopped.
+                let _ = stopped.await;
+            })
+            .await;
+        });
+        ServerHandle { address, stop: Some(stop), task: Some(task) }
+    }
+
+    /// Serves until `shutdown` is ready, then drains: not ready any more, no new connections, open requests finish
+    /// within `drain_timeout_ms`, the rest is cut. Ends by itself.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let settings = self.api.settings().clone();
+        let (stage, watched) = watch::channel(Stage::Open);
+        let room = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
+        let mut lanes = Vec::new();
+        let mut listeners = self.listeners.into_iter();
+        let first = listeners.next();
+        for listener in listeners {
+            let (api, room, watched) = (self.api.clone(), room.clone(), watched.clone());
+            // One thread for each further lane; joined below, after the last stage.
+            lanes.push(std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                match runtime {
+                    Ok(runtime) => runtime.block_on(lane(api, listener, room, watched)),
+                    Err(error) => tracing::error!(target: "mainstay::server", %error, "a lane could not start"),
+                }
+            }));
+        }
+        let own = first.map(|listener| tokio::spawn(lane(self.api.clone(), listener, room.clone(), watched)));
+
+        shutdown.await;
+        self.api.begin_drain();
+        tokio::time::sleep(Duration::from_millis(settings.drain_delay_ms)).await;
+        stage.send_replace(Stage::Draining);
+        let all = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
+        let finished = tokio::time::timeout(Duration::from_millis(settings.drain_timeout_ms), room.acquire_many(all)).await;
+        if finished.is_err() {
+            tracing::warn!(target: "mainstay::server", "requests still open after drain_timeout_ms were cut");
+        }
+        stage.send_replace(Stage::Cut);
+        if let Some(own) = own {
+            // It ends with the stage; a panic in it was logged where it happened.
+            let _ = own.await;
+        }
+        for lane in lanes {
+            let _ = tokio::task::spawn_blocking(move || lane.join()).await;
+        }
+    }
+}
+
+/// How many lanes these settings mean.
+pub(crate) fn lane_count(settings: &ServerSettings) -> usize {
+    match settings.lanes {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
+}
+
+impl ServerSettings {
+    /// How many lanes these settings mean on this machine.
+    pub fn lane_count(&self) -> usize {
+        lane_count(self)
+    }
+}
+
+async fn lane(api: Arc<Api>, listener: StdListener, room: Arc<Semaphore>, mut stage: watch::Receiver<Stage>) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(target: "mainstay::server", %error, "a listener could not be used");
+            return;
+        }
+    };
+    let builder = Arc::new(connection_builder(api.settings()));
+    loop {
+        // Room first: what finds none waits in the system's backlog, not in our memory.
+        let permit = tokio::select! {
+            permit = room.clone().acquire_owned() => permit,
+            _ = stage.wait_for(|s| *s != Stage::Open) => break,
+        };
+        let Ok(permit) = permit else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stage.wait_for(|s| *s != Stage::Open) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let watched = stage.clone();
+                tokio::spawn(connection(api.clone(), builder.clone(), stream, permit, watched));
+            }
+            Err(error) => {
+                // Out of descriptors, most often: those we have will come free.
+                tracing::warn!(target: "mainstay::server", %error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
+    // A share-nothing lane's runtime must live until its connections are done.
+    let _ = stage.wait_for(|s| *s == Stage::Cut).await;
+    tokio::task::yield_now().await;
+}
+
+fn connection_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout())
+        // hyper's own limits stand above ours, which answer with a problem; past them it answers a bare 431.
+        .max_headers(settings.max_headers * 2)
+        .max_buf_size((settings.max_header_bytes * 2).max(64 * 1024))
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(settings.max_streams)
+        .max_header_list_size(u32::try_from(settings.max_header_bytes * 2).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(1024)
+        .max_send_buf_size(256 * 1024)
+        .keep_alive_interval(settings.header_timeout())
+        .keep_alive_timeout(settings.header_timeout());
+    builder
+}
+
+async fn connection(
+    api: Arc<Api>,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    stream: TcpStream,
+    permit: OwnedSemaphorePermit,
+    mut stage: watch::Receiver<Stage>,
+) {
+    // Small answers must not wait for a full packet.
+    let _ = stream.set_nodelay(true);
+    let io = Guarded::new(stream, api.settings());
+    let service = service_fn(move |request: http_types::Request<hyper::body::Incoming>| {
+        let api = api.clone();
+        async move { Ok::<_, Infallible>(api.handle(request.map(RequestBody::Incoming)).await) }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    loop {
+        let next = tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    // The client's doing: it went away, was too slow, or spoke no HTTP.
+                    tracing::debug!(target: "mainstay::server", error = %error, "a connection ended early");
+                }
+                break;
+            }
+            changed = stage.changed() => changed.map_or(Stage::Cut, |()| *stage.borrow()),
+        };
+        match next {
+            Stage::Open => {}
+            Stage::Draining => connection.as_mut().graceful_shutdown(),
+            Stage::Cut => break,
+        }
+    }
+    drop(permit);
+}
+
+/// A socket with patience: a client that sends nothing at the start, or takes nothing of an answer, is cut. hyper's own
+/// timers begin later (after the protocol is known) and do not watch writes.
+#[derive(Debug)]
+struct Guarded {
+    stream: TcpStream,
+    /// Bytes read so far, up to the length of HTTP/2's preface: until then hyper has no timer of its own.
+    opening: usize,
+    opening_deadline: Instant,
+    write_timeout: Duration,
+    read_timer: Option<Pin<Box<Sleep>>>,
+    write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// The length of the HTTP/2 preface (RFC 9113 section 3.4).
+const PREFACE: usize = 24;
+
+impl Guarded {
+    fn new(stream: TcpStream, settings: &ServerSettings) -> Self {
+        Self {
+            stream,
+            opening: 0,
+            opening_deadline: Instant::now() + settings.header_timeout(),
+            write_timeout: settings.write_timeout(),
+            read_timer: None,
+            write_timer: None,
+        }
+    }
+
+    /// Lets a finished write through, and lets one that waits wait only so long.
+    fn watch_write<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.write_timer = None;
+            return poll;
+        }
+        let timeout = self.write_timeout;
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + timeout)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if self.opening < PREFACE {
+            if poll.is_ready() {
+                self.opening += buf.filled().len() - before;
+                self.read_timer = None;
+            } else {
+                let deadline = self.opening_deadline;
+                let timer = self.read_timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+                ready!(timer.as_mut().poll(cx));
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        poll
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch_write(cx, poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watch_write(cx, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watch_write(cx, poll)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.watch_write(cx, poll)
+    }
+}

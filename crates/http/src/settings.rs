@@ -1,0 +1,140 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How requests are received: the listener, its limits and its patience.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSettings {
+    /// Address and port to listen on. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How lanes share work: `work-stealing`, or `per-core` for many connections with uniformly short handlers.
+    pub runtime: RuntimeKind,
+    /// Number of lanes (worker threads). 0 means one per core.
+    pub lanes: usize,
+    /// Connections open at once. Further ones wait in the system's backlog.
+    pub max_connections: usize,
+    /// Largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Largest header section, in bytes (names and values together).
+    pub max_header_bytes: usize,
+    /// Most header fields in one request.
+    pub max_headers: usize,
+    /// Time a client has to send a request's headers, and an idle connection may stay open, in milliseconds.
+    pub header_timeout_ms: u64,
+    /// Time for a whole request, from its headers to the last byte handed to the socket, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// Time a client may read nothing of an answer that waits for it, in milliseconds.
+    pub write_timeout_ms: u64,
+    /// Requests one HTTP/2 connection may have open at once.
+    pub max_streams: u32,
+    /// Time between "not ready" and the closing of the listener on shutdown, in milliseconds.
+    pub drain_delay_ms: u64,
+    /// Time open requests have to finish on shutdown, in milliseconds. Then they are cut.
+    pub drain_timeout_ms: u64,
+    /// Bodies smaller than this are never compressed, in bytes.
+    pub compress_above_bytes: usize,
+    /// Which other origins' pages may call the API.
+    pub cors: CorsSettings,
+}
+
+/// How lanes share work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeKind {
+    /// One runtime; an idle lane takes work from a busy one.
+    WorkStealing,
+    /// A runtime for each core that shares nothing.
+    PerCore,
+}
+
+/// Cross-origin requests (the Fetch standard's CORS protocol). Closed unless origins are named.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CorsSettings {
+    /// Origins whose pages may call the API, each exactly as a browser sends it: `https://app.example.com`.
+    pub origins: Vec<String>,
+    /// Whether those pages may send cookies.
+    pub credentials: bool,
+    /// How long a browser may remember a preflight's answer, in seconds.
+    pub max_age_s: u32,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            runtime: RuntimeKind::WorkStealing,
+            lanes: 0,
+            max_connections: 20_000,
+            max_body_bytes: 1024 * 1024,
+            max_header_bytes: 16 * 1024,
+            max_headers: 64,
+            header_timeout_ms: 10_000,
+            request_timeout_ms: 10_000,
+            write_timeout_ms: 10_000,
+            max_streams: 128,
+            drain_delay_ms: 0,
+            drain_timeout_ms: 10_000,
+            compress_above_bytes: 1024,
+            cors: CorsSettings::default(),
+        }
+    }
+}
+
+impl ServerSettings {
+    /// Contradictions between the fields, each with what to do.
+    ///
+    /// # Errors
+    /// The first contradiction found.
+    pub fn validate(&self) -> Result<(), String> {
+        let positive = [
+            ("server.max_connections", self.max_connections as u64),
+            ("server.max_body_bytes", self.max_body_bytes as u64),
+            ("server.max_header_bytes", self.max_header_bytes as u64),
+            ("server.max_headers", self.max_headers as u64),
+            ("server.header_timeout_ms", self.header_timeout_ms),
+            ("server.request_timeout_ms", self.request_timeout_ms),
+            ("server.write_timeout_ms", self.write_timeout_ms),
+            ("server.max_streams", u64::from(self.max_streams)),
+        ];
+        for (name, value) in positive {
+            if value == 0 {
+                return Err(format!("{name} is 0, which would refuse everything. Set it to 1 or more."));
+            }
+        }
+        if self.max_header_bytes > 256 * 1024 {
+            return Err("server.max_header_bytes is above 262144 (256 KiB). Set it lower.".to_owned());
+        }
+        if self.max_headers > 500 {
+            return Err("server.max_headers is above 500. Set it lower.".to_owned());
+        }
+        for origin in &self.cors.origins {
+            let well_formed = origin.parse::<http_types::Uri>().is_ok_and(|uri| {
+                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && !origin.ends_with('/')
+                    && uri.path_and_query().is_none_or(|p| p.as_str() == "/")
+            });
+            if !well_formed {
+                return Err(format!(
+                    "server.cors.origins holds `{origin}`, which no browser sends as an origin. \
+                     Write scheme and host (and port), as in `https://app.example.com`."
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms)
+    }
+
+    pub(crate) const fn header_timeout(&self) -> Duration {
+        Duration::from_millis(self.header_timeout_ms)
+    }
+
+    pub(crate) const fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout_ms)
+    }
+}
