@@ -6,17 +6,18 @@
 
 mod check;
 mod child;
-
+mod cover;
 mod deny;
 mod direction;
 mod generated;
 mod links;
-
+mod machine;
 mod postgres;
-
+mod serve;
+mod soak;
 mod test;
 mod tools;
-
+mod trace;
 mod walls;
 mod workspace;
 
@@ -42,6 +43,12 @@ enum Verb {
     Check(check::Args),
     /// Write the files derived from the code, or say which are stale.
     Gen(generated::Args),
+    /// Kill the server or its database at random moments and look for a lost or doubled write.
+    Soak(soak::Args),
+    /// Show that an acknowledged write had reached the disk before the answer left.
+    Trace(trace::Args),
+    /// Measure line coverage.
+    Cover(cover::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,5 +69,8 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Test(args) => test::run(&args, &workspace, &stop),
         Verb::Check(args) => check::run(&args, &workspace, &stop),
         Verb::Gen(args) => generated::run(&args, &workspace, &stop),
+        Verb::Soak(args) => soak::run(&args, &workspace, &stop),
+        Verb::Trace(args) => trace::run(&args, &workspace, &stop),
+        Verb::Cover(args) => cover::run(&args, &workspace, &stop),
     }
 }

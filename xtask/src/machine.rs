@@ -1,0 +1,49 @@
+//! What stands beside every result: on what, from which source and by which command it was made.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::child;
+use crate::workspace::Workspace;
+
+/// Cores, memory, kernel, commit, command and date.
+pub fn facts(workspace: &Workspace) -> Result<Value> {
+    let ask = |program: &str, args: &[&str]| {
+        let text = child::output(Command::new(program).args(args).current_dir(&workspace.root))?;
+        anyhow::Ok(text.trim().to_owned())
+    };
+    let memory_mib = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let kib: u64 =
+            text.lines().find(|line| line.starts_with("MemTotal"))?.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kib / 1024)
+    });
+    let command: Vec<String> = std::iter::once("cargo xtask".to_owned()).chain(std::env::args().skip(1)).collect();
+    Ok(json!({
+        "machine": {
+            "cores": std::thread::available_parallelism().map(std::num::NonZero::get).ok(),
+            "memory_mib": memory_mib,
+            "kernel": ask("uname", &["-sr"])?,
+            "architecture": ask("uname", &["-m"])?,
+        },
+        "git_commit": ask("git", &["rev-parse", "HEAD"])?,
+        "uncommitted_changes": !ask("git", &["status", "--porcelain"])?.is_empty(),
+        "command": command.join(" "),
+        "finished_at": ask("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])?,
+    }))
+}
+
+/// Writes a result, the facts added to it.
+pub fn write_result(path: &Path, mut result: Value, workspace: &Workspace) -> Result<()> {
+    if let (Value::Object(result), Value::Object(mut facts)) = (&mut result, facts(workspace)?) {
+        result.append(&mut facts);
+    }
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
+    let text = serde_json::to_string_pretty(&result).context("cannot write a result as JSON")?;
+    fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+}
