@@ -1,6 +1,7 @@
 //! `cargo xtask cover`: which lines the tests run.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
@@ -12,7 +13,7 @@ use crate::machine;
 use crate::postgres::{Durability, Postgres};
 use crate::test::POSTGRES_VARIABLE;
 use crate::tools;
-use crate::workspace::Workspace;
+use crate::workspace::{Package, Workspace};
 
 /// Options of `cargo xtask cover`.
 #[derive(clap::Args)]
@@ -66,7 +67,10 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     let path = out.join("tarpaulin-report.json");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let report: Report = serde_json::from_str(&text).context("cannot read tarpaulin's report")?;
-    let (result, percent) = sum(&report, workspace);
+    let (result, percent) = sum(&report, workspace, |package| match args.packages.as_slice() {
+        [] => is_product(package),
+        chosen => chosen.contains(&package.name),
+    });
     for (room, lines) in result["by_crate"].as_object().into_iter().flatten() {
         println!("{room:<24} {:>6.2} %", lines["percent"].as_f64().unwrap_or_default());
     }
@@ -83,15 +87,20 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     })
 }
 
-/// Totals by package and over all, product code only.
-fn sum(report: &Report, workspace: &Workspace) -> (Value, f64) {
+/// The tools, the lab and the examples are not the product.
+fn is_product(package: &Package) -> bool {
+    package.dir == "server" || package.dir.starts_with("crates/") || package.dir.starts_with("domains/")
+}
+
+/// Totals by package and over all. The report also names files that were never built: only the wanted ones count.
+fn sum(report: &Report, workspace: &Workspace, is_wanted: impl Fn(&Package) -> bool) -> (Value, f64) {
     let mut by_crate = BTreeMap::<&str, (u64, u64)>::new();
     let mut all = (0, 0);
     for file in &report.files {
         let path = file.path.join("/").replace("//", "/");
         let package = workspace.packages.iter().filter(|package| {
             let dir = workspace.root.join(&package.dir).join("src");
-            std::path::Path::new(&path).starts_with(dir)
+            is_wanted(package) && Path::new(&path).starts_with(dir)
         });
         for package in package {
             let lines = by_crate.entry(&package.name).or_default();

@@ -182,6 +182,7 @@ fn drill(
         writer.register()?;
     }
 
+    let mut restart = Duration::ZERO;
     for cycle in 0..args.cycles {
         let victim = Victim::of(args.database, cycle);
         let acks = args.min_acks + draw.below(args.min_acks.max(1));
@@ -193,7 +194,7 @@ fn drill(
             _ => kill(&mut server),
         })
         .with_context(|| format!("cycle {cycle}: {}", launch.last_words()))?;
-        progress.slowest_recovery_ms = progress.slowest_recovery_ms.max(first_ack.as_millis());
+        progress.slowest_recovery_ms = progress.slowest_recovery_ms.max((restart + first_ack).as_millis());
         *progress.killed.entry(format!("{victim:?}")).or_default() += 1;
         if victim != Victim::Server
             && let Database::Postgres(postgres) = &mut database
@@ -218,11 +219,13 @@ fn drill(
         if !progress.findings.is_clean() {
             bail!("cycle {cycle}: the stored titles are not those acknowledged");
         }
+        let begun = Instant::now();
         match server.ended()? {
             Some(_) if victim == Victim::Server => server = launch.start(stop)?,
             Some(status) => bail!("cycle {cycle}: the server ended with {status} when its database did"),
             None => {}
         }
+        restart = begun.elapsed();
     }
 
     // The last recovery counts too: a server that starts and stops in good order must have kept everything.
@@ -248,7 +251,7 @@ struct Plan {
 }
 
 /// Lets every writer write until `crash` has happened, and enters what they sent and heard. Returns how long the first
-/// acknowledgement took, which after a crash is the recovery.
+/// acknowledgement took: with the restart before it, the recovery.
 fn write_until_crash(
     plan: &Plan,
     writers: &mut [Caller],
