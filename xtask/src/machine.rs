@@ -29,8 +29,8 @@ pub fn facts(workspace: &Workspace) -> Result<Value> {
             "kernel": ask("uname", &["-sr"])?,
             "architecture": ask("uname", &["-m"])?,
         },
-        "git_commit": ask("git", &["rev-parse", "HEAD"])?,
-        "uncommitted_changes": !ask("git", &["status", "--porcelain"])?.is_empty(),
+        "git_commit": ask("git", &["-c", "safe.directory=*", "rev-parse", "HEAD"])?,
+        "uncommitted_changes": !ask("git", &["-c", "safe.directory=*", "status", "--porcelain"])?.is_empty(),
         "command": command.join(" "),
         "finished_at": ask("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])?,
     }))
