@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use kernel::{Decimal, Faults, Id, IdKind, Json, Place, Secret, Time};
 use serde_json::Value;
 
+use crate::Change;
+
 /// A type whose values can be judged beyond their shape. `#[input]` derives it; every field's type must have it, so a
 /// nested type cannot be forgotten.
 #[diagnostic::on_unimplemented(
@@ -89,6 +91,14 @@ impl<T: Check> Check for Option<T> {
     }
 }
 
+impl<T: Check> Check for Change<T> {
+    fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
+        if let Some(value) = self.as_option() {
+            value.check(pointer, faults);
+        }
+    }
+}
+
 impl<T: Check> Check for Vec<T> {
     fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
         for (i, item) in self.iter().enumerate() {
@@ -141,7 +151,7 @@ macro_rules! nothing_to_check {
         })*
     };
 }
-nothing_to_check!(bool, i8, i16, i32, i64, u8, u16, u32, u64, f64, Time, kernel::Role);
+nothing_to_check!(bool, i8, i16, i32, i64, u8, u16, u32, u64, f64, Time, kernel::Role, kernel::Blob);
 
 impl<K: IdKind> Check for Id<K> {
     fn check(&self, _: &mut Pointer, _: &mut Faults) {}
@@ -187,6 +197,20 @@ impl<T: Length> Length for Secret<T> {
     const UNIT: &'static str = T::UNIT;
 }
 
+impl<T: Length> Length for Change<T> {
+    fn length(&self) -> Option<usize> {
+        self.as_option().and_then(Length::length)
+    }
+    const UNIT: &'static str = T::UNIT;
+}
+
+impl Length for kernel::Blob {
+    fn length(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
+    const UNIT: &'static str = "bytes";
+}
+
 /// The text of a value, where it has one.
 pub trait Textual {
     /// The text, where there is a value.
@@ -202,6 +226,12 @@ impl Textual for String {
 impl<T: Textual> Textual for Option<T> {
     fn text(&self) -> Option<&str> {
         self.as_ref().and_then(Textual::text)
+    }
+}
+
+impl<T: Textual> Textual for Change<T> {
+    fn text(&self) -> Option<&str> {
+        self.as_option().and_then(Textual::text)
     }
 }
 
@@ -225,6 +255,12 @@ numeric!(i8, i16, i32, i64, u8, u16, u32, u64, f64);
 impl<T: Numeric> Numeric for Option<T> {
     fn number(&self) -> Option<f64> {
         self.as_ref().and_then(Numeric::number)
+    }
+}
+
+impl<T: Numeric> Numeric for Change<T> {
+    fn number(&self) -> Option<f64> {
+        self.as_option().and_then(Numeric::number)
     }
 }
 

@@ -3,6 +3,7 @@
 mod api;
 mod body;
 mod caller;
+mod change;
 pub mod check;
 mod compress;
 mod conditional;
@@ -23,6 +24,7 @@ mod settings;
 pub use api::{Api, ApiBuilder, BuildError, State};
 pub use body::{Body, RequestBody};
 pub use caller::{AccessError, Admin, Anyone, Authenticate, Authentication, Caller, Person, Security, User, Who};
+pub use change::Change;
 pub use check::{Check, InputType};
 pub use conditional::{ETag, Precondition, Stale};
 pub use endpoint::{Endpoint, EndpointDef, Handler, Method, Reply};

@@ -25,11 +25,16 @@ pub struct Id<K> {
 }
 
 impl<K: IdKind> Id<K> {
-    /// A new id, ordered by the clock's milliseconds.
+    /// A new id, ordered by the clock's microseconds: the 12 bits after the milliseconds hold their fraction (RFC 9562
+    /// section 6.2, method 3).
     pub fn new(clock: &Clock, random: &Random) -> Self {
         let mut tail = [0; 10];
         random.fill(&mut tail);
-        let millis = u64::try_from(clock.now().as_micros() / 1000).unwrap_or(0);
+        let micros = u64::try_from(clock.now().as_micros()).unwrap_or(0);
+        let millis = micros / 1000;
+        let fraction = (micros % 1000) * 4096 / 1000;
+        tail[0] = (fraction >> 8) as u8;
+        tail[1] = (fraction & 255) as u8;
         Self::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid())
     }
 
@@ -219,7 +224,7 @@ mod tests {
         let clock = Clock::fake(Time::from_micros(1_000_000_000_000_000));
         let random = Random::os();
         let a = UserId::new(&clock, &random);
-        clock.advance(std::time::Duration::from_millis(1));
+        clock.advance(std::time::Duration::from_micros(1));
         let b = UserId::new(&clock, &random);
         assert!(a < b && a.to_string() < b.to_string());
     }

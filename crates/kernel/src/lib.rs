@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod accounts;
+mod blob;
 mod clock;
 mod code;
 mod ctx;
@@ -11,6 +13,8 @@ mod json;
 mod random;
 mod secret;
 
+pub use accounts::{Account, AccountDirectory, AccountDirectoryError, DirectoryFuture};
+pub use blob::Blob;
 pub use clock::{Clock, Time, TimeError};
 pub use code::Code;
 pub use ctx::{Ctx, DeadlinePassed};
@@ -23,4 +27,4 @@ pub use identity::{
 };
 pub use json::{Json, JsonError, parse_json};
 pub use random::Random;
-pub use secret::Secret;
+pub use secret::{Secret, SecretKey};

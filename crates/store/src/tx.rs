@@ -1,10 +1,11 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use kernel::Ctx;
 
-use crate::{FromRow, Reactions, Reads, StoreError, Value, postgres, sqlite};
+use crate::{FromRow, Reactions, Reads, StoreError, Value, postgres, scope, sqlite};
 
 /// Reactions may announce in turn; deeper than this they are taken to go in a circle.
 const DEEPEST: u8 = 16;
@@ -29,6 +30,10 @@ pub(crate) enum Side {
     Sqlite,
     Postgres(postgres::Held),
 }
+
+/// How long a closure may wait, altogether, for something that is not its `Tx`: the same on both databases. On SQLite
+/// every other transaction waits with it.
+pub(crate) const STALL: Duration = Duration::from_secs(1);
 
 /// Nothing failed yet.
 const HEALTHY: u8 = 0;
@@ -58,6 +63,11 @@ impl TxInner {
 
     pub(crate) fn ask_for_retry(&self) {
         self.state.store(RETRY, Ordering::Relaxed);
+    }
+
+    /// The answer to a `Tx` that is used where or when its closure does not run.
+    pub(crate) fn over() -> StoreError {
+        StoreError::internal("a `Tx` was used outside its closure: kept longer, or sent to another task")
     }
 
     /// The answer when the closure says `Ok` although something failed in between.
@@ -120,6 +130,9 @@ impl Tx {
     }
 
     fn check(&self) -> Result<(), StoreError> {
+        if !scope::is_inside() {
+            return Err(TxInner::over());
+        }
         if self.inner.has_failed() { Err(TxInner::swallowed()) } else { Ok(()) }
     }
 

@@ -1,1 +1,5 @@
-//! A fresh app and database per test.
+#![doc = include_str!("../README.md")]
+
+mod database;
+
+pub use database::{Backend, TestDatabase, run};

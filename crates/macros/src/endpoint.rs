@@ -1,0 +1,122 @@
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::parse::{Parse, ParseStream};
+use syn::spanned::Spanned;
+use syn::{FnArg, Ident, ItemFn, LitStr, Result, ReturnType, Token, parse2};
+
+use crate::attributes::{docs, error, here};
+
+struct Place {
+    path: LitStr,
+    is_root: bool,
+}
+
+impl Parse for Place {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let path: LitStr = input.parse()?;
+        let mut is_root = false;
+        while input.peek(Token![,]) {
+            input.parse::<Token![,]>()?;
+            if input.is_empty() {
+                break;
+            }
+            let word: Ident = input.parse()?;
+            if word != "root" {
+                return Err(error(&word, "only `root` can stand after the path"));
+            }
+            is_root = true;
+        }
+        Ok(Self { path, is_root })
+    }
+}
+
+pub(crate) fn expand(method: &str, attribute: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let place: Place = parse2(attribute)?;
+    let path = place.path.value();
+    if !path.starts_with('/') || (path.len() > 1 && path.ends_with('/')) {
+        return Err(error(&place.path, "a path begins with a slash and does not end with one"));
+    }
+    let function: ItemFn = parse2(item)?;
+    let signature = &function.sig;
+    if signature.asyncness.is_none() {
+        return Err(error(&signature.fn_token, "an endpoint is an `async fn`"));
+    }
+    if !signature.generics.params.is_empty() {
+        return Err(error(&signature.generics, "an endpoint has no type parameters: it is one operation"));
+    }
+    let docs_text = docs(&function.attrs);
+    if docs_text.is_empty() {
+        return Err(error(&signature.ident, "an endpoint needs a doc comment: its first line is the operation's summary"));
+    }
+    let result = match &signature.output {
+        ReturnType::Type(_, ty) => ty.clone(),
+        ReturnType::Default => {
+            return Err(error(&signature.ident, "an endpoint returns `Result<S, E>`: what it answers must be declared"));
+        }
+    };
+    let mut types = Vec::new();
+    for argument in &signature.inputs {
+        match argument {
+            FnArg::Typed(typed) => types.push(typed.ty.clone()),
+            FnArg::Receiver(receiver) => return Err(error(receiver, "an endpoint is a free function")),
+        }
+    }
+    let names: Vec<Ident> = (0..types.len()).map(|i| format_ident!("argument_{i}", span = here())).collect();
+    // One assertion for each type, at its place, so that the compiler points there.
+    let input_checks = types.iter().map(|ty| {
+        quote_spanned!(ty.span() => const _: () = {
+            const fn is_an_endpoint_argument<T: ::mainstay::http::Input>() {}
+            is_an_endpoint_argument::<#ty>();
+        };)
+    });
+    let output_check = quote_spanned!(result.span() => const _: () = {
+        const fn is_an_endpoint_result<T: ::mainstay::http::Output>() {}
+        is_an_endpoint_result::<#result>();
+    };);
+
+    let (visibility, ident) = (&function.vis, &signature.ident);
+    let id = ident.to_string();
+    let method = format_ident!("{method}", span = here());
+    let handler = {
+        let mut inner = function.clone();
+        inner.attrs.retain(|a| !a.path().is_ident("doc"));
+        inner.vis = syn::Visibility::Inherited;
+        inner
+    };
+    let root = place.is_root.then(|| quote!(.at_root()));
+    Ok(quote! {
+        #[doc = #docs_text]
+        #[expect(non_camel_case_types, reason = "the endpoint has its handler's name")]
+        #[derive(Debug, Clone, Copy)]
+        #visibility struct #ident;
+
+        #(#input_checks)*
+        #output_check
+
+        #[automatically_derived]
+        impl ::mainstay::http::EndpointDef for #ident {
+            fn endpoint(&self) -> ::mainstay::http::Endpoint {
+                #handler
+                ::mainstay::http::Endpoint::new(
+                    ::mainstay::http::Method::#method,
+                    #path,
+                    #id,
+                    #docs_text,
+                    |operation| {
+                        let _ = &operation;
+                        #(<#types as ::mainstay::http::Input>::describe(operation);)*
+                        <#result as ::mainstay::http::Output>::describe(operation);
+                    },
+                    ::std::sync::Arc::new(|mut request: ::mainstay::http::Request| ::std::boxed::Box::pin(async move {
+                        let _ = &mut request;
+                        #(let #names = <#types as ::mainstay::http::Input>::extract(&mut request).await?;)*
+                        // What is left of the body is drained while the handler works.
+                        ::core::mem::drop(request);
+                        <#result as ::mainstay::http::Output>::reply(#ident(#(#names),*).await)
+                    })),
+                )
+                #root
+            }
+        }
+    })
+}

@@ -1,0 +1,86 @@
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, Fields, Result, parse2, parse_quote};
+
+use crate::attributes::{Rules, check_field, error, last_name, type_mark};
+
+pub(crate) fn expand_input(item: TokenStream) -> Result<TokenStream> {
+    let mut item: DeriveInput = parse2(item)?;
+    let name = item.ident.clone();
+    let mark = type_mark(&name.to_string());
+    let body = match &mut item.data {
+        Data::Struct(data) => {
+            let Fields::Named(fields) = &mut data.fields else {
+                return Err(error(&name, "an input has named fields"));
+            };
+            let mut checks = Vec::new();
+            for field in &mut fields.named {
+                checks.push(check_field(field)?);
+                let schema = Rules::read(&field.attrs)?.schema(&field.ty);
+                field.attrs.retain(|a| !a.path().is_ident("check"));
+                if !schema.is_empty() {
+                    field.attrs.push(parse_quote!(#schema));
+                }
+                if last_name(&field.ty).as_deref() == Some("Change") {
+                    field.attrs.push(parse_quote!(#[serde(default)]));
+                }
+            }
+            quote!(#(#checks)*)
+        }
+        Data::Enum(data) => {
+            if let Some(variant) = data.variants.iter().find(|v| !matches!(v.fields, Fields::Unit)) {
+                return Err(error(variant, "an input enum is a choice of words: its variants have no fields"));
+            }
+            TokenStream::new()
+        }
+        Data::Union(_) => return Err(error(&name, "a union cannot be an input")),
+    };
+    let deny = match item.data {
+        Data::Struct(_) => quote!(, deny_unknown_fields),
+        _ => quote!(, rename_all = "snake_case"),
+    };
+    let (impl_generics, type_generics, where_clause) = item.generics.split_for_impl();
+    Ok(quote! {
+        #[derive(::mainstay::__private::serde::Deserialize, ::mainstay::__private::schemars::JsonSchema)]
+        #[serde(crate = "::mainstay::__private::serde" #deny)]
+        #[schemars(crate = "::mainstay::__private::schemars", #mark)]
+        #item
+
+        #[automatically_derived]
+        impl #impl_generics ::mainstay::http::Check for #name #type_generics #where_clause {
+            fn check(&self, pointer: &mut ::mainstay::http::check::Pointer, faults: &mut ::mainstay::kernel::Faults) {
+                let _ = (&pointer, &faults);
+                #body
+            }
+        }
+
+        #[automatically_derived]
+        impl #impl_generics ::mainstay::http::InputType for #name #type_generics #where_clause {}
+    })
+}
+
+pub(crate) fn expand_view(item: TokenStream) -> Result<TokenStream> {
+    let item: DeriveInput = parse2(item)?;
+    let mark = type_mark(&item.ident.to_string());
+    let case = matches!(item.data, Data::Enum(_)).then(|| quote!(, rename_all = "snake_case"));
+    Ok(quote! {
+        #[derive(::mainstay::__private::serde::Serialize, ::mainstay::__private::schemars::JsonSchema)]
+        #[serde(crate = "::mainstay::__private::serde" #case)]
+        #[schemars(crate = "::mainstay::__private::schemars", #mark)]
+        #item
+    })
+}
+
+pub(crate) fn expand_settings(item: TokenStream) -> Result<TokenStream> {
+    let item: DeriveInput = parse2(item)?;
+    Ok(quote! {
+        #[derive(
+            ::mainstay::__private::serde::Serialize,
+            ::mainstay::__private::serde::Deserialize,
+            ::mainstay::__private::schemars::JsonSchema
+        )]
+        #[serde(crate = "::mainstay::__private::serde", default, deny_unknown_fields)]
+        #[schemars(crate = "::mainstay::__private::schemars")]
+        #item
+    })
+}

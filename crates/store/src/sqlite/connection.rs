@@ -1,0 +1,255 @@
+//! One SQLite connection: how it is set up, and how a statement runs on it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, OpenFlags};
+
+use super::failure::map;
+use super::limit;
+use crate::row::Source;
+use crate::value::canonical_json;
+use crate::{Cell, FromRow, Row, StoreError, Value, sql};
+
+/// Statements kept prepared by each connection.
+const STATEMENTS: usize = 256;
+/// How many steps of SQLite's machine pass between two looks at the clock: some ten microseconds.
+const STEPS: i32 = 1000;
+/// More rows than this are never held at once.
+pub(crate) const MOST_ROWS: usize = 100_000;
+
+/// Who uses a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Writer,
+    Reader,
+}
+
+/// Opens the file and sets the connection up, before anything is read from it.
+pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<Connection> {
+    // Each connection is used by one thread at a time: either its own, or under the lock of its slot.
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | match role {
+            Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+            Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        };
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    let mut since = Instant::now();
+    connection.busy_handler(Some(move |tries: i32| {
+        if tries == 0 {
+            since = Instant::now();
+        }
+        if since.elapsed() >= wait || limit::is_up() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(if tries < 10 { 1 } else { 5 }));
+        true
+    }))?;
+    connection.progress_handler(STEPS, Some(limit::is_up))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // As PostgreSQL: "x" is a name and never a string, LIKE heeds case.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    connection.execute_batch("PRAGMA case_sensitive_like = ON")?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON")?;
+    match role {
+        Role::Writer => {
+            let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+            if mode != "wal" {
+                return Err(rusqlite::Error::InvalidParameterName(format!("journal_mode is {mode}, not wal")));
+            }
+            // FULL: NORMAL loses acknowledged commits when the power fails. The log shrinks back to 64 MiB after a burst.
+            connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864")?;
+        }
+        Role::Reader => connection.execute_batch("PRAGMA query_only = ON")?,
+    }
+    Ok(connection)
+}
+
+/// A place for a reading connection that is opened when it is first needed. Held under a lock by the lanes, and by each
+/// reader thread as its own; emptied when the store closes.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    path: Arc<PathBuf>,
+    wait: Duration,
+    closed: Arc<AtomicBool>,
+    connection: Option<Connection>,
+}
+
+impl Slot {
+    pub(crate) fn new(path: Arc<PathBuf>, wait: Duration, closed: Arc<AtomicBool>) -> Self {
+        Self { path, wait, closed, connection: None }
+    }
+
+    pub(crate) fn get(&mut self) -> Result<&Connection, StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            self.connection = None;
+            return Err(StoreError::unavailable("the store is closed"));
+        }
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            empty => {
+                let opened = open(&self.path, Role::Reader, self.wait).map_err(|error| map(error, None))?;
+                Ok(empty.insert(opened))
+            }
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.connection = None;
+    }
+}
+
+/// What a statement may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Change,
+}
+
+fn prepare<'c>(
+    connection: &'c Connection,
+    sql: &str,
+    params: &[Value],
+    access: Access,
+) -> Result<CachedStatement<'c>, StoreError> {
+    sql::check(sql)?;
+    if limit::is_up() {
+        return Err(StoreError::Timeout);
+    }
+    let mut statement = connection.prepare_cached(sql).map_err(|error| map(error, None))?;
+    if access == Access::Read && !statement.readonly() {
+        return Err(StoreError::internal("a statement that changes something was given to `read`; use `store.tx`"));
+    }
+    bind(&mut statement, params)?;
+    Ok(statement)
+}
+
+/// Binds each parameter by the number in its name. SQLite alone would number `$2` before `$1` where it stands first.
+fn bind(statement: &mut CachedStatement<'_>, params: &[Value]) -> Result<(), StoreError> {
+    let count = statement.parameter_count();
+    if count != params.len() {
+        return Err(StoreError::internal(format!(
+            "{} parameters were given, and the statement has {count}",
+            params.len()
+        )));
+    }
+    for at in 1..=count {
+        let number = statement.parameter_name(at).and_then(|name| name.strip_prefix('$')).and_then(|n| n.parse().ok());
+        let value = number
+            .and_then(|number: usize| params.get(number.checked_sub(1)?))
+            .ok_or_else(|| StoreError::internal("parameters are written `$1`, `$2`, … without a gap"))?;
+        if value.has_nul() {
+            return Err(StoreError::internal("a text holds the NUL character, which PostgreSQL cannot keep"));
+        }
+        statement.raw_bind_parameter(at, value).map_err(|error| map(error, None))?;
+    }
+    Ok(())
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Value::Null => ValueRef::Null,
+            Value::Id(id) => ValueRef::Blob(id.as_bytes()),
+            Value::Time(time) => ValueRef::Integer(time.as_micros()),
+            Value::Bool(value) => ValueRef::Integer((*value).into()),
+            Value::Int(value) | Value::Decimal(value) => ValueRef::Integer(*value),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+            Value::Json(json) => return Ok(ToSqlOutput::Owned(rusqlite::types::Value::Text(canonical_json(json)))),
+        }))
+    }
+}
+
+/// At most one row.
+pub(crate) fn row<T: FromRow>(
+    connection: &Connection,
+    sql: &str,
+    params: &[Value],
+    access: Access,
+) -> Result<Option<T>, StoreError> {
+    let mut found = fetch(connection, sql, params, access, 1)?;
+    Ok(found.pop())
+}
+
+/// Any number of rows.
+pub(crate) fn rows<T: FromRow>(
+    connection: &Connection,
+    sql: &str,
+    params: &[Value],
+    access: Access,
+) -> Result<Vec<T>, StoreError> {
+    fetch(connection, sql, params, access, MOST_ROWS)
+}
+
+/// The answer when there are more rows than asked for; the same on both databases.
+pub(crate) fn too_many(most: usize) -> StoreError {
+    StoreError::internal(if most == 1 {
+        "`row` found more than one row; it is for unique keys, use `rows`".to_owned()
+    } else {
+        format!("`rows` found more than {most} rows; read them page by page")
+    })
+}
+
+fn fetch<T: FromRow>(
+    connection: &Connection,
+    sql: &str,
+    params: &[Value],
+    access: Access,
+    most: usize,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = prepare(connection, sql, params, access)?;
+    let width = statement.column_count();
+    if width == 0 {
+        return Err(StoreError::internal("the statement gives no rows; use `execute`"));
+    }
+    let mut found = Vec::new();
+    let mut rows = statement.raw_query();
+    let failure = loop {
+        match rows.next() {
+            Ok(None) => break None,
+            Ok(Some(_)) if found.len() == most => return Err(too_many(most)),
+            Ok(Some(row)) => found.push(T::from_row(&Row(Source::Sqlite(row, width)))?),
+            Err(error) => break Some(error),
+        }
+    };
+    drop(rows);
+    drop(statement);
+    match failure {
+        None => Ok(found),
+        Some(error) => Err(map(error, Some(connection))),
+    }
+}
+
+/// Runs a statement that changes something; how many rows it changed.
+pub(crate) fn execute(connection: &Connection, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
+    let mut statement = prepare(connection, sql, params, Access::Change)?;
+    if statement.column_count() > 0 {
+        return Err(gives_rows());
+    }
+    let result = statement.raw_execute();
+    drop(statement);
+    result.map(|count| count as u64).map_err(|error| map(error, Some(connection)))
+}
+
+/// The answer when `execute` is given a statement with rows; the same on both databases.
+pub(crate) fn gives_rows() -> StoreError {
+    StoreError::internal("the statement gives rows; use `row` or `rows`")
+}
+
+/// One value of a row.
+pub(crate) fn cell<'a>(row: &'a rusqlite::Row<'_>, index: usize) -> Result<Cell<'a>, StoreError> {
+    Ok(match row.get_ref(index).map_err(StoreError::internal)? {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(value) => Cell::Int(value),
+        ValueRef::Real(value) => Cell::Real(value),
+        ValueRef::Text(bytes) => Cell::Text(std::str::from_utf8(bytes).map_err(StoreError::internal)?),
+        ValueRef::Blob(bytes) => Cell::Blob(bytes),
+    })
+}

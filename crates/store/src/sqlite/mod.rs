@@ -1,0 +1,167 @@
+//! SQLite: one file, one thread that writes, a few that scan, and a reading connection for each lane.
+
+mod connection;
+mod desk;
+mod failure;
+mod limit;
+mod member;
+mod migrate;
+mod open;
+mod raw;
+mod reader;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kernel::{Clock, Ctx};
+use tokio::sync::oneshot;
+
+use self::connection::{Access, Slot};
+use self::limit::{Gone, Limit};
+use self::reader::{Lanes, Readers};
+use self::writer::{Work, Writer};
+use crate::migrate::Plan;
+use crate::{
+    Applied, FromRow, MigrateError, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx, Value,
+};
+
+pub(crate) use self::connection::{MOST_ROWS, cell, gives_rows, too_many};
+pub(crate) use self::desk::{turn_execute, turn_row, turn_rows};
+
+/// The engine behind a [`Store`](crate::Store) on one file. When it is dropped its threads do what is queued, and end.
+#[derive(Debug)]
+pub(crate) struct Sqlite {
+    lanes: Lanes,
+    readers: Readers,
+    writer: Writer,
+    closed: Arc<AtomicBool>,
+}
+
+impl Sqlite {
+    pub(crate) async fn open(path: &str, settings: &StoreSettings) -> Result<Self, OpenError> {
+        let wait = Duration::from_millis(settings.wait_ms);
+        let path = path.to_owned();
+        // Opening may wait for another process's lock.
+        let (path, connection) = tokio::task::spawn_blocking(move || open::writer(&path, wait))
+            .await
+            .map_err(|error| OpenError::new(OpenErrorKind::Other, "opening the database panicked").because(error))??;
+        let path = Arc::new(path);
+        let closed = Arc::new(AtomicBool::new(false));
+        let slots = |count: usize| (0..count).map(|_| Slot::new(path.clone(), wait, closed.clone())).collect();
+        // One for each thread of the runtime, and some for tests and tools that read from elsewhere.
+        let lanes = std::thread::available_parallelism().map_or(4, |threads| (threads.get() * 2).clamp(4, 64));
+        let threads = |error: std::io::Error| {
+            OpenError::new(OpenErrorKind::Other, "the store's threads cannot be started; raise the limit of processes")
+                .because(error)
+        };
+        Ok(Self {
+            lanes: Lanes::new(slots(lanes)),
+            readers: Readers::start(slots(settings.readers), settings.queue).map_err(threads)?,
+            writer: Writer::start(connection, path.clone(), wait, settings.queue).map_err(threads)?,
+            closed,
+        })
+    }
+
+    pub(crate) async fn row<T: FromRow>(
+        &self,
+        ctx: &Ctx,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Option<T>, StoreError> {
+        if let Some(answer) = self.row_here(ctx, sql, params) {
+            return answer;
+        }
+        // Every lane is in use, which takes more threads than lanes: then not here.
+        let (sql, params) = (sql.to_owned(), params.to_vec());
+        self.elsewhere(ctx, move |connection| connection::row(connection, &sql, &params, Access::Read)).await
+    }
+
+    fn row_here<T: FromRow>(&self, ctx: &Ctx, sql: &str, params: &[Value]) -> Option<Result<Option<T>, StoreError>> {
+        let mut slot = self.lanes.take()?;
+        Some(limit::during(Limit::of(ctx, None), || {
+            slot.get().and_then(|connection| connection::row(connection, sql, params, Access::Read))
+        }))
+    }
+
+    pub(crate) async fn rows<T: FromRow>(&self, ctx: &Ctx, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
+        let (sql, params) = (sql.to_owned(), params.to_vec());
+        self.elsewhere(ctx, move |connection| connection::rows(connection, &sql, &params, Access::Read)).await
+    }
+
+    /// Reads on a reader thread. When the caller goes, so does the read.
+    async fn elsewhere<T, F>(&self, ctx: &Ctx, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let gone = Gone::default();
+        let limit = Limit::of(ctx, Some(gone.clone()));
+        let (reply, answer) = oneshot::channel();
+        let _waiting = gone.unless_waiting();
+        self.readers.submit(Box::new(move |slot| {
+            if !gone.is_set() {
+                let result = limit::during(limit, || slot.get().and_then(read));
+                let _ = reply.send(result);
+            }
+        }))?;
+        match ctx.within(answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(StoreError::internal("reading a row panicked")),
+            Err(_) => Err(StoreError::Timeout),
+        }
+    }
+
+    pub(crate) async fn tx<T, E, F, Fut>(&self, reactions: &Arc<Reactions>, ctx: &Ctx, work: F) -> Result<T, E>
+    where
+        F: Fn(Tx) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let gone = Gone::default();
+        let (reply, answer) = oneshot::channel();
+        let call = member::Call {
+            work,
+            ctx: ctx.clone(),
+            reactions: reactions.clone(),
+            gone: gone.clone(),
+            reply,
+            outcome: None,
+        };
+        let _waiting = gone.unless_waiting();
+        self.writer.submit(Work::Member(Box::new(call)))?;
+        match ctx.within(answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(StoreError::internal("the writer dropped the transaction").into()),
+            Err(_) => Err(StoreError::Timeout.into()),
+        }
+    }
+
+    pub(crate) async fn migrate(&self, plan: Plan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
+        let clock = clock.clone();
+        let (reply, answer) = oneshot::channel();
+        self.writer.submit(Work::Alone(Box::new(move |connection| {
+            let _ = reply.send(migrate::run(connection, &plan, &clock));
+        })))?;
+        answer.await.map_err(|_| StoreError::internal("the writer dropped the migration"))?
+    }
+
+    pub(crate) async fn ping(&self, ctx: &Ctx) -> Result<(), StoreError> {
+        if !self.writer.is_alive() {
+            return Err(StoreError::unavailable("the writer has ended"));
+        }
+        // Looks into the file, unlike `SELECT 1`.
+        self.row::<(i64,)>(ctx, "SELECT count(*) FROM sqlite_schema", &[]).await.map(|_| ())
+    }
+
+    pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.readers.shut();
+        self.writer.shut();
+        self.lanes.clear();
+        self.readers.ended().await;
+        self.writer.ended().await;
+    }
+}

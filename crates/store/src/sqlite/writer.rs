@@ -1,0 +1,317 @@
+//! The one thread that writes. Transactions run strictly one after another, a savepoint each; those that wait are taken
+//! into one group with one commit and one fsync, and are acknowledged only after it.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::connection::{self, Role};
+use super::failure::map;
+use super::member::{Member, Parker, Ran};
+use super::{desk, limit, raw};
+use crate::{StoreError, Violation, ViolationKind};
+
+/// The most transactions that share a commit.
+const MOST: usize = 512;
+/// How long a group takes in transactions; the first of them waits for as long.
+const LONGEST: Duration = Duration::from_millis(10);
+
+/// What the writer is asked to do.
+pub(crate) enum Work {
+    /// A transaction.
+    Member(Box<dyn Member>),
+    /// Something that needs the connection for itself: migrations.
+    Alone(Box<dyn FnOnce(&mut Connection) + Send>),
+}
+
+/// The way to the writer's thread. The thread ends when this is dropped or closed, after everything queued is done.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: RwLock<Option<SyncSender<Work>>>,
+    alive: Arc<AtomicBool>,
+    ended: watch::Receiver<bool>,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        connection: Connection,
+        path: Arc<PathBuf>,
+        wait: Duration,
+        queue: usize,
+    ) -> std::io::Result<Self> {
+        let (sender, receiver) = sync_channel(queue);
+        let (end, ended) = watch::channel(false);
+        let alive = Arc::new(AtomicBool::new(true));
+        let (is_alive, runtime) = (alive.clone(), Handle::current());
+        std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+            // Closures may ask for the time, or create a timer; without a runtime that would panic.
+            let _runtime = runtime.enter();
+            let thread = WriterThread { receiver, parker: Parker::new(), kept_back: Cell::new(None), path, wait };
+            desk::seat(Some(connection));
+            // A panic in there is a fault of ours: those who wait are told, and a new connection goes on.
+            while catch_unwind(AssertUnwindSafe(|| thread.serve())).is_err() {
+                tracing::error!("the writer panicked and begins anew");
+                desk::seat(None);
+            }
+            is_alive.store(false, Ordering::Release);
+            // Moves the log into the database. Readers may hold it back; nothing is lost then, only left in the log.
+            let _ =
+                desk::with(|connection| Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))));
+            desk::seat(None);
+            let _ = end.send(true);
+        })?;
+        Ok(Self { queue: RwLock::new(Some(sender)), alive, ended })
+    }
+
+    /// Hands work over, unless the queue is full or the store closed.
+    pub(crate) fn submit(&self, work: Work) -> Result<(), StoreError> {
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
+        match &*queue {
+            None => Err(StoreError::unavailable("the store is closed")),
+            Some(sender) => sender.try_send(work).map_err(|refused| match refused {
+                TrySendError::Full(_) => StoreError::Busy,
+                TrySendError::Disconnected(_) => StoreError::unavailable("the writer has ended"),
+            }),
+        }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Acquire)
+    }
+
+    /// Takes nothing more.
+    pub(crate) fn shut(&self) {
+        self.queue.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Waits until everything that was queued is done and the connection is closed.
+    pub(crate) async fn ended(&self) {
+        // The sender is dropped only when the thread is gone.
+        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+    }
+}
+
+struct WriterThread {
+    receiver: Receiver<Work>,
+    parker: Arc<Parker>,
+    /// Work that came while a group was open and does not belong into one.
+    kept_back: Cell<Option<Work>>,
+    path: Arc<PathBuf>,
+    wait: Duration,
+}
+
+/// Whether a group takes in members that come while it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Take {
+    More,
+    NoMore,
+}
+
+/// What became of a member's place in the group.
+enum Place {
+    /// It has one: done, kept or undone.
+    In,
+    /// SQLite rolled the whole group back.
+    Lost,
+}
+
+/// A member that has had its turn.
+struct Done {
+    member: Box<dyn Member>,
+    ran: Ran,
+}
+
+impl WriterThread {
+    fn serve(&self) {
+        while let Some(work) = self.kept_back.take().or_else(|| self.receiver.recv().ok()) {
+            self.reopen();
+            match work {
+                Work::Alone(work) => {
+                    let ran = desk::with(|connection| {
+                        work(connection);
+                        Ok(())
+                    });
+                    if let Err(error) = ran {
+                        tracing::error!(error = &error as &dyn std::error::Error, "the writer is away");
+                    }
+                }
+                Work::Member(first) => self.group(VecDeque::from([first]), Take::More),
+            }
+        }
+    }
+
+    /// Gets a connection again after a fault took it away.
+    fn reopen(&self) {
+        if desk::is_empty() {
+            match connection::open(&self.path, Role::Writer, self.wait) {
+                Ok(connection) => desk::seat(Some(connection)),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the writer cannot open the database");
+                }
+            }
+        }
+    }
+
+    /// Runs these members, and if told so those that come while they run, and commits them together.
+    fn group(&self, mut waiting: VecDeque<Box<dyn Member>>, mut take: Take) {
+        loop {
+            let Some(first) = waiting.front() else { return };
+            let Err(error) = limit::during(first.limit(), || command("BEGIN IMMEDIATE")) else { break };
+            // Whoever comes next tries again: it may have been the first one's own deadline.
+            if let Some(mut first) = waiting.pop_front() {
+                first.fail(error);
+                first.settle();
+            }
+        }
+        let began = Instant::now();
+        let mut done: Vec<Done> = Vec::new();
+        while let Some(mut member) = waiting.pop_front() {
+            if member.is_gone() {
+                // Nobody waits for it: not even begun.
+            } else if member.limit().is_up() {
+                member.fail(StoreError::Timeout);
+                member.settle();
+            } else {
+                let (ran, place) = self.turn(&mut *member);
+                done.push(Done { member, ran });
+                if let Place::Lost = place {
+                    return self.lost(done, waiting);
+                }
+            }
+            if take == Take::More && waiting.is_empty() && done.len() < MOST && began.elapsed() < LONGEST {
+                match self.receiver.try_recv() {
+                    Ok(Work::Member(member)) => waiting.push_back(member),
+                    Ok(alone) => {
+                        self.kept_back.set(Some(alone));
+                        take = Take::NoMore;
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        let kept = done.iter().any(|done| done.ran == Ran::Keep);
+        let Err(error) = command(if kept { "COMMIT" } else { "ROLLBACK" }) else {
+            return done.into_iter().for_each(|done| done.member.settle());
+        };
+        tracing::warn!(error = &error as &dyn std::error::Error, members = done.len(), "a shared commit failed");
+        roll_back();
+        if let [only] = &mut done[..] {
+            if kept {
+                only.member.fail(error);
+            }
+            done.into_iter().for_each(|done| done.member.settle());
+        } else {
+            self.singly(done.into_iter());
+        }
+    }
+
+    /// One member's turn: its closure in a savepoint.
+    fn turn(&self, member: &mut dyn Member) -> (Ran, Place) {
+        if let Err(error) = command("SAVEPOINT member") {
+            member.fail(error);
+            roll_back();
+            return (Ran::Undo, Place::Lost);
+        }
+        let mut ran = member.run(&self.parker);
+        // An interrupted write, a full disk and an I/O error make SQLite roll everything back.
+        if !is_open() {
+            return (ran, Place::Lost);
+        }
+        if ran == Ran::Keep {
+            let violated = desk::with(|connection| Ok(raw::has_deferred_violations(connection))).unwrap_or(true);
+            if violated {
+                member.fail(StoreError::Violation(Violation::bare(ViolationKind::ForeignKey)));
+                ran = Ran::Undo;
+            } else if member.is_gone() {
+                // It was told that its time is up, or hung up: then it had better not happen.
+                ran = Ran::Over;
+            }
+        }
+        let ended = match ran {
+            Ran::Keep => command("RELEASE member"),
+            Ran::Undo | Ran::Over => command("ROLLBACK TO member").and_then(|()| command("RELEASE member")),
+        };
+        match ended {
+            Ok(()) => (ran, Place::In),
+            Err(error) => {
+                if ran == Ran::Keep {
+                    member.fail(error);
+                }
+                roll_back();
+                (if ran == Ran::Keep { Ran::Undo } else { ran }, Place::Lost)
+            }
+        }
+    }
+
+    /// SQLite rolled the group back during the last member's turn. What that one did is over if it was interrupted; the
+    /// others did nothing wrong and run again, together then. Otherwise each runs by itself.
+    fn lost(&self, mut done: Vec<Done>, waiting: VecDeque<Box<dyn Member>>) {
+        let interrupted = done.last().is_some_and(|last| last.ran == Ran::Over);
+        if done.len() == 1 && waiting.is_empty() && !interrupted {
+            // It was alone: its own error is the answer.
+            done.into_iter().for_each(|done| done.member.settle());
+        } else if interrupted {
+            if let Some(last) = done.pop() {
+                last.member.settle();
+            }
+            let mut again = VecDeque::with_capacity(done.len() + waiting.len());
+            for done in done {
+                match done.ran {
+                    Ran::Over => done.member.settle(),
+                    Ran::Keep | Ran::Undo => again.push_back(done.member),
+                }
+            }
+            again.extend(waiting);
+            self.group(again, Take::NoMore);
+        } else {
+            let waiting = waiting.into_iter().map(|member| Done { member, ran: Ran::Undo });
+            self.singly(done.into_iter().chain(waiting));
+        }
+    }
+
+    /// Runs each by itself, with a commit of its own, so that each gets its own answer.
+    fn singly(&self, done: impl Iterator<Item = Done>) {
+        for Done { member, ran } in done {
+            match ran {
+                Ran::Over => member.settle(),
+                Ran::Keep | Ran::Undo => self.group(VecDeque::from([member]), Take::NoMore),
+            }
+        }
+    }
+}
+
+/// Runs one of the writer's own statements.
+fn command(sql: &str) -> Result<(), StoreError> {
+    desk::with(|connection| {
+        connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.raw_execute())
+            .map_err(|error| map(error, None))?;
+        Ok(())
+    })
+}
+
+/// Whether the transaction is still open.
+fn is_open() -> bool {
+    desk::with(|connection| Ok(!connection.is_autocommit())).unwrap_or(false)
+}
+
+/// Ends whatever is open. It may be that nothing is: SQLite has rolled back by itself then.
+fn roll_back() {
+    if is_open()
+        && let Err(error) = command("ROLLBACK")
+    {
+        tracing::error!(error = &error as &dyn std::error::Error, "the writer cannot roll back and begins anew");
+        desk::seat(None);
+    }
+}

@@ -1,0 +1,186 @@
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kernel::Random;
+use store::StoreSettings;
+use tokio_postgres::NoTls;
+
+/// Which kind of database a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// A file in a folder of its own.
+    Sqlite,
+    /// A database of its own on the server that `cargo xtask test` starts.
+    Postgres,
+}
+
+/// An empty database that nobody else uses. Held by the test; when it is dropped the folder or the database goes, with
+/// whatever is still connected to it.
+#[derive(Debug)]
+pub struct TestDatabase {
+    settings: StoreSettings,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    Server { admin: String, name: String },
+}
+
+/// Where the server for tests is told: the URL of a superuser.
+const SERVER: &str = "MAINSTAY_TEST_POSTGRES";
+
+impl TestDatabase {
+    /// Makes one.
+    ///
+    /// # Panics
+    /// When it cannot be made; the message says what to do.
+    pub async fn fresh(backend: Backend) -> Self {
+        let name = unique_name();
+        match backend {
+            Backend::Sqlite => {
+                let folder = std::env::temp_dir().join(&name);
+                std::fs::create_dir(&folder).expect("a folder for the test can be made");
+                let settings = StoreSettings::at(format!("sqlite://{}", folder.join("test.db").display()));
+                Self { settings, place: Place::Folder(folder) }
+            }
+            Backend::Postgres => {
+                let admin = server();
+                run_on(&admin, &format!("CREATE DATABASE {name}")).await.expect("the test's database can be made");
+                let settings = StoreSettings { pool_size: 8, ..StoreSettings::at(with_database(&admin, &name)) };
+                Self { settings, place: Place::Server { admin, name } }
+            }
+        }
+    }
+
+    /// Which kind it is.
+    pub const fn backend(&self) -> Backend {
+        match self.place {
+            Place::Folder(_) => Backend::Sqlite,
+            Place::Server { .. } => Backend::Postgres,
+        }
+    }
+
+    /// Settings that open it.
+    pub fn settings(&self) -> StoreSettings {
+        self.settings.clone()
+    }
+
+    /// The URL, for tools that go past the store.
+    pub fn url(&self) -> &str {
+        self.settings.url.expose()
+    }
+
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<PathBuf> {
+        match &self.place {
+            Place::Folder(folder) => Some(folder.join("test.db")),
+            Place::Server { .. } => None,
+        }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        match &self.place {
+            // What cannot be removed lies in the system's folder for such things.
+            Place::Folder(folder) => drop(std::fs::remove_dir_all(folder)),
+            Place::Server { admin, name } => {
+                let (admin, drop_it) = (admin.clone(), format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+                // The test's own runtime may be the one that is going.
+                let thread = std::thread::spawn(move || run(async move { run_on(&admin, &drop_it).await }));
+                if !matches!(thread.join(), Ok(Ok(()))) {
+                    eprintln!("the test's database {name} could not be dropped");
+                }
+            }
+        }
+    }
+}
+
+/// Runs a story on a runtime of its own with two threads.
+///
+/// # Panics
+/// When the runtime cannot be started.
+pub fn run<T>(story: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime can be started")
+        .block_on(story)
+}
+
+/// Makes each story a test on SQLite and a test on PostgreSQL: `both! { async fn name(db: TestDatabase) { … } }` gives
+/// `name::sqlite` and `name::postgres`.
+#[macro_export]
+macro_rules! both {
+    ($($(#[$meta:meta])* async fn $name:ident($db:ident: TestDatabase) $story:block)+) => {$(
+        $(#[$meta])*
+        mod $name {
+            use super::*;
+
+            async fn story($db: TestDatabase) $story
+
+            #[test]
+            fn sqlite() {
+                $crate::run(async { story($crate::TestDatabase::fresh($crate::Backend::Sqlite).await).await });
+            }
+
+            #[test]
+            fn postgres() {
+                $crate::run(async { story($crate::TestDatabase::fresh($crate::Backend::Postgres).await).await });
+            }
+        }
+    )+};
+}
+
+/// A name no other test has, in this process or another.
+fn unique_name() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let random = u64::from_le_bytes(Random::os().bytes());
+    format!("mainstay_test_{}_{}_{random:016x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment where the server is")]
+fn server() -> String {
+    std::env::var(SERVER).unwrap_or_else(|_| {
+        panic!("{SERVER} is not set; run the tests with `cargo xtask test`, which starts a private PostgreSQL")
+    })
+}
+
+/// The same server, another database.
+fn with_database(url: &str, name: &str) -> String {
+    let authority = url.find("://").map_or(0, |i| i + 3);
+    let (before, options) = url.split_once('?').map_or((url, None), |(before, options)| (before, Some(options)));
+    let end = before[authority..].find('/').map_or(before.len(), |i| authority + i);
+    let options = options.map_or(String::new(), |options| format!("?{options}"));
+    format!("{}/{name}{options}", &before[..end])
+}
+
+async fn run_on(url: &str, sql: &str) -> Result<(), tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    let driver = tokio::spawn(connection);
+    let result = client.batch_execute(sql).await;
+    drop(client);
+    // It ends with the client, and what it has to say the client has said.
+    let _ = driver.await;
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_given_another_database() {
+        for (url, expected) in [
+            ("postgres://postgres@localhost:5433/postgres", "postgres://postgres@localhost:5433/x"),
+            ("postgres://postgres@localhost", "postgres://postgres@localhost/x"),
+            ("postgres://u:p@%2Ftmp%2Fpg/postgres?port=5433", "postgres://u:p@%2Ftmp%2Fpg/x?port=5433"),
+            ("postgresql:///postgres?host=/tmp/pg&user=postgres", "postgresql:///x?host=/tmp/pg&user=postgres"),
+        ] {
+            assert_eq!(with_database(url, "x"), expected);
+        }
+    }
+}
