@@ -96,6 +96,8 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     let mut ledger = Ledger::default();
     let mut progress = Progress::default();
     let outcome = drill(args, binary, &scratch, &mut Draw(seed), &mut ledger, &mut progress, stop);
+    // A drill broken off says nothing, so nothing is written down.
+    stop.check()?;
     if let Err(error) = &outcome {
         println!("{error:#}");
         scratch.keep();
