@@ -1,0 +1,294 @@
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{Api, ApiBuilder, Authenticate, State};
+use kernel::{Clock, Ctx, Random, SecretKey};
+use resource::{Cursors, Loaders};
+use store::{Applied, Migrations, Reactions, Store, StoreError, Tx};
+
+use crate::settings::{Settings, SettingsError, SettingsOf};
+use crate::{Domain, Section};
+
+/// A product: a list of domains, and the glue between them.
+pub struct App {
+    title: String,
+    version: String,
+    description: String,
+    domains: Vec<Domain>,
+    glue: Reactions,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("domains", &self.domains).finish_non_exhaustive()
+    }
+}
+
+/// Why an app does not start: a sentence that says what to do, and the cause.
+#[derive(Debug)]
+pub struct StartError {
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl StartError {
+    /// With a sentence.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), source: None }
+    }
+
+    /// With a sentence and what lies behind it.
+    pub fn caused(message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { message: message.into(), source: Some(source.into()) }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|s| &**s as _)
+    }
+}
+
+impl From<SettingsError> for StartError {
+    fn from(error: SettingsError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::caused("the database did not answer during start-up", error)
+    }
+}
+
+/// What a domain finds when it makes its services.
+#[derive(Clone)]
+pub struct Boot {
+    store: Store,
+    settings: Arc<Settings>,
+    clock: Clock,
+    random: Random,
+    secret: SecretKey,
+    state: Arc<Mutex<State>>,
+    authenticator: Arc<Mutex<Option<Arc<dyn Authenticate>>>>,
+}
+
+impl fmt::Debug for Boot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Boot")
+    }
+}
+
+impl Boot {
+    /// The store, open and migrated.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The clock.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The randomness.
+    pub const fn random(&self) -> &Random {
+        &self.random
+    }
+
+    /// The deployment's secret, from which keys are derived by purpose.
+    pub const fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+
+    /// All settings.
+    pub fn all_settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The settings of one domain.
+    ///
+    /// # Errors
+    /// When the domain did not declare them.
+    pub fn settings<S: SettingsOf>(&self, domain: &str) -> Result<S, StartError> {
+        Ok(self.settings.section(domain)?)
+    }
+
+    /// A context for work during start-up.
+    pub fn ctx(&self) -> Ctx {
+        Ctx::system("start", Duration::from_secs(30), &self.clock, &self.random)
+    }
+
+    /// Puts a service in for handlers to take.
+    pub fn put<T: Any + Send + Sync>(&self, service: T) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).insert(service);
+    }
+
+    /// A service that a domain listed earlier has put in.
+    ///
+    /// # Errors
+    /// When none has, saying which type is missing.
+    pub fn get<T: Any + Send + Sync + Clone>(&self) -> Result<T, StartError> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).get::<T>().cloned().ok_or_else(|| {
+            StartError::new(format!(
+                "a domain needs `{}`, which no domain listed before it provides; add that domain, or list it earlier",
+                std::any::type_name::<T>()
+            ))
+        })
+    }
+
+    /// States who tells what a token stands for.
+    pub fn authenticator(&self, authenticator: Arc<dyn Authenticate>) {
+        *self.authenticator.lock().unwrap_or_else(PoisonError::into_inner) = Some(authenticator);
+    }
+}
+
+/// A started app: it answers requests in process; a [`Server`](http::Server) puts a socket in front.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// What answers.
+    pub api: Arc<Api>,
+    /// What it stands on.
+    pub store: Store,
+    /// What migrations were applied on the way.
+    pub applied: Vec<Applied>,
+    /// With which settings.
+    pub settings: Arc<Settings>,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl App {
+    /// An app without domains.
+    pub fn new() -> Self {
+        Self {
+            title: "Mainstay".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            description: String::new(),
+            domains: Vec::new(),
+            glue: Reactions::new(),
+        }
+    }
+
+    /// What the document says of the API as a whole.
+    #[must_use]
+    pub fn info(mut self, title: &str, version: &str, description: &str) -> Self {
+        (self.title, self.version, self.description) = (title.into(), version.into(), description.into());
+        self
+    }
+
+    /// Adds a domain. One that uses another's services comes after it.
+    #[must_use]
+    pub fn domain(mut self, domain: Domain) -> Self {
+        self.domains.push(domain);
+        self
+    }
+
+    /// Glue: a reaction between two domains that know nothing of each other.
+    #[must_use]
+    pub fn on<E, F, Fut>(mut self, react: F) -> Self
+    where
+        E: Send + Sync + 'static,
+        F: Fn(Tx, Arc<E>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), StoreError>> + Send + 'static,
+    {
+        self.glue.on("app", react);
+        self
+    }
+
+    /// The settings of all domains, for reading a settings file.
+    pub fn sections(&self) -> Vec<Section> {
+        self.domains.iter().filter_map(|d| d.section.clone()).collect()
+    }
+
+    /// Opens the database and brings its tables up to date, and no more.
+    ///
+    /// # Errors
+    /// What stands in the way, and what to do.
+    pub async fn migrate(self, settings: &Settings, clock: &Clock) -> Result<(Store, Vec<Applied>), StartError> {
+        let sets: Vec<Migrations> = self.domains.iter().filter_map(|d| d.migrations).collect();
+        let store = Store::open(&settings.database, Reactions::new())
+            .await
+            .map_err(|e| StartError::caused("the database cannot be opened", e))?;
+        let applied = migrate(&store, &sets, clock).await?;
+        Ok((store, applied))
+    }
+
+    /// Opens the database, migrates it, makes every service, and assembles the API.
+    ///
+    /// # Errors
+    /// What stands in the way, and what to do.
+    pub async fn start(self, settings: Settings, clock: Clock, random: Random) -> Result<Running, StartError> {
+        let settings = Arc::new(settings);
+        let secret = SecretKey::new(settings.secret_key.expose()).map_err(StartError::new)?;
+        let mut reactions = Reactions::new();
+        let mut sets = Vec::new();
+        let mut loaders = Loaders::default();
+        let mut parts = Vec::new();
+        for domain in self.domains {
+            reactions.extend(domain.reactions);
+            sets.extend(domain.migrations);
+            loaders.link(domain.name);
+            for loader in domain.loaders {
+                loaders.add(domain.name, loader).map_err(StartError::new)?;
+            }
+            parts.push((domain.name, domain.endpoints, domain.provide));
+        }
+        reactions.extend(self.glue);
+
+        let store = Store::open(&settings.database, reactions)
+            .await
+            .map_err(|e| StartError::caused("the database cannot be opened", e))?;
+        let applied = migrate(&store, &sets, &clock).await?;
+
+        let mut api = ApiBuilder::new(settings.server.clone(), clock.clone(), random.clone())
+            .info(&self.title, &self.version, &self.description);
+        let boot = Boot {
+            store: store.clone(),
+            settings: settings.clone(),
+            clock,
+            random,
+            state: Arc::default(),
+            authenticator: Arc::default(),
+            secret,
+        };
+        boot.put(store.clone());
+        boot.put(Cursors::new(boot.secret.derive("list cursors")));
+        for (name, endpoints, provide) in parts {
+            for provide in provide {
+                provide(boot.clone()).await?;
+            }
+            for make in endpoints {
+                for endpoint in make(&loaders).map_err(|e| StartError::new(format!("the domain `{name}`: {e}")))? {
+                    api.endpoint(name, endpoint);
+                }
+            }
+        }
+        *api.state_mut() = std::mem::take(&mut *boot.state.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(authenticator) = boot.authenticator.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            api.authenticator(authenticator);
+        }
+        let pinged = store.clone();
+        api.ready_check(Arc::new(move |ctx| {
+            let store = pinged.clone();
+            Box::pin(async move { store.ping(&ctx).await.is_ok() })
+        }));
+        let api = api.build().map_err(|e| StartError::new(e.to_string()))?;
+        Ok(Running { api, store, applied, settings })
+    }
+}
+
+async fn migrate(store: &Store, sets: &[Migrations], clock: &Clock) -> Result<Vec<Applied>, StartError> {
+    store.migrate(sets, clock).await.map_err(|e| StartError::caused("the database's tables cannot be brought up to date", e))
+}

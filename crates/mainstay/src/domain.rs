@@ -1,0 +1,113 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::{Endpoint, EndpointDef};
+use resource::{Loader, Loaders};
+use store::{Migrations, Reactions, StoreError, Tx};
+
+use crate::settings::SettingsOf;
+use crate::{Boot, Section, StartError};
+
+pub(crate) type Provide =
+    Box<dyn FnOnce(Boot) -> Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>> + Send>;
+pub(crate) type MakeEndpoints = Box<dyn Fn(&Loaders) -> Result<Vec<Endpoint>, String> + Send>;
+
+/// One subject of a product, whole: its endpoints, tables, reactions, loaders, services and settings. Each domain crate
+/// exports one, and an [`App`](crate::App) is a list of them.
+pub struct Domain {
+    pub(crate) name: &'static str,
+    pub(crate) migrations: Option<Migrations>,
+    pub(crate) endpoints: Vec<MakeEndpoints>,
+    pub(crate) reactions: Reactions,
+    pub(crate) loaders: Vec<Loader>,
+    pub(crate) provide: Vec<Provide>,
+    pub(crate) section: Option<Section>,
+}
+
+impl fmt::Debug for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Domain({})", self.name)
+    }
+}
+
+impl Domain {
+    /// An empty domain. The name is its tag in the document, its schema on PostgreSQL and its heading in the settings.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            migrations: None,
+            endpoints: Vec::new(),
+            reactions: Reactions::new(),
+            loaders: Vec::new(),
+            provide: Vec::new(),
+            section: None,
+        }
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its tables.
+    #[must_use]
+    pub fn migrations(mut self, migrations: Migrations) -> Self {
+        self.migrations = Some(migrations);
+        self
+    }
+
+    /// Adds an operation: the name of an `async fn` with `#[get]` or one of its siblings.
+    #[must_use]
+    pub fn endpoint(mut self, endpoint: impl EndpointDef) -> Self {
+        let endpoint = endpoint.endpoint();
+        self.endpoints.push(Box::new(move |_| Ok(vec![endpoint.clone()])));
+        self
+    }
+
+    /// Adds the operations of a resource. Any one can be left out and replaced by an endpoint:
+    /// `resource::of::<Post>().without(Op::Create)`.
+    #[must_use]
+    pub fn resource<R: resource::Resource>(mut self, operations: resource::Operations<R>) -> Self {
+        self.endpoints.push(Box::new(move |loaders| operations.endpoints(loaders)));
+        self
+    }
+
+    /// Reacts to what another part announces, inside the announcer's transaction.
+    #[must_use]
+    pub fn on<E, F, Fut>(mut self, react: F) -> Self
+    where
+        E: Send + Sync + 'static,
+        F: Fn(Tx, Arc<E>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), StoreError>> + Send + 'static,
+    {
+        self.reactions.on(self.name, react);
+        self
+    }
+
+    /// Lets others include this domain's things by the loader's name.
+    #[must_use]
+    pub fn loader(mut self, loader: Loader) -> Self {
+        self.loaders.push(loader);
+        self
+    }
+
+    /// Makes the domain's services once the store is open and migrated: `boot.put(Posts::new(boot.store()))`. Domains
+    /// are asked in the order in which the app lists them.
+    #[must_use]
+    pub fn provide<F, Fut>(mut self, provide: F) -> Self
+    where
+        F: FnOnce(Boot) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), StartError>> + Send + 'static,
+    {
+        self.provide.push(Box::new(move |boot| Box::pin(provide(boot))));
+        self
+    }
+
+    /// Its settings, under its name. Read with `boot.settings::<S>()`.
+    #[must_use]
+    pub fn settings<S: SettingsOf>(mut self) -> Self {
+        self.section = Some(Section::of::<S>(self.name));
+        self
+    }
+}

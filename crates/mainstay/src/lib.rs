@@ -1,0 +1,33 @@
+#![doc = include_str!("../README.md")]
+
+// What the macros write names `::mainstay`, here too.
+extern crate self as mainstay;
+
+mod app;
+mod domain;
+mod settings;
+
+pub use app::{App, Boot, Running, StartError};
+pub use domain::Domain;
+pub use macros::{ApiError, Resource, Row, delete, get, input, patch, post, put, settings, view};
+pub use settings::{
+    Core, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder, SettingsError, SettingsOf,
+};
+pub use {http, kernel, resource, store};
+
+/// Everything a domain's code usually names.
+pub mod prelude {
+    pub use crate::{ApiError, App, Boot, Domain, Resource, Row, StartError, delete, get, input, patch, post, put, view};
+    pub use http::{
+        Admin, Anyone, Caller, Change, Created, Json, NoContent, Page, Path, Private, Query, Service, User, Valid,
+    };
+    pub use kernel::{Blob, Code, Ctx, Decimal, Id, IdKind, Role, Secret, Time, UserId};
+    pub use resource::Loader;
+    pub use store::{FromRow, Reads, Store, StoreError, Tx, migrations, params};
+}
+
+/// What the macros write out needs; not for people.
+#[doc(hidden)]
+pub mod __private {
+    pub use {regex, schemars, serde, serde_json};
+}
