@@ -48,36 +48,60 @@ impl Input for Ctx {
 #[derive(Debug)]
 pub struct Valid<T>(pub T);
 
+/// What can be wrong with a body.
+const BODY_ERRORS: [&str; 7] = [
+    "malformed_json", "repeated_field", "body_broken", "request_timeout", "body_too_large", "unsupported_media_type",
+    "invalid_request",
+];
+
 impl<T: InputType> Input for Valid<T> {
     fn describe(op: &mut Operation<'_>) {
         op.body::<T>();
-        for name in [
-            "malformed_json", "repeated_field", "body_broken", "request_timeout", "body_too_large",
-            "unsupported_media_type", "invalid_request",
-        ] {
-            op.request_error(name);
-        }
+        BODY_ERRORS.into_iter().for_each(|name| op.request_error(name));
     }
 
     async fn extract(request: &mut Request) -> Result<Self, Problem> {
-        let is_json = request.header(CONTENT_TYPE, "content-type")?.is_some_and(is_json);
-        if !is_json {
-            return Err(RequestError::MediaType.into());
-        }
+        must_be_json(request)?;
         let bytes = request.read_body().await?;
-        let refused = match serde_json::from_slice::<T>(&bytes) {
-            Ok(value) => {
-                let mut faults = Faults::new();
-                value.check(&mut Pointer::root(Place::Body), &mut faults);
-                if faults.is_empty() {
-                    return Ok(Self(value));
-                }
-                faults
-            }
-            Err(_) => Faults::new(),
-        };
-        Err(explain_body::<T>(&bytes, refused).into())
+        Ok(Self(read_json(&bytes)?))
     }
+}
+
+/// A JSON body that may be left out: `None` when nothing was sent.
+impl<T: InputType> Input for Option<Valid<T>> {
+    fn describe(op: &mut Operation<'_>) {
+        op.optional_body::<T>();
+        BODY_ERRORS.into_iter().for_each(|name| op.request_error(name));
+    }
+
+    async fn extract(request: &mut Request) -> Result<Self, Problem> {
+        let bytes = request.read_body().await?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        must_be_json(request)?;
+        Ok(Some(Valid(read_json(&bytes)?)))
+    }
+}
+
+fn must_be_json(request: &Request) -> Result<(), RequestError> {
+    let is_json = request.header(CONTENT_TYPE, "content-type")?.is_some_and(is_json);
+    if is_json { Ok(()) } else { Err(RequestError::MediaType) }
+}
+
+fn read_json<T: InputType>(bytes: &[u8]) -> Result<T, RequestError> {
+    let refused = match serde_json::from_slice::<T>(bytes) {
+        Ok(value) => {
+            let mut faults = Faults::new();
+            value.check(&mut Pointer::root(Place::Body), &mut faults);
+            if faults.is_empty() {
+                return Ok(value);
+            }
+            faults
+        }
+        Err(_) => Faults::new(),
+    };
+    Err(explain_body::<T>(bytes, refused))
 }
 
 /// `application/json`, with or without a charset of UTF-8 (RFC 8259 section 11).

@@ -17,6 +17,7 @@ pub struct Schemas {
     input: SchemaGenerator,
     output: SchemaGenerator,
     extra: BTreeMap<String, Value>,
+    extensions: Vec<(String, String, Value)>,
 }
 
 /// States the bounds of Rust's integers, which a `format` alone does not.
@@ -57,6 +58,7 @@ impl Schemas {
             input: settings().for_deserialize().into_generator(),
             output: settings().for_serialize().into_generator(),
             extra: BTreeMap::new(),
+            extensions: Vec::new(),
         }
     }
 
@@ -74,6 +76,11 @@ impl Schemas {
     pub fn named(&mut self, name: &str, schema: Value) -> Value {
         self.extra.insert(name.to_owned(), schema);
         reference(name)
+    }
+
+    /// Adds a property to a schema that is known under a name by the end: what another domain's loader adds.
+    pub fn extend(&mut self, name: &str, property: &str, schema: Value) {
+        self.extensions.push((name.to_owned(), property.to_owned(), schema));
     }
 
     /// All of them by name.
@@ -106,6 +113,11 @@ impl Schemas {
                 _ => {
                     all.insert(name, schema);
                 }
+            }
+        }
+        for (name, property, schema) in self.extensions {
+            if let Some(known) = all.get_mut(&name) {
+                known["properties"][property] = schema;
             }
         }
         Ok(all)
@@ -155,6 +167,7 @@ pub struct Operation<'a> {
     path_params: std::vec::IntoIter<String>,
     parameters: Vec<Parameter>,
     body: Option<Value>,
+    is_body_optional: bool,
     successes: BTreeMap<u16, (String, Option<Value>, Value)>,
     errors: Vec<ErrorDoc>,
     security: Option<Security>,
@@ -190,6 +203,12 @@ impl Operation<'_> {
             self.mistakes.push("it takes two bodies".to_owned());
         }
         self.body = Some(self.schemas.input::<T>());
+    }
+
+    /// Adds a JSON body that may be left out.
+    pub fn optional_body<T: JsonSchema>(&mut self) {
+        self.body::<T>();
+        self.is_body_optional = true;
     }
 
     /// Adds the properties of `T` as query parameters.
@@ -291,6 +310,7 @@ pub(crate) fn describe(info: &Info, endpoints: &[(String, String, Endpoint)]) ->
             path_params: template_params(path).into_iter(),
             parameters: Vec::new(),
             body: None,
+            is_body_optional: false,
             successes: BTreeMap::new(),
             errors: Vec::new(),
             security: None,
@@ -376,7 +396,10 @@ fn operation_value(endpoint: &Endpoint, tag: &str, op: &Operation<'_>) -> Value 
         value["parameters"] = op.parameters.iter().map(one).collect();
     }
     if let Some(schema) = &op.body {
-        value["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        value["requestBody"] = json!({
+            "required": !op.is_body_optional,
+            "content": { "application/json": { "schema": schema } },
+        });
     }
     let mut responses = Map::new();
     for (status, (description, schema, headers)) in &op.successes {

@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_types::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http_types::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use kernel::{ApiError, Code, ErrorDoc, FieldFault};
 use serde::Serialize;
 
@@ -115,6 +115,10 @@ impl Problem {
         }
         for (name, value) in self.headers {
             reply.headers_mut().append(name, value);
+        }
+        // Every 401 carries a challenge (RFC 9110 section 15.5.2), those of a domain's own errors too.
+        if self.code == Code::Unauthenticated && !reply.headers().contains_key(WWW_AUTHENTICATE) {
+            reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mainstay\""));
         }
         reply
     }
