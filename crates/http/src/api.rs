@@ -100,7 +100,8 @@ impl ApiBuilder {
 
     /// An empty API.
     pub fn new(settings: ServerSettings, clock: Clock, random: Random) -> Self {
-        let info = Info { title: "Mainstay".into(), version: env!("CARGO_PKG_VERSION").into(), description: String::new() };
+        let info =
+            Info { title: "Mainstay".into(), version: env!("CARGO_PKG_VERSION").into(), description: String::new() };
         Self {
             settings,
             clock,
@@ -261,14 +262,16 @@ impl ApiError for NotReady {
     }
 
     fn describe(out: &mut Vec<ErrorDoc>) {
-        out.push(ErrorDoc { code: Code::Unavailable, name: "not_ready", meaning: "The server cannot serve right now." });
+        out.push(ErrorDoc {
+            code: Code::Unavailable,
+            name: "not_ready",
+            meaning: "The server cannot serve right now.",
+        });
     }
 }
 
 fn own_endpoints() -> [Endpoint; 3] {
-    let status = |word: &str| {
-        json!({ "type": "object", "properties": { "status": { "type": "string", "const": word } }, "required": ["status"] })
-    };
+    let status = |word: &str| json!({ "type": "object", "properties": { "status": { "type": "string", "const": word } }, "required": ["status"] });
     let live = Endpoint::new(
         Method::Get,
         "/health/live",

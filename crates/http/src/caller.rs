@@ -58,7 +58,9 @@ impl ApiError for AccessError {
     fn message(&self) -> Cow<'_, str> {
         match self {
             Self::MissingToken => "Sign in, and send the access token as `Authorization: Bearer …`.",
-            Self::InvalidToken => "The access token is not valid, has expired or was revoked. Refresh it or sign in again.",
+            Self::InvalidToken => {
+                "The access token is not valid, has expired or was revoked. Refresh it or sign in again."
+            }
             Self::Forbidden => "Your account may not do this.",
             Self::Undecided => "The token cannot be checked right now. Try again.",
         }

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use http_types::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, VARY};
+use http_types::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, VARY,
+};
 
 use crate::{Body, Reply};
 
@@ -66,7 +68,8 @@ pub(crate) fn compress(request: &HeaderMap, reply: &mut Reply, above: usize) {
     let (packed, name) = match encoding {
         Encoding::Zstd => (zstd::bulk::compress(bytes, 1), "zstd"),
         Encoding::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 3), flate2::Compression::fast());
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 3), flate2::Compression::fast());
             (encoder.write_all(bytes).and_then(|()| encoder.finish()), "gzip")
         }
     };
@@ -90,9 +93,17 @@ mod tests {
     #[test]
     fn the_clients_preference_wins() {
         for (accept, expected) in [
-            ("gzip", Some(Encoding::Gzip)), ("gzip, zstd", Some(Encoding::Zstd)), ("gzip;q=1, zstd;q=0.5", Some(Encoding::Gzip)),
-            ("br", None), ("*", Some(Encoding::Zstd)), ("zstd;q=0, *", Some(Encoding::Gzip)), ("identity", None), ("gzip;q=0", None),
-            ("GZIP", Some(Encoding::Gzip)), ("", None), ("gzip;q=x", None),
+            ("gzip", Some(Encoding::Gzip)),
+            ("gzip, zstd", Some(Encoding::Zstd)),
+            ("gzip;q=1, zstd;q=0.5", Some(Encoding::Gzip)),
+            ("br", None),
+            ("*", Some(Encoding::Zstd)),
+            ("zstd;q=0, *", Some(Encoding::Gzip)),
+            ("identity", None),
+            ("gzip;q=0", None),
+            ("GZIP", Some(Encoding::Gzip)),
+            ("", None),
+            ("gzip;q=x", None),
         ] {
             let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(accept))]);
             assert_eq!(preferred(&headers), expected, "{accept}");

@@ -132,8 +132,9 @@ impl Input for Precondition {
             place: Place::Header,
             name: "If-Match".to_owned(),
             required: false,
-            description: "The ETag of the state you change. When it has changed meanwhile, nothing happens and 412 comes back."
-                .to_owned(),
+            description:
+                "The ETag of the state you change. When it has changed meanwhile, nothing happens and 412 comes back."
+                    .to_owned(),
             schema: json!({ "type": "string" }),
         });
         let mut docs = Vec::new();
@@ -160,11 +161,20 @@ mod tests {
         let same: &'static str = tag.as_str().to_owned().leak();
         let weak: &'static str = format!("W/{same}").leak();
         let zipped: &'static str = format!("{}-gzip\"", &same[..same.len() - 1]).leak();
-        for (values, matches) in [(vec![same], true), (vec![weak], true), (vec!["\"a\", *"], true), (vec!["\"a\""], false),
-            (vec!["\"a\"", same], true), (vec![zipped], true), (vec![], false)] {
+        for (values, matches) in [
+            (vec![same], true),
+            (vec![weak], true),
+            (vec!["\"a\", *"], true),
+            (vec!["\"a\""], false),
+            (vec!["\"a\"", same], true),
+            (vec![zipped], true),
+            (vec![], false),
+        ] {
             assert_eq!(none_match(&headers(IF_NONE_MATCH, &values), tag.as_str()), matches, "{values:?}");
         }
-        for (values, holds) in [(vec![same], true), (vec![weak], false), (vec!["*"], true), (vec!["\"a\""], false), (vec![], true)] {
+        for (values, holds) in
+            [(vec![same], true), (vec![weak], false), (vec!["*"], true), (vec!["\"a\""], false), (vec![], true)]
+        {
             let precondition = Precondition(tags(&headers(IF_MATCH, &values), IF_MATCH));
             assert_eq!(precondition.check(&tag).is_ok(), holds, "{values:?}");
         }

@@ -20,7 +20,12 @@ pub(crate) fn is_preflight(headers: &HeaderMap) -> bool {
 }
 
 /// Adds what a browser needs to let the page read the answer.
-pub(crate) fn decorate(settings: &CorsSettings, request: &HeaderMap, reply: &mut HeaderMap, preflight_allow: Option<&str>) {
+pub(crate) fn decorate(
+    settings: &CorsSettings,
+    request: &HeaderMap,
+    reply: &mut HeaderMap,
+    preflight_allow: Option<&str>,
+) {
     if settings.origins.is_empty() {
         return;
     }
@@ -35,14 +40,19 @@ pub(crate) fn decorate(settings: &CorsSettings, request: &HeaderMap, reply: &mut
             reply.insert(ACCESS_CONTROL_ALLOW_METHODS, crate::router::allow_header(allow));
             reply.insert(
                 ACCESS_CONTROL_ALLOW_HEADERS,
-                HeaderValue::from_static("authorization, content-type, idempotency-key, if-match, if-none-match, x-request-id, traceparent"),
+                HeaderValue::from_static(
+                    "authorization, content-type, idempotency-key, if-match, if-none-match, x-request-id, traceparent",
+                ),
             );
             if settings.max_age_s > 0 {
                 reply.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from(settings.max_age_s));
             }
         }
         None => {
-            reply.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag, location, retry-after, x-request-id"));
+            reply.insert(
+                ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static("etag, location, retry-after, x-request-id"),
+            );
         }
     }
 }

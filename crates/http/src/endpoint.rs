@@ -36,8 +36,7 @@ impl Method {
 pub type Reply = http_types::Response<Body>;
 
 /// What runs when an endpoint is called.
-pub type Handler =
-    Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>> + Send + Sync>;
+pub type Handler = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>> + Send + Sync>;
 
 /// One operation of the API: where it is, what describes it and what runs. Made by `#[get]`, `#[post]` … from a plain
 /// `async fn`; by hand only where operations are made from data, as resources are.

@@ -50,7 +50,12 @@ pub struct Valid<T>(pub T);
 
 /// What can be wrong with a body.
 const BODY_ERRORS: [&str; 7] = [
-    "malformed_json", "repeated_field", "body_broken", "request_timeout", "body_too_large", "unsupported_media_type",
+    "malformed_json",
+    "repeated_field",
+    "body_broken",
+    "request_timeout",
+    "body_too_large",
+    "unsupported_media_type",
     "invalid_request",
 ];
 
@@ -110,7 +115,8 @@ fn is_json(value: &str) -> bool {
     parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
         && parts.all(|p| {
             p.split_once('=').is_none_or(|(name, value)| {
-                !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+                !name.trim().eq_ignore_ascii_case("charset")
+                    || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
             })
         })
 }

@@ -99,9 +99,12 @@ impl Api {
         }
         if headers.len() != headers.keys_len() {
             // Two of these would let two readers of one request disagree (RFC 9110 section 5.3, RFC 9112 section 3.2).
-            for (name, shown) in
-                [(AUTHORIZATION, "authorization"), (CONTENT_TYPE, "content-type"), (HOST, "host"), (CONTENT_LENGTH, "content-length")]
-            {
+            for (name, shown) in [
+                (AUTHORIZATION, "authorization"),
+                (CONTENT_TYPE, "content-type"),
+                (HOST, "host"),
+                (CONTENT_LENGTH, "content-length"),
+            ] {
                 if headers.get_all(name).iter().nth(1).is_some() {
                     return Err(RequestError::BadHeader { name: shown });
                 }
@@ -111,7 +114,13 @@ impl Api {
     }
 
     /// What every answer needs.
-    fn finish(&self, parts: &http_types::request::Parts, request_id: &str, preflight_allow: Option<&str>, reply: &mut Reply) {
+    fn finish(
+        &self,
+        parts: &http_types::request::Parts,
+        request_id: &str,
+        preflight_allow: Option<&str>,
+        reply: &mut Reply,
+    ) {
         let is_read = parts.method == HttpMethod::GET || parts.method == HttpMethod::HEAD;
         if is_read && reply.status() == StatusCode::OK {
             tag(&parts.headers, reply);
@@ -149,10 +158,7 @@ fn tag(request: &HeaderMap, reply: &mut Reply) {
 }
 
 /// Runs a handler until the deadline, and catches its panic. A handler that is ready at once arms no timer.
-async fn run(
-    handler: impl Future<Output = Result<Reply, Problem>>,
-    deadline: Instant,
-) -> Result<Reply, Problem> {
+async fn run(handler: impl Future<Output = Result<Reply, Problem>>, deadline: Instant) -> Result<Reply, Problem> {
     let mut handler = pin!(handler);
     let mut guarded = pin!(std::future::poll_fn(move |cx| {
         match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {

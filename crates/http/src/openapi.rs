@@ -86,7 +86,8 @@ impl Schemas {
     /// All of them by name.
     fn finish(mut self) -> Result<BTreeMap<String, Value>, String> {
         let mut all: BTreeMap<String, Value> = BTreeMap::new();
-        let sides = [self.input.take_definitions(true), self.output.take_definitions(true), self.extra.into_iter().collect()];
+        let sides =
+            [self.input.take_definitions(true), self.output.take_definitions(true), self.extra.into_iter().collect()];
         for (name, mut schema) in sides.into_iter().flatten() {
             // schemars renames the second type of a name to `Name2`; the mark that our attributes leave tells.
             let owner = schema.as_object_mut().and_then(|s| s.remove("x-rust-type"));
@@ -251,7 +252,8 @@ impl Operation<'_> {
     pub fn error(&mut self, doc: ErrorDoc) {
         match self.errors.iter().find(|known| known.name == doc.name) {
             Some(known) if known.code != doc.code => {
-                self.mistakes.push(format!("the error `{}` has two kinds: {:?} and {:?}", doc.name, known.code, doc.code));
+                self.mistakes
+                    .push(format!("the error `{}` has two kinds: {:?} and {:?}", doc.name, known.code, doc.code));
             }
             Some(_) => {}
             None => self.errors.push(doc),
@@ -303,7 +305,10 @@ pub(crate) fn describe(info: &Info, endpoints: &[(String, String, Endpoint)]) ->
     for (path, tag, endpoint) in endpoints {
         let here = format!("{} {path}", endpoint.method.name());
         if let Some(other) = ids.insert(&endpoint.id, path) {
-            return Err(format!("two operations are named `{}`: at {other} and at {path}. Rename one handler.", endpoint.id));
+            return Err(format!(
+                "two operations are named `{}`: at {other} and at {path}. Rename one handler.",
+                endpoint.id
+            ));
         }
         let mut op = Operation {
             schemas: &mut schemas,
@@ -413,7 +418,8 @@ fn operation_value(endpoint: &Endpoint, tag: &str, op: &Operation<'_>) -> Value 
         responses.insert(status.to_string(), response);
     }
     if endpoint.method == crate::Method::Get && op.successes.contains_key(&200) {
-        responses.insert("304".to_owned(), json!({ "description": "Not modified since the `If-None-Match` you sent." }));
+        responses
+            .insert("304".to_owned(), json!({ "description": "Not modified since the `If-None-Match` you sent." }));
     }
     let mut by_status: BTreeMap<u16, Vec<&ErrorDoc>> = BTreeMap::new();
     for doc in &op.errors {

@@ -92,9 +92,7 @@ impl Problem {
 
     /// The answer. `path` is what was asked for, without its query: a query may hold secrets.
     pub fn into_reply(self, path: &str, request_id: &str) -> Reply {
-        let errors = (!self.fields.is_empty()).then(|| {
-            self.fields.iter().map(WireField::of).collect()
-        });
+        let errors = (!self.fields.is_empty()).then(|| self.fields.iter().map(WireField::of).collect());
         let wire = Wire {
             r#type: format!("urn:mainstay:problem:{}", self.name),
             title: self.code.title(),
@@ -249,7 +247,9 @@ impl ApiError for RequestError {
             Self::BodyBroken => "The body ended early.".into(),
             Self::BodyTooLarge { limit } => format!("The body is larger than {limit} bytes.").into(),
             Self::MediaType => "Send the body as `Content-Type: application/json`.".into(),
-            Self::HeadersTooLarge => "The headers are larger than this server reads. Send fewer or shorter ones.".into(),
+            Self::HeadersTooLarge => {
+                "The headers are larger than this server reads. Send fewer or shorter ones.".into()
+            }
             Self::Deadline => "The answer was not ready in time. Try again.".into(),
             Self::Panicked | Self::Unwritable => {
                 "Something went wrong on our side. Quote the request id when you report it.".into()

@@ -52,7 +52,8 @@ impl Request {
     /// When it stands twice or is not visible ASCII.
     pub fn header(&self, name: impl AsHeaderName, shown: &'static str) -> Result<Option<&str>, RequestError> {
         let mut values = self.parts.headers.get_all(name).iter();
-        let first = values.next().map(|v| v.to_str().map_err(|_| RequestError::BadHeader { name: shown })).transpose()?;
+        let first =
+            values.next().map(|v| v.to_str().map_err(|_| RequestError::BadHeader { name: shown })).transpose()?;
         if values.next().is_some() { Err(RequestError::BadHeader { name: shown }) } else { Ok(first) }
     }
 

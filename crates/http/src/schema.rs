@@ -50,7 +50,9 @@ pub(crate) fn validator<T: InputType>() -> Arc<JsonValidator> {
         return found.clone();
     }
     let schema = input_schema::<T>();
-    let made = JsonValidator::new(&schema).unwrap_or_else(|_| JsonValidator(jsonschema::draft202012::new(&Value::Bool(true)).unwrap_or_else(|_| unreachable!())));
+    let made = JsonValidator::new(&schema).unwrap_or_else(|_| {
+        JsonValidator(jsonschema::draft202012::new(&Value::Bool(true)).unwrap_or_else(|_| unreachable!()))
+    });
     compiled.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert_with(|| Arc::new(made)).clone()
 }
 
@@ -124,9 +126,7 @@ fn explain(error: &ValidationError<'_>, place: Place, faults: &mut Faults) {
         Kind::Type { kind } => {
             let expected = match kind {
                 TypeKind::Single(one) => one.to_string(),
-                TypeKind::Multiple(many) => {
-                    many.iter().map(|t| t.to_string()).collect::<Vec<_>>().join(" or ")
-                }
+                TypeKind::Multiple(many) => many.iter().map(|t| t.to_string()).collect::<Vec<_>>().join(" or "),
             };
             faults.add(place, at, "type", format!("must be {}", with_article(&expected)));
         }
@@ -159,7 +159,9 @@ fn explain(error: &ValidationError<'_>, place: Place, faults: &mut Faults) {
         // which is the one with the fewest faults that is not "must be null".
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
             let is_null = |branch: &&Vec<ValidationError<'_>>| {
-                branch.iter().any(|e| matches!(e.kind(), Kind::Type { kind: TypeKind::Single(t) } if t.to_string() == "null"))
+                branch
+                    .iter()
+                    .any(|e| matches!(e.kind(), Kind::Type { kind: TypeKind::Single(t) } if t.to_string() == "null"))
             };
             match context.iter().filter(|b| !is_null(b)).min_by_key(|b| b.len()) {
                 Some(branch) => branch.iter().for_each(|e| explain(e, place, faults)),

@@ -135,7 +135,8 @@ impl Server {
         tokio::time::sleep(Duration::from_millis(settings.drain_delay_ms)).await;
         stage.send_replace(Stage::Draining);
         let all = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
-        let finished = tokio::time::timeout(Duration::from_millis(settings.drain_timeout_ms), room.acquire_many(all)).await;
+        let finished =
+            tokio::time::timeout(Duration::from_millis(settings.drain_timeout_ms), room.acquire_many(all)).await;
         if finished.is_err() {
             tracing::warn!(target: "mainstay::server", "requests still open after drain_timeout_ms were cut");
         }

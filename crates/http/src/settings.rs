@@ -113,7 +113,9 @@ impl ServerSettings {
         }
         for origin in &self.cors.origins {
             let well_formed = origin.parse::<http_types::Uri>().is_ok_and(|uri| {
-                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && !origin.ends_with('/')
+                matches!(uri.scheme_str(), Some("http" | "https"))
+                    && uri.host().is_some()
+                    && !origin.ends_with('/')
                     && uri.path_and_query().is_none_or(|p| p.as_str() == "/")
             });
             if !well_formed {

@@ -50,11 +50,7 @@ impl Time {
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let moment = jiff::Timestamp::from_microsecond(self.0).map_err(|_| fmt::Error)?;
-        if self.0.rem_euclid(1_000_000) == 0 {
-            write!(f, "{moment:.0}")
-        } else {
-            write!(f, "{moment:.6}")
-        }
+        if self.0.rem_euclid(1_000_000) == 0 { write!(f, "{moment:.0}") } else { write!(f, "{moment:.6}") }
     }
 }
 
@@ -85,7 +81,11 @@ impl FromStr for Time {
         // jiff also reads other forms of ISO 8601; the frame of RFC 3339 is checked first.
         let framed = b.len() >= 20
             && b.len() <= 35
-            && b[4] == b'-' && b[7] == b'-' && matches!(b[10], b'T' | b't') && b[13] == b':' && b[16] == b':'
+            && b[4] == b'-'
+            && b[7] == b'-'
+            && matches!(b[10], b'T' | b't')
+            && b[13] == b':'
+            && b[16] == b':'
             && (matches!(b[b.len() - 1], b'Z' | b'z')
                 || (b.len() >= 25 && b[b.len() - 3] == b':' && matches!(b[b.len() - 6], b'+' | b'-')));
         if !framed {
@@ -183,9 +183,18 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Time>().unwrap().to_string(), printed);
         }
-        for text in ["", "2026-11-22", "2026-11-22T09:30Z", "2026-11-22 09:30:00Z", "2026-11-22T09:30:00",
-            "2026-13-22T09:30:00Z", "20261122T093000Z", "2026-11-22T09:30:00.1234567Z", "-002026-11-22T09:30:00Z",
-            "2026-11-22T09:30:00+09:00[Asia/Seoul]"] {
+        for text in [
+            "",
+            "2026-11-22",
+            "2026-11-22T09:30Z",
+            "2026-11-22 09:30:00Z",
+            "2026-11-22T09:30:00",
+            "2026-13-22T09:30:00Z",
+            "20261122T093000Z",
+            "2026-11-22T09:30:00.1234567Z",
+            "-002026-11-22T09:30:00Z",
+            "2026-11-22T09:30:00+09:00[Asia/Seoul]",
+        ] {
             assert!(text.parse::<Time>().is_err(), "{text}");
         }
     }

@@ -62,8 +62,11 @@ impl<const SCALE: u32> FromStr for Decimal<SCALE> {
         let (whole, part) = digits.split_once('.').map_or((digits, None), |(w, p)| (w, Some(p)));
         let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
         let part_length = part.map_or(0, str::len);
-        if !is_number(whole) || part.is_some_and(|p| !is_number(p)) || part_length > SCALE as usize
-            || (whole.len() > 1 && whole.starts_with('0')) || whole.len() + SCALE as usize > 18
+        if !is_number(whole)
+            || part.is_some_and(|p| !is_number(p))
+            || part_length > SCALE as usize
+            || (whole.len() > 1 && whole.starts_with('0'))
+            || whole.len() + SCALE as usize > 18
         {
             return Err(error);
         }
@@ -114,7 +117,10 @@ mod tests {
     #[test]
     fn a_decimal_is_exact() {
         for (text, minor, printed) in [
-            ("12.34", 1234, "12.34"), ("12.3", 1230, "12.30"), ("-0.05", -5, "-0.05"), ("0", 0, "0.00"),
+            ("12.34", 1234, "12.34"),
+            ("12.3", 1230, "12.30"),
+            ("-0.05", -5, "-0.05"),
+            ("0", 0, "0.00"),
             ("9999999999999999.99", 999_999_999_999_999_999, "9999999999999999.99"),
         ] {
             let value: Decimal<2> = text.parse().unwrap();

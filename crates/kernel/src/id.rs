@@ -55,6 +55,16 @@ impl<K: IdKind> Id<K> {
     }
 }
 
+/// Names the kind behind an id type, for what is written out by macros.
+pub trait IdOf {
+    /// Its kind.
+    type Kind: IdKind;
+}
+
+impl<K: IdKind> IdOf for Id<K> {
+    type Kind = K;
+}
+
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// The value of each character, or 255. Upper case is refused: one id has one spelling.
@@ -197,7 +207,7 @@ impl<K: IdKind> schemars::JsonSchema for Id<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{UserId, Time};
+    use crate::{Time, UserId};
 
     #[test]
     fn an_id_prints_as_typeid_and_reads_back() {
@@ -211,9 +221,17 @@ mod tests {
     #[test]
     fn an_id_has_one_spelling() {
         for text in [
-            "", "usr", "usr_", "key_01h455vb4pex5vsknk084sn02q", "usr_01H455VB4PEX5VSKNK084SN02Q",
-            "usr_81h455vb4pex5vsknk084sn02q", "usr_01h455vb4pex5vsknk084sn02", "usr_01h455vb4pex5vsknk084sn02qq",
-            "usr_o1h455vb4pex5vsknk084sn02q", "01h455vb4pex5vsknk084sn02q", "usr_01h455vb4pex5vsknk084sn02\u{ac00}",
+            "",
+            "usr",
+            "usr_",
+            "key_01h455vb4pex5vsknk084sn02q",
+            "usr_01H455VB4PEX5VSKNK084SN02Q",
+            "usr_81h455vb4pex5vsknk084sn02q",
+            "usr_01h455vb4pex5vsknk084sn02",
+            "usr_01h455vb4pex5vsknk084sn02qq",
+            "usr_o1h455vb4pex5vsknk084sn02q",
+            "01h455vb4pex5vsknk084sn02q",
+            "usr_01h455vb4pex5vsknk084sn02\u{ac00}",
         ] {
             assert!(text.parse::<UserId>().is_err(), "{text}");
         }

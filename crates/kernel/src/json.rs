@@ -206,7 +206,10 @@ mod tests {
         assert!(matches!(parse_json(b"{\"a\":"), Err(JsonError::Syntax { line: 1, .. })));
         assert!(matches!(parse_json(b"{} x"), Err(JsonError::Syntax { .. })));
         assert_eq!(parse_json("[".repeat(10_000).as_bytes()), Err(JsonError::TooDeep));
-        assert_eq!(parse_json(br#"{"a":[1,-2,3.5,null,true,"x"]}"#), Ok(serde_json::json!({"a":[1,-2,3.5,null,true,"x"]})));
+        assert_eq!(
+            parse_json(br#"{"a":[1,-2,3.5,null,true,"x"]}"#),
+            Ok(serde_json::json!({"a":[1,-2,3.5,null,true,"x"]}))
+        );
     }
 
     #[test]

@@ -20,10 +20,10 @@ pub use code::Code;
 pub use ctx::{Ctx, DeadlinePassed};
 pub use decimal::{Decimal, DecimalError};
 pub use fault::{ApiError, ErrorDoc, Faults, FieldFault, Place};
-pub use id::{Id, IdError, IdKind};
+pub use id::{Id, IdError, IdKind, IdOf};
 pub use identity::{
-    AccountDeleted, AccountId, AccountKind, AccountRegistered, Identity, OrgId, OrgKind, Role,
-    SessionId, SessionKind, UserId,
+    AccountDeleted, AccountId, AccountKind, AccountRegistered, Identity, OrgId, OrgKind, Role, SessionId, SessionKind,
+    UserId,
 };
 pub use json::{Json, JsonError, parse_json};
 pub use random::Random;

@@ -34,7 +34,8 @@ impl Random {
             Source::Seeded(state) => {
                 for chunk in out.chunks_mut(8) {
                     // SplitMix64 (Steele, Lea, Flood 2014).
-                    let mut z = state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
+                    let mut z =
+                        state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
                     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
                     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
                     z ^= z >> 31;

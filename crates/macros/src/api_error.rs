@@ -106,9 +106,13 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
                 };
                 codes.push(quote!(#skipped => #kernel::Code::#code));
                 names.push(quote!(#skipped => #name));
-                messages.push(quote!(Self::#v { .. } => ::std::borrow::Cow::Owned(::std::string::ToString::to_string(self))));
+                messages.push(
+                    quote!(Self::#v { .. } => ::std::borrow::Cow::Owned(::std::string::ToString::to_string(self))),
+                );
                 displays.push(quote!(#pattern => ::core::write!(f, #message)));
-                described.push(quote!(out.push(#kernel::ErrorDoc { code: #kernel::Code::#code, name: #name, meaning: #meaning });));
+                described.push(
+                    quote!(out.push(#kernel::ErrorDoc { code: #kernel::Code::#code, name: #name, meaning: #meaning });),
+                );
             }
         }
     }

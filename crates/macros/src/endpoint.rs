@@ -46,12 +46,18 @@ pub(crate) fn expand(method: &str, attribute: TokenStream, item: TokenStream) ->
     }
     let docs_text = docs(&function.attrs);
     if docs_text.is_empty() {
-        return Err(error(&signature.ident, "an endpoint needs a doc comment: its first line is the operation's summary"));
+        return Err(error(
+            &signature.ident,
+            "an endpoint needs a doc comment: its first line is the operation's summary",
+        ));
     }
     let result = match &signature.output {
         ReturnType::Type(_, ty) => ty.clone(),
         ReturnType::Default => {
-            return Err(error(&signature.ident, "an endpoint returns `Result<S, E>`: what it answers must be declared"));
+            return Err(error(
+                &signature.ident,
+                "an endpoint returns `Result<S, E>`: what it answers must be declared",
+            ));
         }
     };
     let mut types = Vec::new();

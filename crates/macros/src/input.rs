@@ -1,6 +1,6 @@
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Data, DeriveInput, Fields, Result, parse2, parse_quote};
+use syn::{Data, DeriveInput, Fields, Result, parse_quote, parse2};
 
 use crate::attributes::{Rules, check_field, error, last_name, type_mark};
 

@@ -252,8 +252,11 @@ impl App {
             .map_err(|e| StartError::caused("the database cannot be opened", e))?;
         let applied = migrate(&store, &sets, &clock).await?;
 
-        let mut api = ApiBuilder::new(settings.server.clone(), clock.clone(), random.clone())
-            .info(&self.title, &self.version, &self.description);
+        let mut api = ApiBuilder::new(settings.server.clone(), clock.clone(), random.clone()).info(
+            &self.title,
+            &self.version,
+            &self.description,
+        );
         let boot = Boot {
             store: store.clone(),
             settings: settings.clone(),
@@ -290,5 +293,8 @@ impl App {
 }
 
 async fn migrate(store: &Store, sets: &[Migrations], clock: &Clock) -> Result<Vec<Applied>, StartError> {
-    store.migrate(sets, clock).await.map_err(|e| StartError::caused("the database's tables cannot be brought up to date", e))
+    store
+        .migrate(sets, clock)
+        .await
+        .map_err(|e| StartError::caused("the database's tables cannot be brought up to date", e))
 }

@@ -9,8 +9,7 @@ use store::{Migrations, Reactions, StoreError, Tx};
 use crate::settings::SettingsOf;
 use crate::{Boot, Section, StartError};
 
-pub(crate) type Provide =
-    Box<dyn FnOnce(Boot) -> Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>> + Send>;
+pub(crate) type Provide = Box<dyn FnOnce(Boot) -> Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>> + Send>;
 pub(crate) type MakeEndpoints = Box<dyn Fn(&Loaders) -> Result<Vec<Endpoint>, String> + Send>;
 
 /// One subject of a product, whole: its endpoints, tables, reactions, loaders, services and settings. Each domain crate

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 // What the macros write names `::mainstay`, here too.
+#[expect(unused_extern_crates, reason = "used where a macro is")]
 extern crate self as mainstay;
 
 mod app;
@@ -17,7 +18,9 @@ pub use {http, kernel, resource, store};
 
 /// Everything a domain's code usually names.
 pub mod prelude {
-    pub use crate::{ApiError, App, Boot, Domain, Resource, Row, StartError, delete, get, input, patch, post, put, view};
+    pub use crate::{
+        ApiError, App, Boot, Domain, Resource, Row, StartError, delete, get, input, patch, post, put, view,
+    };
     pub use http::{
         Admin, Anyone, Caller, Change, Created, Json, NoContent, Page, Path, Private, Query, Service, User, Valid,
     };

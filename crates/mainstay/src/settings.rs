@@ -250,9 +250,8 @@ impl SettingsBuilder {
     /// # Errors
     /// When it is not TOML, has a key nobody knows, or a value of another kind.
     pub fn file(&mut self, path: &str, text: &str) -> Result<(), SettingsError> {
-        let table: Table = text
-            .parse()
-            .map_err(|e: toml::de::Error| SettingsError(format!("{path} is not TOML: {}", e.message())))?;
+        let table: Table =
+            text.parse().map_err(|e: toml::de::Error| SettingsError(format!("{path} is not TOML: {}", e.message())))?;
         overlay(&mut self.tree, table, "", &Origin::File(path.to_owned()))
     }
 
@@ -357,7 +356,11 @@ impl SettingsBuilder {
         let mut secrets = Vec::new();
         for section in &self.sections {
             let table: Table = if section.name.is_empty() {
-                self.tree.iter().filter(|(k, _)| section.defaults.contains_key(*k)).map(|(k, v)| (k.clone(), v.clone())).collect()
+                self.tree
+                    .iter()
+                    .filter(|(k, _)| section.defaults.contains_key(*k))
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect()
             } else {
                 self.tree.get(section.name).and_then(Value::as_table).cloned().unwrap_or_default()
             };
@@ -474,7 +477,10 @@ impl Settings {
     /// # Errors
     /// When nothing declared that heading with this type.
     pub fn section<S: SettingsOf>(&self, name: &str) -> Result<S, SettingsError> {
-        let table = self.sections.get(name).ok_or_else(|| SettingsError(format!("no domain declares settings under [{name}]")))?;
+        let table = self
+            .sections
+            .get(name)
+            .ok_or_else(|| SettingsError(format!("no domain declares settings under [{name}]")))?;
         table.clone().try_into().map_err(|e: toml::de::Error| SettingsError(format!("[{name}] {}", e.message())))
     }
 
@@ -537,7 +543,8 @@ fn is_guessable(secret: &str) -> bool {
     distinct.sort_unstable();
     distinct.dedup();
     let lower = secret.to_lowercase();
-    distinct.len() < 12 || ["changeme", "change-me", "change_me", "secret", "password", "development"].iter().any(|w| lower.contains(w))
+    distinct.len() < 12
+        || ["changeme", "change-me", "change_me", "secret", "password", "development"].iter().any(|w| lower.contains(w))
 }
 
 /// Turns a secret into dots, keeping a URL readable but for its password.
@@ -580,24 +587,42 @@ mod tests {
 
     #[test]
     fn later_layers_win() {
-        let settings = build("[server]\nlisten = \"127.0.0.1:1\"\nlanes = 3", &[("MAINSTAY_SERVER__LISTEN", "127.0.0.1:2")]).unwrap();
+        let settings =
+            build("[server]\nlisten = \"127.0.0.1:1\"\nlanes = 3", &[("MAINSTAY_SERVER__LISTEN", "127.0.0.1:2")])
+                .unwrap();
         assert_eq!((settings.server.listen.port(), settings.server.lanes), (2, 3));
     }
 
     #[test]
     fn each_mistake_says_its_mending() {
         for (file, environment, expected) in [
-            ("[server]\nlisen = 1", vec![], "there is no setting `server.lisen` (in mainstay.toml). Did you mean `server.listen`?"),
+            (
+                "[server]\nlisen = 1",
+                vec![],
+                "there is no setting `server.lisen` (in mainstay.toml). Did you mean `server.listen`?",
+            ),
             ("nonsense = ", vec![], "mainstay.toml is not TOML"),
-            ("[server]\nlanes = \"two\"", vec![], "server.lanes in mainstay.toml must be a whole number, but is text in quotes"),
-            ("", vec![("MAINSTAY_SERVER__LANES", "two")], "server.lanes in the environment (MAINSTAY_SERVER__LANES) must be a whole number, but is `two`"),
+            (
+                "[server]\nlanes = \"two\"",
+                vec![],
+                "server.lanes in mainstay.toml must be a whole number, but is text in quotes",
+            ),
+            (
+                "",
+                vec![("MAINSTAY_SERVER__LANES", "two")],
+                "server.lanes in the environment (MAINSTAY_SERVER__LANES) must be a whole number, but is `two`",
+            ),
             ("", vec![("MAINSTAY_SERVER__LANE", "2")], "Did you mean `server.lanes`?"),
             ("mode = \"staging\"", vec![], "unknown variant `staging`"),
             ("[server]\nlisten = \"0.0.0.0:80\"", vec![], "Set mode = \"production\""),
             ("mode = \"production\"", vec![], "secret_key is not set"),
             ("secret_key = \"short\"", vec![], "32 or more are needed"),
             ("mode = \"production\"\nsecret_key = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", vec![], "guessable"),
-            ("mode = \"production\"\nsecret_key = \"0123456789abcdefghijklmnopqrstuvwxyz\"", vec![], "public_url is not set"),
+            (
+                "mode = \"production\"\nsecret_key = \"0123456789abcdefghijklmnopqrstuvwxyz\"",
+                vec![],
+                "public_url is not set",
+            ),
             ("public_url = \"example.com\"", vec![], "write scheme and host only"),
             ("[server.cors]\norigins = [\"null\"]", vec![], "no browser sends"),
             ("[server]\nmax_body_bytes = 0", vec![], "Set it to 1 or more"),

@@ -14,7 +14,8 @@ use uuid::Uuid;
 /// What was found, by the id it was asked for.
 pub type Loaded = HashMap<Uuid, Vec<Value>>;
 
-type Load = dyn Fn(Ctx, Store, Vec<Uuid>) -> Pin<Box<dyn Future<Output = Result<Loaded, StoreError>> + Send>> + Send + Sync;
+type Load =
+    dyn Fn(Ctx, Store, Vec<Uuid>) -> Pin<Box<dyn Future<Output = Result<Loaded, StoreError>> + Send>> + Send + Sync;
 
 /// A batch loader that a domain exports: many ids in, views out, in one query, with the domain's own visibility. Others
 /// include its things by the loader's name, `domain.what`, and never import the domain.

@@ -1,9 +1,17 @@
 #![doc = include_str!("../README.md")]
 
-mod include;
-
-pub use include::{Loaded, Loader, Loaders};
+mod answer;
 mod cursor;
+mod field;
+mod include;
+mod list;
 mod operations;
+mod selection;
+mod spec;
+mod sql;
+
 pub use cursor::Cursors;
-pub use operations::{Operations, Resource};
+pub use field::{FieldType, Kind};
+pub use include::{Loaded, Loader, Loaders};
+pub use operations::{Op, Operations, of};
+pub use spec::{Column, Include, Read, Resource, Spec, Write};

@@ -1,11 +1,500 @@
-//! stub
-use crate::Loaders;
-/// A resource.
-pub trait Resource: Send + Sync + 'static {}
-/// Its operations.
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::{
+    AccessError, Admin, Anyone, Caller, ETag, Endpoint, Input, InputType, Method, Operation, Path, Precondition,
+    Problem, Reply, Request, RequestError, User, Valid, parse_pairs,
+};
+use http_types::StatusCode;
+use http_types::header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION};
+use kernel::{ApiError, Ctx, Faults, Id, Identity, Place, UserId};
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use store::{Reads, Store, StoreError};
+
+use crate::list::{ListQuery, describe_list, describe_selection};
+use crate::selection::{Relation, Selection};
+use crate::sql::{Statements, own_values};
+use crate::{Cursors, Loaders, Read, Resource, Spec, Write};
+
+/// One of a resource's operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// `GET /things`
+    List,
+    /// `GET /things/{id}`
+    Get,
+    /// `POST /things`
+    Create,
+    /// `PATCH /things/{id}`
+    Update,
+    /// `DELETE /things/{id}`
+    Delete,
+}
+
+/// The operations of a resource that a domain serves.
 #[derive(Debug)]
-pub struct Operations<R>(std::marker::PhantomData<fn() -> R>);
+pub struct Operations<R> {
+    ops: Vec<Op>,
+    resource: PhantomData<fn() -> R>,
+}
+
+/// All five operations of a resource.
+pub fn of<R: Resource>() -> Operations<R> {
+    Operations { ops: vec![Op::List, Op::Get, Op::Create, Op::Update, Op::Delete], resource: PhantomData }
+}
+
+/// What every operation of one resource shares.
+#[derive(Debug)]
+struct Shared {
+    spec: &'static Spec,
+    statements: Statements,
+    relations: Vec<Relation>,
+}
+
+type Work = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>>;
+
 impl<R: Resource> Operations<R> {
-    /// As endpoints.
-    pub fn endpoints(&self, _: &Loaders) -> Result<Vec<http::Endpoint>, String> { Ok(vec![]) }
+    /// All but this one, which the domain writes by hand or does not offer.
+    #[must_use]
+    pub fn without(mut self, op: Op) -> Self {
+        self.ops.retain(|o| *o != op);
+        self
+    }
+
+    /// Only these.
+    #[must_use]
+    pub fn only(mut self, ops: &[Op]) -> Self {
+        self.ops.retain(|o| ops.contains(o));
+        self
+    }
+
+    /// As endpoints, with the includes whose loaders are linked.
+    ///
+    /// # Errors
+    /// When an include names a loader that its domain does not export, or the spec contradicts itself.
+    pub fn endpoints(&self, loaders: &Loaders) -> Result<Vec<Endpoint>, String> {
+        let spec = R::SPEC;
+        let mut relations = Vec::new();
+        for include in spec.includes {
+            if let Some(loader) = loaders.find(include.loader)? {
+                relations.push(Relation { include, loader });
+            }
+        }
+        if spec.columns.iter().any(|c| (c.is_sort || c.is_filter) && !c.kind.is_ordered() && !c.is_nullable) {
+            return Err(format!("a `json` or `blob` column of {} cannot be sorted or filtered by", spec.type_name));
+        }
+        let shared = Arc::new(Shared { spec, statements: Statements::new(spec), relations });
+        Ok(self.ops.iter().map(|op| endpoint::<R>(*op, &shared)).collect())
+    }
+}
+
+fn endpoint<R: Resource>(op: Op, shared: &Arc<Shared>) -> Endpoint {
+    let spec = shared.spec;
+    let (method, path, id, docs): (Method, String, String, String) = match op {
+        Op::List => (
+            Method::Get,
+            spec.path.into(),
+            format!("list_{}", spec.plural),
+            format!("List {}.\n\n{}", spec.plural, who_reads(spec)),
+        ),
+        Op::Get => (
+            Method::Get,
+            format!("{}/{{id}}", spec.path),
+            format!("get_{}", spec.name),
+            format!("Get one {}.\n\n{}", spec.name, who_reads(spec)),
+        ),
+        Op::Create => {
+            (Method::Post, spec.path.into(), format!("create_{}", spec.name), format!("Create a {}.", spec.name))
+        }
+        Op::Update => (
+            Method::Patch,
+            format!("{}/{{id}}", spec.path),
+            format!("update_{}", spec.name),
+            format!("Change a {}.\n\nFields that are not sent stay as they are.", spec.name),
+        ),
+        Op::Delete => (
+            Method::Delete,
+            format!("{}/{{id}}", spec.path),
+            format!("delete_{}", spec.name),
+            format!("Delete a {}.", spec.name),
+        ),
+    };
+    let described = shared.clone();
+    let shared = shared.clone();
+    Endpoint::new(
+        method,
+        path,
+        id,
+        &docs,
+        move |operation| describe::<R>(op, &described, operation),
+        Arc::new(move |request| -> Work {
+            let shared = shared.clone();
+            match op {
+                Op::List => Box::pin(list::<R>(request, shared)),
+                Op::Get => Box::pin(get::<R>(request, shared)),
+                Op::Create => Box::pin(create::<R>(request, shared)),
+                Op::Update => Box::pin(update::<R>(request, shared)),
+                Op::Delete => Box::pin(delete::<R>(request, shared)),
+            }
+        }),
+    )
+}
+
+fn who_reads(spec: &Spec) -> String {
+    match spec.read {
+        Read::Anyone => "Anyone may read them.".to_owned(),
+        Read::Admin => "Only administrators may read them.".to_owned(),
+        Read::Owner => "Each person sees their own.".to_owned(),
+        Read::OwnerOr(column) => {
+            format!("Anyone sees those with `{}`; their owner sees the others too.", spec.columns[column].name)
+        }
+    }
+}
+
+fn describe<R: Resource>(op: Op, shared: &Shared, operation: &mut Operation<'_>) {
+    let spec = shared.spec;
+    match op {
+        Op::List | Op::Get => describe_reader(spec, operation),
+        Op::Create | Op::Update | Op::Delete => describe_writer(spec, operation),
+    }
+    match op {
+        Op::List => {
+            for name in ["malformed_query", "repeated_field", "invalid_request"] {
+                operation.request_error(name);
+            }
+            describe_list(spec, &shared.relations, operation);
+            let item = item_schema::<R>(shared, operation);
+            let page = json!({
+                "type": "object",
+                "properties": {
+                    "items": { "type": "array", "items": item },
+                    "next_cursor": { "type": ["string", "null"], "description": "Send it as `cursor` to get the next part; null at the end." },
+                    "total": { "type": "integer", "description": "All items, where `total=true` asked for it." },
+                },
+                "required": ["items", "next_cursor"],
+            });
+            let page = operation.schemas().named(&format!("{}Page", spec.type_name), page);
+            operation.success(200, "A part of the list.", Some(page), json!({}));
+        }
+        Op::Get => {
+            Path::<Id<R::Kind>>::describe(operation);
+            for name in ["malformed_query", "repeated_field"] {
+                operation.request_error(name);
+            }
+            describe_selection(spec, &shared.relations, operation);
+            let item = item_schema::<R>(shared, operation);
+            operation.success(200, "OK", Some(item), etag_header());
+            operation.error(spec.not_found_doc());
+        }
+        Op::Create => {
+            Valid::<R::New>::describe(operation);
+            operation.error(spec.conflict_doc());
+            let view = operation.schemas().output::<R::View>();
+            let mut headers = etag_header();
+            headers["Location"] =
+                json!({ "description": "Where it is.", "schema": { "type": "string", "format": "uri-reference" } });
+            operation.success(201, "Created", Some(view), headers);
+        }
+        Op::Update => {
+            Path::<Id<R::Kind>>::describe(operation);
+            Precondition::describe(operation);
+            Valid::<R::Patch>::describe(operation);
+            operation.error(spec.not_found_doc());
+            operation.error(spec.conflict_doc());
+            let view = operation.schemas().output::<R::View>();
+            operation.success(200, "Changed", Some(view), etag_header());
+        }
+        Op::Delete => {
+            Path::<Id<R::Kind>>::describe(operation);
+            Precondition::describe(operation);
+            operation.error(spec.not_found_doc());
+            operation.error(spec.conflict_doc());
+            operation.success(204, "Deleted", None, json!({}));
+        }
+    }
+    let mut docs = Vec::new();
+    StoreError::describe(&mut docs);
+    docs.into_iter().for_each(|doc| operation.error(doc));
+}
+
+fn etag_header() -> Json {
+    json!({ "ETag": { "description": "Names this state; send it as `If-Match` to change just this.", "schema": { "type": "string" } } })
+}
+
+/// One item of an answer: whole, or the parts that `fields` and `include` ask for.
+fn item_schema<R: Resource>(shared: &Shared, operation: &mut Operation<'_>) -> Json {
+    let schemas = operation.schemas();
+    let whole = schemas.output::<R::View>();
+    let part = schemas.output::<R::Part>();
+    for relation in &shared.relations {
+        let one = (relation.loader.schema)(schemas);
+        let schema = if relation.loader.is_many {
+            json!({ "type": "array", "items": one })
+        } else {
+            json!({ "anyOf": [one, { "type": "null" }] })
+        };
+        schemas.extend(&format!("{}Part", shared.spec.type_name), relation.include.name, schema);
+    }
+    json!({ "anyOf": [whole, part] })
+}
+
+fn describe_reader(spec: &Spec, operation: &mut Operation<'_>) {
+    match spec.read {
+        Read::Anyone | Read::OwnerOr(_) => Caller::<Anyone>::describe(operation),
+        Read::Owner => Caller::<User>::describe(operation),
+        Read::Admin => Caller::<Admin>::describe(operation),
+    }
+}
+
+fn describe_writer(spec: &Spec, operation: &mut Operation<'_>) {
+    match spec.write {
+        Write::Owner => {
+            Caller::<User>::describe(operation);
+            let mut docs = Vec::new();
+            AccessError::describe(&mut docs);
+            docs.into_iter().filter(|d| d.name == "forbidden").for_each(|doc| operation.error(doc));
+        }
+        Write::Admin => Caller::<Admin>::describe(operation),
+    }
+}
+
+async fn reader(spec: &Spec, request: &mut Request) -> Result<Ctx, Problem> {
+    Ok(match spec.read {
+        Read::Anyone | Read::OwnerOr(_) => Caller::<Anyone>::extract(request).await?.ctx().clone(),
+        Read::Owner => Caller::<User>::extract(request).await?.ctx().clone(),
+        Read::Admin => Caller::<Admin>::extract(request).await?.ctx().clone(),
+    })
+}
+
+async fn writer(spec: &Spec, request: &mut Request) -> Result<(Ctx, UserId), Problem> {
+    match spec.write {
+        Write::Owner => Caller::<User>::extract(request).await.map(|c| (c.ctx().clone(), c.user_id())),
+        Write::Admin => Caller::<Admin>::extract(request).await.map(|c| (c.ctx().clone(), c.user_id())),
+    }
+}
+
+fn service<T: Clone + Send + Sync + 'static>(request: &Request) -> Result<T, Problem> {
+    // The façade puts the store and the cursors into every app.
+    request.api().state().get::<T>().cloned().ok_or_else(|| RequestError::Unwritable.into())
+}
+
+fn reply(status: StatusCode, bytes: Vec<u8>) -> Reply {
+    let mut reply = Reply::new(http::Body::new(bytes));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+}
+
+fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(value).map_err(|_| RequestError::Unwritable.into())
+}
+
+/// A whole row as an answer, with its tag: the tag of a GET's bytes.
+fn whole<R: Resource>(status: StatusCode, row: &R) -> Result<Reply, Problem> {
+    let bytes = bytes(&row.view())?;
+    let tag = ETag::of(&bytes);
+    let mut reply = reply(status, bytes);
+    if let Ok(tag) = HeaderValue::from_str(tag.as_str()) {
+        reply.headers_mut().insert(ETAG, tag);
+    }
+    Ok(reply)
+}
+
+/// The one query that neither lists nor changes: `fields` and `include` of a single row.
+fn read_selection(shared: &Shared, query: &str) -> Result<Selection, Problem> {
+    let mut selection = Selection::default();
+    let mut faults = Faults::new();
+    for (name, text) in parse_pairs(query)? {
+        match name.as_ref() {
+            "fields" => selection.read_fields(shared.spec, &text, &mut faults),
+            "include" => selection.read_include(&shared.relations, &text, &mut faults),
+            other => {
+                let shown: String = other.chars().take(100).collect();
+                faults.add(Place::Query, format!("/{shown}"), "unknown_field", "there is no such parameter here");
+            }
+        }
+    }
+    if faults.is_empty() { Ok(selection) } else { Err(RequestError::Invalid(faults.into_sorted()).into()) }
+}
+
+/// Operations without parameters in the query refuse them.
+fn refuse_query(shared: &Shared, request: &Request) -> Result<(), Problem> {
+    if request.query().is_empty() {
+        return Ok(());
+    }
+    let mut faults = Faults::new();
+    for (name, _) in parse_pairs(request.query())? {
+        let shown: String = name.chars().take(100).collect();
+        let message = format!("this operation of {} takes no parameters in the query", shared.spec.plural);
+        faults.add(Place::Query, format!("/{shown}"), "unknown_field", message);
+    }
+    Err(RequestError::Invalid(faults.into_sorted()).into())
+}
+
+async fn list<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {
+    let spec = shared.spec;
+    let ctx = reader(spec, &mut request).await?;
+    let (store, cursors): (Store, Cursors) = (service(&request)?, service(&request)?);
+    let query = ListQuery::read(spec, &shared.relations, &cursors, request.query())?;
+    let page = query.page_sql(&shared.statements.select, spec, ctx.identity());
+    let read = store.read(&ctx);
+    let mut rows: Vec<R> = read.rows(&page.text, &page.params).await?;
+    let next_cursor = if rows.len() > query.limit {
+        rows.truncate(query.limit);
+        rows.last().map(|row| query.cursor_after(&cursors, row))
+    } else {
+        None
+    };
+    let total: Option<i64> = if query.wants_total {
+        let count = query.total_sql(spec, ctx.identity());
+        let counted: Vec<(i64,)> = read.rows(&count.text, &count.params).await?;
+        counted.first().map(|(n,)| *n)
+    } else {
+        None
+    };
+    #[derive(Serialize)]
+    struct Wire<T> {
+        items: Vec<T>,
+        next_cursor: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<i64>,
+    }
+    let body = if query.selection.is_plain() {
+        bytes(&Wire { items: rows.iter().map(Resource::view).collect::<Vec<_>>(), next_cursor, total })?
+    } else {
+        bytes(&Wire { items: query.selection.render(&ctx, &store, &rows).await?, next_cursor, total })?
+    };
+    Ok(reply(StatusCode::OK, body))
+}
+
+async fn get<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {
+    let spec = shared.spec;
+    let ctx = reader(spec, &mut request).await?;
+    let Path(id) = Path::<Id<R::Kind>>::extract(&mut request).await?;
+    let selection =
+        if request.query().is_empty() { Selection::default() } else { read_selection(&shared, request.query())? };
+    let store: Store = service(&request)?;
+    let row: Option<R> = store.read(&ctx).row(&shared.statements.select_by_id, &[id.into()]).await?;
+    let row = row.filter(|row| spec.may_read(ctx.identity(), row)).ok_or_else(|| spec.not_found())?;
+    if selection.is_plain() {
+        return Ok(reply(StatusCode::OK, bytes(&row.view())?));
+    }
+    let mut rendered = selection.render(&ctx, &store, &[row]).await?;
+    Ok(reply(StatusCode::OK, bytes(&rendered.pop().unwrap_or_default())?))
+}
+
+async fn read_body<T: InputType>(request: &mut Request) -> Result<T, Problem> {
+    Valid::<T>::extract(request).await.map(|Valid(value)| value)
+}
+
+async fn create<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {
+    let spec = shared.spec;
+    let (ctx, user_id) = writer(spec, &mut request).await?;
+    refuse_query(&shared, &request)?;
+    let new: R::New = read_body(&mut request).await?;
+    let store: Store = service(&request)?;
+    drop(request);
+    let id: Id<R::Kind> = ctx.new_id();
+    let mut values = own_values(spec, id.into(), Some(user_id), ctx.now());
+    values.extend(R::create_values(new));
+    let statement = Arc::new(shared.statements.insert(spec, values));
+    let row: R = store
+        .tx(&ctx, move |tx| {
+            let statement = statement.clone();
+            async move {
+                let row = tx.row(&statement.text, &statement.params).await.map_err(|e| spec.store_problem(e))?;
+                row.ok_or_else(|| Problem::from(StoreError::internal("an insert returned nothing")))
+            }
+        })
+        .await
+        .map_err(into_problem)?;
+    let mut reply = whole(StatusCode::CREATED, &row)?;
+    let location = format!("{}{}/{id}", http::ApiBuilder::BASE_PATH, spec.path);
+    if let Ok(location) = HeaderValue::try_from(location) {
+        reply.headers_mut().insert(LOCATION, location);
+    }
+    Ok(reply)
+}
+
+/// Only names the type for `Store::tx`, whose error must come from a [`StoreError`].
+fn into_problem(problem: Problem) -> Problem {
+    problem
+}
+
+/// The row, where the caller may change it: absent for those who may not see it, forbidden for those who may only see it.
+async fn take_for_change<R: Resource>(
+    tx: &store::Tx,
+    shared: &Shared,
+    id: Id<R::Kind>,
+    identity: &Identity,
+    precondition: &Precondition,
+) -> Result<R, Problem> {
+    let spec = shared.spec;
+    let row: Option<R> = tx.row(&shared.statements.select_by_id, &[id.into()]).await?;
+    let row = row.ok_or_else(|| spec.not_found())?;
+    if !spec.may_write(identity, &row) {
+        return Err(if spec.may_read(identity, &row) { AccessError::Forbidden.into() } else { spec.not_found() });
+    }
+    if precondition.is_stated() {
+        precondition.check(&ETag::of(&bytes(&row.view())?))?;
+    }
+    Ok(row)
+}
+
+async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {
+    let spec = shared.spec;
+    let (ctx, _) = writer(spec, &mut request).await?;
+    let Path(id) = Path::<Id<R::Kind>>::extract(&mut request).await?;
+    refuse_query(&shared, &request)?;
+    let precondition = Precondition::extract(&mut request).await?;
+    let patch: R::Patch = read_body(&mut request).await?;
+    let store: Store = service(&request)?;
+    drop(request);
+    let mut values = R::patch_values(patch);
+    let is_change = !values.is_empty();
+    values.extend(spec.updated.map(|column| (column, ctx.now().into())));
+    let statement = Arc::new(shared.statements.update(spec, id.into(), values));
+    let row: R = store
+        .tx(&ctx, move |tx| {
+            let (shared, statement, precondition) = (shared.clone(), statement.clone(), precondition.clone());
+            async move {
+                let identity = *tx.ctx().identity();
+                let row: R = take_for_change(&tx, &shared, id, &identity, &precondition).await?;
+                if !is_change {
+                    return Ok(row);
+                }
+                let row = tx.row(&statement.text, &statement.params).await.map_err(|e| shared.spec.store_problem(e))?;
+                row.ok_or_else(|| shared.spec.not_found())
+            }
+        })
+        .await
+        .map_err(into_problem)?;
+    whole(StatusCode::OK, &row)
+}
+
+async fn delete<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {
+    let spec = shared.spec;
+    let (ctx, _) = writer(spec, &mut request).await?;
+    let Path(id) = Path::<Id<R::Kind>>::extract(&mut request).await?;
+    refuse_query(&shared, &request)?;
+    let precondition = Precondition::extract(&mut request).await?;
+    let store: Store = service(&request)?;
+    drop(request);
+    store
+        .tx(&ctx, move |tx| {
+            let (shared, precondition) = (shared.clone(), precondition.clone());
+            async move {
+                let identity = *tx.ctx().identity();
+                take_for_change::<R>(&tx, &shared, id, &identity, &precondition).await?;
+                tx.execute(&shared.statements.delete, &[id.into()]).await.map_err(|e| shared.spec.store_problem(e))?;
+                Ok(())
+            }
+        })
+        .await
+        .map_err(into_problem)?;
+    let mut reply = Reply::new(http::Body::empty());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    Ok(reply)
 }

@@ -1,4 +1,4 @@
-use kernel::{Decimal, Id, IdKind, Json, Role, Time};
+use kernel::{Blob, Decimal, Id, IdKind, Json, Role, Time};
 use uuid::Uuid;
 
 use crate::StoreError;
@@ -178,6 +178,12 @@ impl Column for String {
             Cell::Text(text) => Some(text.to_owned()),
             _ => None,
         }
+    }
+}
+
+impl Column for Blob {
+    fn from_cell(cell: Cell<'_>) -> Option<Self> {
+        Column::from_cell(cell).map(Blob)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use kernel::{Decimal, Id, Json, Role, Time};
+use kernel::{Blob, Decimal, Id, Json, Role, Time};
 use uuid::Uuid;
 
 /// One parameter of a statement, in the form both databases can take.
@@ -163,6 +163,12 @@ impl From<String> for Value {
 impl From<Vec<u8>> for Value {
     fn from(bytes: Vec<u8>) -> Self {
         Value::Blob(bytes)
+    }
+}
+
+impl From<Blob> for Value {
+    fn from(blob: Blob) -> Self {
+        Value::Blob(blob.0)
     }
 }
 

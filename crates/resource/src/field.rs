@@ -1,0 +1,181 @@
+use kernel::{Blob, Decimal, Id, IdKind, Json, Time};
+use schemars::JsonSchema;
+use store::Value;
+
+/// What a column holds, in the words of migrations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `id`
+    Id,
+    /// `time`
+    Time,
+    /// `json`
+    Json,
+    /// `bool`
+    Bool,
+    /// `decimal`
+    Decimal,
+    /// `text`
+    Text,
+    /// `int`
+    Int,
+    /// `blob`
+    Blob,
+}
+
+impl Kind {
+    /// Whether rows can be put in order by it, alike on both databases.
+    pub(crate) const fn is_ordered(self) -> bool {
+        !matches!(self, Kind::Json | Kind::Blob)
+    }
+}
+
+/// A Rust type that can be a field of a resource. An enum kept as text can be one too: give it `Kind::Text`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a field of a resource",
+    note = "ids, `Time`, `bool`, `i64`, `i32`, `u32`, `String`, `Decimal`, `Json`, `Blob` and `Option` of them can"
+)]
+pub trait FieldType: Clone + Into<Value> {
+    /// What the column holds.
+    const KIND: Kind;
+    /// Whether it can be NULL.
+    const IS_NULLABLE: bool = false;
+    /// Reads a filter's text.
+    ///
+    /// # Errors
+    /// What the text should look like.
+    fn parse(text: &str) -> Result<Value, String>;
+    /// Its schema as a parameter of a list.
+    fn schema() -> serde_json::Value;
+}
+
+fn schema_of<T: JsonSchema>() -> serde_json::Value {
+    let mut schema = schemars::SchemaGenerator::default().root_schema_for::<T>().to_value();
+    if let Some(schema) = schema.as_object_mut() {
+        for key in ["$schema", "title", "x-rust-type", "format"] {
+            if key != "format" || schema.get("format").is_some_and(|f| f != "date-time") {
+                schema.remove(key);
+            }
+        }
+    }
+    schema
+}
+
+impl<K: IdKind> FieldType for Id<K> {
+    const KIND: Kind = Kind::Id;
+
+    fn parse(text: &str) -> Result<Value, String> {
+        text.parse::<Self>().map(Into::into).map_err(|e| e.to_string())
+    }
+
+    fn schema() -> serde_json::Value {
+        schema_of::<Self>()
+    }
+}
+
+impl FieldType for Time {
+    const KIND: Kind = Kind::Time;
+
+    fn parse(text: &str) -> Result<Value, String> {
+        text.parse::<Self>().map(Into::into).map_err(|e| e.to_string())
+    }
+
+    fn schema() -> serde_json::Value {
+        schema_of::<Self>()
+    }
+}
+
+impl FieldType for bool {
+    const KIND: Kind = Kind::Bool;
+
+    fn parse(text: &str) -> Result<Value, String> {
+        match text {
+            "true" => Ok(Value::Bool(true)),
+            "false" => Ok(Value::Bool(false)),
+            _ => Err("must be `true` or `false`".to_owned()),
+        }
+    }
+
+    fn schema() -> serde_json::Value {
+        schema_of::<Self>()
+    }
+}
+
+macro_rules! whole_numbers {
+    ($($t:ty),*) => {
+        $(impl FieldType for $t {
+            const KIND: Kind = Kind::Int;
+
+            fn parse(text: &str) -> Result<Value, String> {
+                let number: Self =
+                    text.parse().map_err(|_| format!("must be a whole number from {} to {}", Self::MIN, Self::MAX))?;
+                Ok(Value::Int(number.into()))
+            }
+
+            fn schema() -> serde_json::Value {
+                serde_json::json!({ "type": "integer", "minimum": Self::MIN, "maximum": Self::MAX })
+            }
+        })*
+    };
+}
+whole_numbers!(i64, i32, u32);
+
+impl FieldType for String {
+    const KIND: Kind = Kind::Text;
+
+    fn parse(text: &str) -> Result<Value, String> {
+        if text.contains('\0') {
+            return Err("must not contain the NUL character".to_owned());
+        }
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn schema() -> serde_json::Value {
+        serde_json::json!({ "type": "string", "pattern": "^[^\\u0000]*$" })
+    }
+}
+
+impl<const SCALE: u32> FieldType for Decimal<SCALE> {
+    const KIND: Kind = Kind::Decimal;
+
+    fn parse(text: &str) -> Result<Value, String> {
+        text.parse::<Self>().map(Into::into).map_err(|e| e.to_string())
+    }
+
+    fn schema() -> serde_json::Value {
+        schema_of::<Self>()
+    }
+}
+
+macro_rules! not_compared {
+    ($($t:ty => $kind:expr),*) => {
+        $(impl FieldType for $t {
+            const KIND: Kind = $kind;
+
+            fn parse(_: &str) -> Result<Value, String> {
+                Err("this field can only be asked for null".to_owned())
+            }
+
+            fn schema() -> serde_json::Value {
+                serde_json::json!({ "type": "string" })
+            }
+        })*
+    };
+}
+not_compared!(Json => Kind::Json, Blob => Kind::Blob);
+
+impl<T: FieldType> FieldType for Option<T>
+where
+    Option<T>: Into<Value>,
+{
+    const KIND: Kind = T::KIND;
+    const IS_NULLABLE: bool = true;
+
+    fn parse(text: &str) -> Result<Value, String> {
+        T::parse(text)
+    }
+
+    fn schema() -> serde_json::Value {
+        T::schema()
+    }
+}

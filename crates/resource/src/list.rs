@@ -1,0 +1,419 @@
+//! The query string of a list: filters, order, cursor, and the SQL they mean.
+
+use std::borrow::Cow;
+
+use http::{Operation, Parameter, Problem, RequestError, parse_pairs};
+use kernel::{Faults, Identity, Place};
+use serde_json::{Value as Json, json};
+use store::Value;
+
+use crate::selection::{Relation, Selection};
+use crate::sql::{Sql, quoted, visible};
+use crate::{Column, Cursors, Kind, Resource, Spec};
+
+const DEFAULT_LIMIT: usize = 20;
+const MOST_LIMIT: usize = 100;
+/// The most values in one `[in]`.
+const MOST_IN: usize = 50;
+
+/// How a filter compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Eq,
+    Ne,
+    Gt,
+    Gte,
+    Lt,
+    Lte,
+    In,
+    Null,
+    StartsWith,
+}
+
+impl Operator {
+    const ALL: [(Operator, &'static str, &'static str); 9] = [
+        (Operator::Eq, "", "Equal."),
+        (Operator::Ne, "ne", "Not equal; null counts as different."),
+        (Operator::Gt, "gt", "Greater."),
+        (Operator::Gte, "gte", "Greater or equal."),
+        (Operator::Lt, "lt", "Less."),
+        (Operator::Lte, "lte", "Less or equal."),
+        (Operator::In, "in", "One of these, separated by commas (at most 50)."),
+        (Operator::Null, "null", "`true`: has no value; `false`: has one."),
+        (Operator::StartsWith, "starts_with", "Begins with this text, upper and lower case told apart."),
+    ];
+
+    fn fits(self, column: &Column) -> bool {
+        match self {
+            Operator::Eq | Operator::Ne => column.kind.is_ordered(),
+            Operator::In => column.kind.is_ordered() && column.kind != Kind::Bool,
+            Operator::Gt | Operator::Gte | Operator::Lt | Operator::Lte => {
+                column.kind.is_ordered() && !matches!(column.kind, Kind::Bool)
+            }
+            Operator::Null => column.is_nullable,
+            Operator::StartsWith => column.kind == Kind::Text,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Filter {
+    column: &'static Column,
+    operator: Operator,
+    values: Vec<Value>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    index: usize,
+    column: &'static Column,
+    is_descending: bool,
+}
+
+/// What a request for a list asks.
+#[derive(Debug)]
+pub(crate) struct ListQuery {
+    pub limit: usize,
+    pub selection: Selection,
+    pub wants_total: bool,
+    filters: Vec<Filter>,
+    orders: Vec<Order>,
+    /// Which list this is, for its cursors: name, order, filters.
+    identity: String,
+    after: Option<Vec<Value>>,
+}
+
+impl ListQuery {
+    /// Reads a query string; all faults at once.
+    pub(crate) fn read(
+        spec: &'static Spec,
+        relations: &[Relation],
+        cursors: &Cursors,
+        query: &str,
+    ) -> Result<Self, Problem> {
+        let pairs = parse_pairs(query)?;
+        let mut faults = Faults::new();
+        let mut list = Self {
+            limit: DEFAULT_LIMIT,
+            selection: Selection::default(),
+            wants_total: false,
+            filters: Vec::new(),
+            orders: Vec::new(),
+            identity: String::new(),
+            after: None,
+        };
+        let mut cursor = None;
+        let mut filter_texts = Vec::new();
+        for (name, text) in &pairs {
+            match name.as_ref() {
+                "limit" => match text.parse::<usize>() {
+                    Ok(limit) if (1..=MOST_LIMIT).contains(&limit) => list.limit = limit,
+                    Ok(_) => faults.add(Place::Query, "/limit", "range", format!("must be 1 to {MOST_LIMIT}")),
+                    Err(_) => {
+                        faults.add(Place::Query, "/limit", "type", format!("must be a whole number, 1 to {MOST_LIMIT}"))
+                    }
+                },
+                "cursor" => cursor = Some(text),
+                "sort" => list.read_sort(spec, text, &mut faults),
+                "fields" => list.selection.read_fields(spec, text, &mut faults),
+                "include" => list.selection.read_include(relations, text, &mut faults),
+                "total" => match text.as_ref() {
+                    "true" => list.wants_total = true,
+                    "false" => {}
+                    _ => faults.add(Place::Query, "/total", "type", "must be `true` or `false`"),
+                },
+                _ => {
+                    if list.read_filter(spec, name, text, &mut faults) {
+                        filter_texts.push((name.clone(), text.clone()));
+                    }
+                }
+            }
+        }
+        list.finish_order(spec);
+        list.identity = identity(spec, &list.orders, filter_texts);
+        if let Some(cursor) = cursor {
+            list.after = cursors.read(&list.identity, cursor).filter(|values| values.len() == list.orders.len());
+            if list.after.is_none() && faults.is_empty() {
+                let message = "must be the `next_cursor` of this same list, with the same filters and sort";
+                faults.add(Place::Query, "/cursor", "cursor", message);
+            }
+        }
+        if faults.is_empty() { Ok(list) } else { Err(RequestError::Invalid(faults.into_sorted()).into()) }
+    }
+
+    fn read_sort(&mut self, spec: &'static Spec, text: &str, faults: &mut Faults) {
+        for item in text.split(',') {
+            let (is_descending, name) = item.strip_prefix('-').map_or((false, item), |name| (true, name));
+            match spec.column(name).filter(|(_, c)| c.is_sort) {
+                Some((index, _)) if self.orders.iter().any(|o| o.index == index) => {
+                    faults.add(Place::Query, "/sort", "repeated", format!("names `{name}` twice"));
+                }
+                Some((index, column)) => self.orders.push(Order { index, column, is_descending }),
+                None => {
+                    let all: Vec<&str> = spec.columns.iter().filter(|c| c.is_sort).map(|c| c.name).collect();
+                    faults.add(
+                        Place::Query,
+                        "/sort",
+                        "not_allowed",
+                        format!("may name {}, each with `-` before it", all.join(", ")),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Every order ends with the id, so that it is total and a page cannot skip or repeat a row.
+    fn finish_order(&mut self, spec: &'static Spec) {
+        if !self.orders.iter().any(|o| o.index == 0) {
+            let is_descending = self.orders.last().is_none_or(|o| o.is_descending);
+            self.orders.push(Order { index: 0, column: &spec.columns[0], is_descending });
+        }
+    }
+
+    fn read_filter(&mut self, spec: &'static Spec, name: &str, text: &str, faults: &mut Faults) -> bool {
+        let (column, operator) = match name.split_once('[') {
+            Some((column, rest)) => (column, rest.strip_suffix(']').filter(|o| !o.is_empty())),
+            None => (name, Some("")),
+        };
+        let pointer = format!("/{}", name.chars().take(100).collect::<String>().replace('~', "~0").replace('/', "~1"));
+        let Some((_, column)) = spec.column(column).filter(|(_, c)| c.is_filter) else {
+            faults.add(Place::Query, pointer, "unknown_field", "there is no such parameter here");
+            return false;
+        };
+        let known = Operator::ALL.iter().find(|(_, word, _)| Some(*word) == operator).map(|(o, _, _)| *o);
+        let Some(operator) = known.filter(|o| o.fits(column)) else {
+            let all: Vec<String> = Operator::ALL
+                .iter()
+                .filter(|(o, word, _)| o.fits(column) && !word.is_empty())
+                .map(|(_, word, _)| format!("[{word}]"))
+                .collect();
+            faults.add(Place::Query, pointer, "unknown_field", format!("`{}` takes {}", column.name, all.join(", ")));
+            return false;
+        };
+        let parsed: Result<Vec<Value>, String> = match operator {
+            Operator::Null => match text {
+                "true" => Ok(vec![Value::Bool(true)]),
+                "false" => Ok(vec![Value::Bool(false)]),
+                _ => Err("must be `true` or `false`".to_owned()),
+            },
+            Operator::In => {
+                let texts: Vec<&str> = text.split(',').collect();
+                if texts.len() > MOST_IN {
+                    Err(format!("may list at most {MOST_IN} values"))
+                } else {
+                    texts.into_iter().map(column.parse).collect()
+                }
+            }
+            _ => (column.parse)(text).map(|v| vec![v]),
+        };
+        match parsed {
+            Ok(values) => {
+                self.filters.push(Filter { column, operator, values });
+                true
+            }
+            Err(message) => {
+                faults.add(Place::Query, pointer, "format", message);
+                false
+            }
+        }
+    }
+
+    /// The conditions of the list, before its cursor.
+    fn conditions(&self, spec: &Spec, identity: &Identity, sql: &mut Sql) {
+        sql.push(" where ");
+        visible(spec, identity, sql);
+        for filter in &self.filters {
+            sql.push(" and ");
+            condition(filter, sql);
+        }
+    }
+
+    /// The statement for one page, and one row more, which tells whether another follows.
+    pub(crate) fn page_sql(&self, select: &str, spec: &Spec, identity: &Identity) -> Sql {
+        let mut sql = Sql::default();
+        sql.push(select);
+        self.conditions(spec, identity, &mut sql);
+        if let Some(after) = &self.after {
+            sql.push(" and (");
+            keyset(&self.orders, after, &mut sql);
+            sql.push(")");
+        }
+        sql.push(" order by ");
+        for (i, order) in self.orders.iter().enumerate() {
+            if i > 0 {
+                sql.push(", ");
+            }
+            sql.push(&quoted(order.column.name));
+            sql.push(if order.is_descending { " desc" } else { " asc" });
+            // Spelled out only where it matters: where there are no NULLs, PostgreSQL would not use an index for it.
+            if order.column.is_nullable {
+                sql.push(if order.is_descending { " nulls last" } else { " nulls first" });
+            }
+        }
+        sql.push(" limit ");
+        sql.bind(Value::Int(self.limit as i64 + 1));
+        sql
+    }
+
+    /// The statement for the exact total.
+    pub(crate) fn total_sql(&self, spec: &Spec, identity: &Identity) -> Sql {
+        let mut sql = Sql::default();
+        sql.push(&format!("select count(*) from {}", quoted(spec.table)));
+        self.conditions(spec, identity, &mut sql);
+        sql
+    }
+
+    /// The cursor after a row.
+    pub(crate) fn cursor_after<R: Resource>(&self, cursors: &Cursors, row: &R) -> String {
+        let values: Vec<Value> = self.orders.iter().map(|o| row.value(o.index)).collect();
+        cursors.write(&self.identity, &values)
+    }
+}
+
+fn identity(spec: &Spec, orders: &[Order], mut filters: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> String {
+    filters.sort();
+    let mut text = format!("{}\n", spec.plural);
+    for order in orders {
+        text.push_str(if order.is_descending { "-" } else { "+" });
+        text.push_str(order.column.name);
+    }
+    for (name, value) in filters {
+        text.push_str(&format!("\n{name}={}:{value}", value.len()));
+    }
+    text
+}
+
+fn condition(filter: &Filter, sql: &mut Sql) {
+    let column = quoted(filter.column.name);
+    let mut values = filter.values.iter().cloned();
+    let first = values.next().unwrap_or(Value::Null);
+    let simple = |operator: &str, sql: &mut Sql, first: Value| {
+        sql.push(&format!("{column} {operator} "));
+        sql.bind(first);
+    };
+    match filter.operator {
+        Operator::Eq => simple("=", sql, first),
+        Operator::Ne => simple("is distinct from", sql, first),
+        Operator::Gt => simple(">", sql, first),
+        Operator::Gte => simple(">=", sql, first),
+        Operator::Lt => simple("<", sql, first),
+        Operator::Lte => simple("<=", sql, first),
+        Operator::Null => {
+            let word = if first == Value::Bool(true) { "is null" } else { "is not null" };
+            sql.push(&format!("{column} {word}"));
+        }
+        Operator::In => {
+            sql.push(&format!("{column} in ("));
+            sql.bind(first);
+            for value in values {
+                sql.push(", ");
+                sql.bind(value);
+            }
+            sql.push(")");
+        }
+        Operator::StartsWith => {
+            // Not LIKE: SQLite's ignores the case of ASCII, PostgreSQL's does not.
+            let length = if let Value::Text(text) = &first { text.chars().count() } else { 0 };
+            sql.push(&format!("substr({column}, 1, {length}) = "));
+            sql.bind(first);
+        }
+    }
+}
+
+/// The rows after these values: `(a after x) or (a same x and b after y) or …`.
+fn keyset(orders: &[Order], after: &[Value], sql: &mut Sql) {
+    for (i, order) in orders.iter().enumerate() {
+        if i > 0 {
+            sql.push(" or ");
+        }
+        sql.push("(");
+        for (same, value) in orders[..i].iter().zip(after) {
+            let column = quoted(same.column.name);
+            if *value == Value::Null {
+                sql.push(&format!("{column} is null and "));
+            } else {
+                sql.push(&format!("{column} = "));
+                sql.bind(value.clone());
+                sql.push(" and ");
+            }
+        }
+        let column = quoted(order.column.name);
+        match (&after[i], order.is_descending) {
+            // NULLs come first going up and last going down.
+            (Value::Null, false) => sql.push(&format!("{column} is not null")),
+            (Value::Null, true) => sql.push("false"),
+            (value, false) => {
+                sql.push(&format!("{column} > "));
+                sql.bind(value.clone());
+            }
+            (value, true) => {
+                sql.push(&format!("({column} < "));
+                sql.bind(value.clone());
+                sql.push(if order.column.is_nullable { &" or " } else { &")" });
+                if order.column.is_nullable {
+                    sql.push(&format!("{column} is null)"));
+                }
+            }
+        }
+        sql.push(")");
+    }
+}
+
+/// Describes `fields` and `include`.
+pub(crate) fn describe_selection(spec: &Spec, relations: &[Relation], op: &mut Operation<'_>) {
+    let mut add = |name: &str, description: &str, schema: Json| {
+        op.parameter(Parameter {
+            place: Place::Query,
+            name: name.into(),
+            required: false,
+            description: description.into(),
+            schema,
+        });
+    };
+    let list_of = |words: Vec<&str>| {
+        let words = words.join("|");
+        json!({ "type": "string", "pattern": format!("^({words})(,({words}))*$") })
+    };
+    let visible = spec.columns.iter().filter(|c| c.is_visible).map(|c| c.name).collect();
+    add("fields", "Only these fields, separated by commas.", list_of(visible));
+    if !relations.is_empty() {
+        let names = relations.iter().map(|r| r.include.name).collect();
+        add("include", "What to send along with each, separated by commas.", list_of(names));
+    }
+}
+
+/// Describes the parameters of a list.
+pub(crate) fn describe_list(spec: &Spec, relations: &[Relation], op: &mut Operation<'_>) {
+    describe_selection(spec, relations, op);
+    let mut add = |name: String, description: String, schema: Json| {
+        op.parameter(Parameter { place: Place::Query, name, required: false, description, schema });
+    };
+    add(
+        "limit".into(),
+        "The most items in one page.".into(),
+        json!({ "type": "integer", "minimum": 1, "maximum": MOST_LIMIT, "default": DEFAULT_LIMIT }),
+    );
+    add("cursor".into(), "The `next_cursor` of the page before.".into(), json!({ "type": "string" }));
+    add("total".into(), "Whether to count all items, exactly.".into(), json!({ "type": "boolean", "default": false }));
+    let sortable: Vec<&str> = spec.columns.iter().filter(|c| c.is_sort).map(|c| c.name).collect();
+    if !sortable.is_empty() {
+        let names = sortable.join("|");
+        add(
+            "sort".into(),
+            "The order: field names separated by commas, `-` before one for descending. Newest first without it."
+                .into(),
+            json!({ "type": "string", "pattern": format!("^-?({names})(,-?({names}))*$") }),
+        );
+    }
+    for column in spec.columns.iter().filter(|c| c.is_filter) {
+        for (operator, word, description) in Operator::ALL.iter().filter(|(o, _, _)| o.fits(column)) {
+            let name = if word.is_empty() { column.name.to_owned() } else { format!("{}[{word}]", column.name) };
+            let schema = match operator {
+                Operator::Null => json!({ "type": "boolean" }),
+                Operator::In => json!({ "type": "string" }),
+                _ => (column.schema)(),
+            };
+            add(name, (*description).to_owned(), schema);
+        }
+    }
+}

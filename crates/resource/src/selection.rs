@@ -1,0 +1,106 @@
+//! What is sent of each row: `?fields=` and `?include=`.
+
+use kernel::{Faults, Place};
+use serde_json::{Map, Value};
+use store::{Store, StoreError};
+
+use crate::{Include, Loader, Resource, Spec};
+
+/// An include whose loader is linked.
+#[derive(Debug, Clone)]
+pub(crate) struct Relation {
+    pub include: &'static Include,
+    pub loader: Loader,
+}
+
+/// What a request asked to be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Selection {
+    fields: Option<Vec<&'static str>>,
+    relations: Vec<Relation>,
+}
+
+impl Selection {
+    /// Whether rows are sent whole and alone, the fast way.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.fields.is_none() && self.relations.is_empty()
+    }
+
+    /// Reads `fields`.
+    pub(crate) fn read_fields(&mut self, spec: &Spec, text: &str, faults: &mut Faults) {
+        let mut fields = Vec::new();
+        for name in text.split(',') {
+            match spec.column(name).filter(|(_, c)| c.is_visible) {
+                Some((_, column)) => fields.push(column.name),
+                None => {
+                    let all: Vec<&str> = spec.columns.iter().filter(|c| c.is_visible).map(|c| c.name).collect();
+                    faults.add(Place::Query, "/fields", "not_allowed", format!("may name {}", all.join(", ")));
+                }
+            }
+        }
+        self.fields = Some(fields);
+    }
+
+    /// Reads `include`.
+    pub(crate) fn read_include(&mut self, known: &[Relation], text: &str, faults: &mut Faults) {
+        for name in text.split(',') {
+            match known.iter().find(|r| r.include.name == name) {
+                Some(relation) => {
+                    if !self.relations.iter().any(|r| r.include.name == name) {
+                        self.relations.push(relation.clone());
+                    }
+                }
+                None => {
+                    let all: Vec<&str> = known.iter().map(|r| r.include.name).collect();
+                    let message = if all.is_empty() {
+                        "nothing can be included".into()
+                    } else {
+                        format!("may name {}", all.join(", "))
+                    };
+                    faults.add(Place::Query, "/include", "not_allowed", message);
+                }
+            }
+        }
+    }
+
+    /// The rows as asked for: one query for each include, however many rows there are.
+    pub(crate) async fn render<R: Resource>(
+        &self,
+        ctx: &kernel::Ctx,
+        store: &Store,
+        rows: &[R],
+    ) -> Result<Vec<Value>, StoreError> {
+        let mut rendered = Vec::with_capacity(rows.len());
+        for row in rows {
+            let value = serde_json::to_value(row.view()).map_err(StoreError::internal)?;
+            let Value::Object(mut object) = value else { return Err(StoreError::internal("a view is an object")) };
+            if let Some(fields) = &self.fields {
+                object = fields
+                    .iter()
+                    .filter_map(|f| object.remove(*f).map(|v| ((*f).to_owned(), v)))
+                    .collect::<Map<_, _>>();
+            }
+            rendered.push(object);
+        }
+        for relation in &self.relations {
+            let keys: Vec<Option<uuid::Uuid>> = rows
+                .iter()
+                .map(|row| match row.value(relation.include.key) {
+                    store::Value::Id(id) => Some(id),
+                    _ => None,
+                })
+                .collect();
+            let loaded = relation.loader.load(ctx, store, keys.iter().flatten().copied().collect()).await?;
+            for (object, key) in rendered.iter_mut().zip(&keys) {
+                let found = key.and_then(|key| loaded.get(&key)).cloned().unwrap_or_default();
+                let value = if relation.loader.is_many {
+                    Value::Array(found)
+                } else {
+                    found.into_iter().next().unwrap_or(Value::Null)
+                };
+                object.insert(relation.include.name.to_owned(), value);
+            }
+        }
+        Ok(rendered.into_iter().map(Value::Object).collect())
+    }
+}
