@@ -1,5 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+mod app;
+mod call;
+mod caller;
+mod contract;
 mod database;
+mod redact;
+mod reply;
+mod wire;
 
+pub use app::{App, Setup};
+pub use call::Call;
+pub use caller::Caller;
 pub use database::{Backend, TestDatabase, run};
+pub use redact::redact;
+pub use reply::Reply;
+pub use wire::{Served, Wire};

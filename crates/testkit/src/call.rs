@@ -1,0 +1,94 @@
+use std::fmt::Display;
+use std::future::IntoFuture;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Api, RequestBody};
+use http_types::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http_types::{Method, Uri};
+use serde::Serialize;
+
+use crate::Reply;
+use crate::contract::Contract;
+
+/// A request in the making. Awaiting it sends it, in process.
+#[derive(Debug)]
+pub struct Call {
+    api: Arc<Api>,
+    contract: Arc<Contract>,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Call {
+    pub(crate) fn new(api: Arc<Api>, contract: Arc<Contract>, method: Method, path: &str) -> Self {
+        Self { api, contract, method, path: path.to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// With an access token.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        self.header(AUTHORIZATION.as_str(), format!("Bearer {token}"))
+    }
+
+    /// With one more header; a second one of the same name stands beside the first.
+    ///
+    /// # Panics
+    /// When it cannot stand in a request.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Display) -> Self {
+        let value = value.to_string();
+        let key = HeaderName::try_from(name).unwrap_or_else(|_| panic!("`{name}` cannot be a header's name"));
+        let value = HeaderValue::try_from(value).unwrap_or_else(|_| panic!("the value of `{name}` cannot be sent"));
+        self.headers.append(key, value);
+        self
+    }
+
+    /// With a JSON body.
+    ///
+    /// # Panics
+    /// When the value cannot be written.
+    #[must_use]
+    pub fn json(self, value: &(impl Serialize + ?Sized)) -> Self {
+        let bytes = serde_json::to_vec(value).unwrap_or_else(|error| panic!("the body cannot be written: {error}"));
+        self.body("application/json", bytes)
+    }
+
+    /// With a body as it stands, such as broken JSON.
+    #[must_use]
+    pub fn body(mut self, content_type: &str, bytes: impl Into<Bytes>) -> Self {
+        self.body = bytes.into();
+        self.headers.remove(CONTENT_TYPE);
+        self.header(CONTENT_TYPE.as_str(), content_type)
+    }
+
+    /// Sends it; the same as awaiting it.
+    ///
+    /// # Panics
+    /// When the path cannot be sent, or the answer is not what the app's document says.
+    pub async fn send(self) -> Reply {
+        let uri: Uri = self.path.parse().unwrap_or_else(|_| panic!("`{}` cannot be a path", self.path));
+        let path = uri.path().to_owned();
+        let mut request = http_types::Request::new(RequestBody::Whole(self.body));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = self.headers;
+        let (parts, body) = self.api.handle(request).await.into_parts();
+        let body = body.bytes().cloned().unwrap_or_default();
+        let reply = Reply::new(format!("{} {}", self.method, self.path), parts.status.as_u16(), parts.headers, body);
+        self.contract.check(&self.method, &path, &reply);
+        reply
+    }
+}
+
+impl IntoFuture for Call {
+    type Output = Reply;
+    type IntoFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}

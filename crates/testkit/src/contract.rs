@@ -1,0 +1,157 @@
+//! What is held of every answer, whatever the test that got it is about.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{Api, JsonValidator};
+use http_types::Method;
+use kernel::{Faults, Place};
+use serde_json::Value;
+
+use crate::Reply;
+
+/// Words that only our own sources use: a Rust path, SQL, a file.
+const INSIDES: [&str; 7] = ["::", "SELECT ", "INSERT ", "UPDATE ", "sqlite", "postgres", ".rs"];
+
+/// The app's own document, as a judge.
+pub(crate) struct Contract {
+    document: Value,
+    /// Method in lower case, path template, its segments.
+    operations: Vec<(String, String)>,
+    compiled: Mutex<HashMap<String, Arc<JsonValidator>>>,
+}
+
+impl fmt::Debug for Contract {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Contract({} operations)", self.operations.len())
+    }
+}
+
+impl Contract {
+    pub(crate) fn new(api: &Api) -> Self {
+        let operations = api.operations().iter().map(|(method, path, _)| (method.name().to_lowercase(), path.clone()));
+        Self { document: api.document_value(), operations: operations.collect(), compiled: Mutex::default() }
+    }
+
+    /// Fails the test when the answer is not what the document promises.
+    pub(crate) fn check(&self, method: &Method, path: &str, reply: &Reply) {
+        if let Err(fault) = self.judge(method, path, reply) {
+            panic!("{fault}\n{reply}");
+        }
+    }
+
+    pub(crate) fn judge(&self, method: &Method, path: &str, reply: &Reply) -> Result<(), String> {
+        if reply.header("x-request-id").is_none_or(str::is_empty) {
+            return Err("every answer carries x-request-id; this one does not".to_owned());
+        }
+        if reply.status() >= 400 && method != Method::HEAD {
+            check_problem(path, reply)?;
+        }
+        // HEAD is answered by GET's operation, without its body.
+        let wanted = if method == Method::HEAD { "get".to_owned() } else { method.as_str().to_lowercase() };
+        let Some((_, template)) = self.operations.iter().find(|(m, t)| *m == wanted && fits(t, path)) else {
+            return Ok(());
+        };
+        let responses = &self.document["paths"][template][&wanted]["responses"];
+        let status = reply.status().to_string();
+        let Some(response) = responses.get(&status) else {
+            let known: Vec<_> = responses.as_object().map(|r| r.keys().collect()).unwrap_or_default();
+            return Err(format!("the document of {wanted} {template} has {known:?}, but this answer is {status}"));
+        };
+        let Some((kind, content)) = response["content"].as_object().and_then(|content| content.iter().next()) else {
+            return if reply.bytes().is_empty() {
+                Ok(())
+            } else {
+                Err("the document says there is no body".to_owned())
+            };
+        };
+        if method == Method::HEAD {
+            return Ok(());
+        }
+        if reply.header("content-type") != Some(kind) {
+            return Err(format!("the document says the body is {kind}"));
+        }
+        if !kind.ends_with("json") {
+            return Ok(());
+        }
+        let body: Value =
+            serde_json::from_slice(reply.bytes()).map_err(|error| format!("the body is not JSON: {error}"))?;
+        let validator = self.validator(&format!("{wanted} {template} {status}"), &content["schema"])?;
+        let mut faults = Faults::new();
+        validator.faults(&body, Place::Body, &mut faults);
+        match faults.into_sorted().first() {
+            None => Ok(()),
+            Some(fault) => Err(format!("the body is not what the document says: {} {}", fault.pointer, fault.message)),
+        }
+    }
+
+    fn validator(&self, name: &str, schema: &Value) -> Result<Arc<JsonValidator>, String> {
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = compiled.get(name) {
+            return Ok(known.clone());
+        }
+        let mut whole = schema.clone();
+        // References point into the document's components.
+        whole["components"] = self.document["components"].clone();
+        let made =
+            JsonValidator::new(&whole).map_err(|error| format!("the document's schema cannot be used: {error}"))?;
+        Ok(compiled.entry(name.to_owned()).or_insert_with(|| Arc::new(made)).clone())
+    }
+}
+
+/// RFC 9457, and what docs/errors.md promises besides.
+fn check_problem(path: &str, reply: &Reply) -> Result<(), String> {
+    if reply.header("content-type") != Some("application/problem+json") {
+        return Err("a failure is told as application/problem+json; this one is not".to_owned());
+    }
+    let body: Value =
+        serde_json::from_slice(reply.bytes()).map_err(|error| format!("the problem is not JSON: {error}"))?;
+    let text = |name: &str| body[name].as_str().filter(|text| !text.is_empty());
+    for name in ["type", "title", "detail", "code", "request_id"] {
+        if text(name).is_none() {
+            return Err(format!("the problem says no `{name}`"));
+        }
+    }
+    if body["status"] != reply.status() {
+        return Err("the problem's status is not the answer's".to_owned());
+    }
+    if text("request_id") != reply.header("x-request-id") {
+        return Err("the problem's request_id is not the header's".to_owned());
+    }
+    if text("instance") != Some(path) {
+        return Err("the problem's instance is not the path that was asked for".to_owned());
+    }
+    let needs = match reply.status() {
+        401 => Some("www-authenticate"),
+        405 => Some("allow"),
+        429 | 503 => Some("retry-after"),
+        _ => None,
+    };
+    if let Some(missing) = needs.filter(|name| reply.header(name).is_none()) {
+        return Err(format!("a {} carries {missing}; this one does not", reply.status()));
+    }
+    let words = [text("title"), text("detail")].into_iter().flatten();
+    if let Some(word) = words.flat_map(|text| INSIDES.iter().filter(move |inside| text.contains(**inside))).next() {
+        return Err(format!("the problem tells the caller of our insides: `{word}`"));
+    }
+    Ok(())
+}
+
+/// Whether a path is one of a template's.
+fn fits(template: &str, path: &str) -> bool {
+    let (wanted, given) = (template.split('/'), path.split('/'));
+    wanted.clone().count() == given.clone().count()
+        && wanted.zip(given).all(|(wanted, given)| wanted == given || (wanted.starts_with('{') && !given.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_fits_its_template() {
+        assert!(fits("/a/{id}", "/a/1") && fits("/a", "/a"));
+        assert!(!fits("/a/{id}", "/a/") && !fits("/a/{id}", "/a/1/b") && !fits("/a/b", "/a/c"));
+    }
+}

@@ -1,0 +1,6 @@
+//! The testkit, tested by using it.
+
+mod notes;
+
+mod app;
+mod wire;
