@@ -1,0 +1,196 @@
+//! PostgreSQL: a pool of connections, and serializable transactions that are run again when they contradict each other.
+
+mod failure;
+mod migrate;
+mod open;
+mod pool;
+mod session;
+mod turn;
+mod value;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::{Clock, Ctx};
+use tokio::sync::Semaphore;
+
+use self::failure::{Failure, Then};
+use self::pool::Pool;
+use crate::migrate::Plan;
+use crate::sqlite::MOST_ROWS;
+use crate::tx::{Side, TxInner};
+use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
+
+pub(crate) use self::open::check_url;
+pub(crate) use self::turn::Held;
+pub(crate) use self::value::cell;
+
+/// How often a transaction is run again because another was in its way.
+const MOST_RUNS: u32 = 100;
+/// From this run on it waits until no other such transaction is running, in this process.
+const CONTENDED: u32 = 3;
+
+/// The engine behind a [`Store`](crate::Store) on a server.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    pool: Arc<Pool>,
+    /// Transactions that keep losing go through here one at a time, so that each gets its turn.
+    contended: Semaphore,
+}
+
+/// How one run of a transaction ended.
+enum Ended<T, E> {
+    With(Result<T, E>),
+    /// It must be run again, or else this is the answer.
+    Again(StoreError),
+    /// The connection was dead before anything was done on it.
+    Reconnect(StoreError),
+}
+
+impl Postgres {
+    pub(crate) async fn open(url: &str, settings: &StoreSettings) -> Result<Self, OpenError> {
+        Ok(Self { pool: open::pool(url, settings).await?, contended: Semaphore::new(1) })
+    }
+
+    pub(crate) async fn row<T: FromRow>(
+        &self,
+        ctx: &Ctx,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.fetch(ctx, sql, params, 1).await?.pop())
+    }
+
+    pub(crate) async fn rows<T: FromRow>(&self, ctx: &Ctx, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
+        self.fetch(ctx, sql, params, MOST_ROWS).await
+    }
+
+    async fn fetch<T: FromRow>(
+        &self,
+        ctx: &Ctx,
+        sql: &str,
+        params: &[Value],
+        most: usize,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut again = true;
+        loop {
+            let failure = match self.pool.lease(ctx).await?.fetch(ctx, sql, params, most).await {
+                Ok(rows) => return Ok(rows),
+                Err(failure) => failure,
+            };
+            // A read changes nothing, so it can be tried once more.
+            match failure.then {
+                Then::Reconnect if again => self.pool.forget_idle(),
+                Then::Prepare | Then::Again if again => {}
+                _ => {
+                    return Err(match failure.error {
+                        StoreError::ReadOnly => StoreError::internal(
+                            "a statement that changes something was given to `read`; use `store.tx`",
+                        ),
+                        error => error,
+                    });
+                }
+            }
+            again = false;
+        }
+    }
+
+    pub(crate) async fn tx<T, E, F, Fut>(&self, reactions: &Arc<Reactions>, ctx: &Ctx, work: F) -> Result<T, E>
+    where
+        F: Fn(Tx) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let mut turn = None;
+        let mut reconnected = false;
+        let mut run = 0;
+        loop {
+            let refusal = match self.run(reactions, ctx, &work).await? {
+                Ended::With(result) => return result,
+                Ended::Reconnect(_) if !reconnected => {
+                    self.pool.forget_idle();
+                    reconnected = true;
+                    continue;
+                }
+                Ended::Reconnect(error) => return Err(error.into()),
+                Ended::Again(error) => error,
+            };
+            run += 1;
+            if run >= MOST_RUNS || ctx.remaining().is_zero() {
+                return Err(refusal.into());
+            }
+            if run >= CONTENDED && turn.is_none() {
+                turn = match ctx.within(self.contended.acquire()).await {
+                    Ok(permit) => permit.ok(),
+                    Err(_) => return Err(refusal.into()),
+                };
+            }
+            // Up to 1, 2, 4 … 32 ms, so that two that contradict each other do not meet again.
+            let [random] = ctx.random().bytes::<1>();
+            let most = Duration::from_millis(1 << run.min(5));
+            if ctx.within(tokio::time::sleep(most * u32::from(random) / 255)).await.is_err() {
+                return Err(refusal.into());
+            }
+        }
+    }
+
+    async fn run<T, E, F, Fut>(
+        &self,
+        reactions: &Arc<Reactions>,
+        ctx: &Ctx,
+        work: &F,
+    ) -> Result<Ended<T, E>, StoreError>
+    where
+        F: Fn(Tx) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: From<StoreError>,
+    {
+        let mut lease = self.pool.lease(ctx).await?;
+        if let Err(failure) = lease.begin(ctx).await {
+            return match failure.then {
+                Then::Reconnect => Ok(Ended::Reconnect(failure.error)),
+                _ => Err(failure.error),
+            };
+        }
+        let tx = TxInner::new(ctx, reactions, Side::Postgres(Held::new(lease)));
+        let Side::Postgres(held) = &tx.side else { return Err(StoreError::internal("a transaction of another kind")) };
+        let result = turn::drive(&tx, held, work).await;
+        let lease = held.take();
+        let is_pending = lease.as_ref().is_none_or(pool::Lease::is_pending);
+        let commits = matches!(result, Ok(Ok(_))) && !tx.has_failed() && !is_pending;
+        let mut ended = Ok(());
+        // A statement in the middle, or no time left: dropping the lease cancels and rolls back, in the background.
+        if let Some(mut lease) = lease
+            && !is_pending
+        {
+            ended = lease.end(ctx, if commits { "COMMIT" } else { "ROLLBACK" }).await;
+        }
+        if commits {
+            return Ok(match ended {
+                Ok(()) => Ended::With(result?),
+                Err(Failure { error, then: Then::Again }) => Ended::Again(error),
+                Err(failure) => Ended::With(Err(failure.error.into())),
+            });
+        }
+        if tx.wants_retry() {
+            return Ok(Ended::Again(StoreError::Busy));
+        }
+        Ok(Ended::With(match result? {
+            Ok(_) => Err(TxInner::swallowed().into()),
+            error => error,
+        }))
+    }
+
+    pub(crate) async fn migrate(&self, plan: Plan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
+        migrate::run(&self.pool, &plan, clock).await
+    }
+
+    pub(crate) async fn ping(&self, ctx: &Ctx) -> Result<(), StoreError> {
+        self.row::<(i32,)>(ctx, "SELECT 1", &[]).await.map(|_| ())
+    }
+
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}

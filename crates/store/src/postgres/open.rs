@@ -1,0 +1,139 @@
+//! Reading the URL, connecting for the first time, and saying what to do when that fails.
+
+use std::error::Error as _;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+
+use super::pool::Pool;
+use crate::{OpenError, OpenErrorKind, StoreSettings};
+
+/// How long the first connection may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Checks a URL without connecting.
+pub(crate) fn check_url(url: &str) -> Result<(), String> {
+    read_url(url).map(|_| ())
+}
+
+fn read_url(url: &str) -> Result<Config, String> {
+    // The parser's own message may quote a part of the URL, and with it the password.
+    let mut config: Config = url.parse().map_err(|_| {
+        "`url` cannot be read; write `postgres://user:password@host:5432/database`, with `%40` for an `@` in the \
+         password, or `postgres:///database?host=/run/postgresql` for a unix socket"
+            .to_owned()
+    })?;
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err("`url` asks for `sslmode=require`, and encrypted connections are not possible yet; use a unix \
+                    socket, a private network or a tunnel, and leave `sslmode` out"
+            .to_owned());
+    }
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        config.host("localhost");
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("mainstay");
+    }
+    config.connect_timeout(Duration::from_secs(3)).keepalives_idle(Duration::from_secs(30));
+    Ok(config)
+}
+
+/// Connects once, so that a wrong URL is told now and not by the first request.
+pub(crate) async fn pool(url: &str, settings: &StoreSettings) -> Result<Arc<Pool>, OpenError> {
+    let config = read_url(url).map_err(|advice| {
+        let kind = if advice.contains("sslmode=require") { OpenErrorKind::Tls } else { OpenErrorKind::Settings };
+        OpenError::new(kind, advice)
+    })?;
+    let pool = Pool::new(config.clone(), settings.pool_size, Duration::from_millis(settings.wait_ms), settings.queue);
+    let mut session = match tokio::time::timeout(PATIENCE, pool.connect()).await {
+        Ok(Ok(session)) => session,
+        Ok(Err(error)) => return Err(explain(&config, error)),
+        Err(_) => return Err(no_server(&config, "does not answer")),
+    };
+    let encoding: Vec<(String,)> =
+        session.fetch("SELECT current_setting('server_encoding')", &[], 1).await.map_err(|failure| {
+            OpenError::new(OpenErrorKind::Other, "the database does not answer").because(failure.error)
+        })?;
+    if encoding.first().is_none_or(|(encoding,)| encoding != "UTF8") {
+        return Err(OpenError::new(
+            OpenErrorKind::Other,
+            format!(
+                "the database `{}` is not encoded in UTF-8; make another with `CREATE DATABASE … ENCODING 'UTF8' \
+                 TEMPLATE template0`",
+                database(&config)
+            ),
+        ));
+    }
+    pool.adopt(session);
+    Ok(pool)
+}
+
+fn database(config: &Config) -> &str {
+    config.get_dbname().or(config.get_user()).unwrap_or("postgres")
+}
+
+/// Where the server should be: `localhost:5432`, `/run/postgresql`.
+fn address(config: &Config) -> String {
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    match (config.get_hosts().first(), config.get_hostaddrs().first()) {
+        (Some(Host::Tcp(host)), _) => format!("{host}:{port}"),
+        #[cfg(unix)]
+        (Some(Host::Unix(folder)), _) => format!("{}/.s.PGSQL.{port}", folder.display()),
+        (_, Some(address)) => format!("{address}:{port}"),
+        _ => format!("localhost:{port}"),
+    }
+}
+
+fn no_server(config: &Config, what: &str) -> OpenError {
+    let address = address(config);
+    OpenError::new(
+        OpenErrorKind::NoServer,
+        format!("the PostgreSQL server at {address} {what}; start it, or correct the host and port in `url`"),
+    )
+}
+
+fn explain(config: &Config, error: tokio_postgres::Error) -> OpenError {
+    let user = config.get_user().unwrap_or("(the system user)");
+    let address = address(config);
+    let (kind, message) = match error.as_db_error() {
+        Some(told) => match told.code().code() {
+            "28P01" | "28000" => (
+                OpenErrorKind::Refused,
+                format!(
+                    "the PostgreSQL server at {address} does not accept the user `{user}` with this password; correct \
+                     them in `url`, or set the password with `ALTER ROLE {user} PASSWORD '…'`"
+                ),
+            ),
+            "3D000" => (
+                OpenErrorKind::NoDatabase,
+                format!(
+                    "there is no database `{}` on the PostgreSQL server at {address}; create it with \
+                     `CREATE DATABASE {}`, or correct the name in `url`",
+                    database(config),
+                    database(config)
+                ),
+            ),
+            "53300" => (
+                OpenErrorKind::Locked,
+                format!(
+                    "the PostgreSQL server at {address} has no connection left; lower `pool_size`, or raise its \
+                     `max_connections`"
+                ),
+            ),
+            "57P03" | "57P01" | "57P02" => return no_server(config, "is starting or stopping").because(error),
+            _ => (OpenErrorKind::Other, format!("the PostgreSQL server at {address} refuses the connection")),
+        },
+        None if error.source().is_some_and(|source| source.is::<io::Error>()) => {
+            return no_server(config, "does not answer").because(error);
+        }
+        None if error.source().is_some_and(|source| source.to_string().contains("password")) => (
+            OpenErrorKind::Refused,
+            format!("the PostgreSQL server at {address} asks for a password; write it in `url`"),
+        ),
+        None => (OpenErrorKind::Other, format!("the PostgreSQL server at {address} cannot be connected to")),
+    };
+    OpenError::new(kind, message).because(error)
+}

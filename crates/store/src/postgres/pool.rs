@@ -1,0 +1,263 @@
+//! A bounded number of connections. Whoever needs one waits a bounded time in a bounded queue, and a connection goes
+//! back only when nothing is open on it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kernel::Ctx;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_postgres::{Config, NoTls};
+
+use super::failure::Failure;
+use super::session::Session;
+use crate::{FromRow, StoreError, Value, sql};
+
+/// How long the server may take to answer a new connection.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long a connection may take to be brought back from a cancelled statement.
+const RECOVER: Duration = Duration::from_secs(3);
+/// How long [`Pool::close`] waits for what is under way.
+const CLOSE: Duration = Duration::from_secs(10);
+
+/// What every connection is set to. The time-outs are for a process that died and a server that did not notice; each
+/// operation's own deadline is far shorter. Changes are refused outside `store.tx`, as SQLite's readers refuse them.
+const SETUP: &str = "SET statement_timeout = '5min'; SET idle_in_transaction_session_timeout = '1min'; \
+    SET TIME ZONE 'UTC'; SET client_min_messages = error; SET standard_conforming_strings = on; \
+    SET default_transaction_read_only = on";
+
+/// The connections of one store. Held by the store, by every lease and by the tasks that bring connections back.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    config: Config,
+    size: u32,
+    wait: Duration,
+    most_waiting: usize,
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    idle: Mutex<Vec<Session>>,
+    /// Counts the changes of `search_path`; connections of an older count are not used again.
+    generation: AtomicU64,
+    search_path: Mutex<Option<String>>,
+    closed: AtomicBool,
+    /// Connections are driven by the runtime that opened the store, whoever uses them.
+    runtime: Handle,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pool {
+    pub(crate) fn new(config: Config, size: usize, wait: Duration, most_waiting: usize) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+            wait,
+            most_waiting,
+            permits: Arc::new(Semaphore::new(size)),
+            waiting: AtomicUsize::new(0),
+            idle: Mutex::default(),
+            generation: AtomicU64::new(0),
+            search_path: Mutex::default(),
+            closed: AtomicBool::new(false),
+            runtime: Handle::current(),
+        })
+    }
+
+    /// A new connection, outside the pool.
+    pub(crate) async fn connect(&self) -> Result<Session, tokio_postgres::Error> {
+        let generation = self.generation.load(Ordering::Acquire);
+        let path = lock(&self.search_path).clone();
+        let (client, connection) = self.config.connect(NoTls).await?;
+        let driver = self.runtime.spawn(async move {
+            if let Err(error) = connection.await {
+                // Whoever was waiting for an answer is told the same.
+                tracing::debug!(error = &error as &dyn std::error::Error, "a database connection ended");
+            }
+        });
+        let setup = path.map_or(SETUP.to_owned(), |path| format!("{SETUP}; SET search_path = {path}"));
+        client.batch_execute(&setup).await?;
+        Ok(Session::new(client, driver, generation))
+    }
+
+    /// The search path of every connection from now on.
+    pub(crate) fn set_search_path(&self, path: String) {
+        *lock(&self.search_path) = Some(path);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.forget_idle();
+    }
+
+    /// Drops the connections nobody uses: they are likely as dead as the one that was just found so.
+    pub(crate) fn forget_idle(&self) {
+        let idle = std::mem::take(&mut *lock(&self.idle));
+        drop(idle);
+    }
+
+    /// A connection for one operation.
+    pub(crate) async fn lease(self: &Arc<Self>, ctx: &Ctx) -> Result<Lease, StoreError> {
+        if ctx.remaining().is_zero() {
+            return Err(StoreError::Timeout);
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::unavailable("the store is closed"));
+        }
+        let permit = self.permit(ctx).await?;
+        let session = match self.take_idle() {
+            Some(session) => session,
+            None => {
+                let until = ctx.deadline().min(Instant::now() + CONNECT);
+                timeout_at(until, self.connect())
+                    .await
+                    .map_err(|_| StoreError::unavailable("the database server did not answer in time"))?
+                    .map_err(|error| match Failure::from(error).error {
+                        error @ StoreError::Unavailable { .. } => error,
+                        other => StoreError::unavailable(other),
+                    })?
+            }
+        };
+        Ok(Lease { pool: self.clone(), held: Some((session, permit)), in_transaction: false })
+    }
+
+    async fn permit(&self, ctx: &Ctx) -> Result<OwnedSemaphorePermit, StoreError> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        struct Waits<'a>(&'a AtomicUsize);
+        impl Drop for Waits<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waits = Waits(&self.waiting);
+        if before >= self.most_waiting {
+            return Err(StoreError::Busy);
+        }
+        let until = ctx.deadline().min(Instant::now() + self.wait);
+        match timeout_at(until, self.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(StoreError::unavailable("the store is closed")),
+            Err(_) => Err(StoreError::Busy),
+        }
+    }
+
+    fn take_idle(&self) -> Option<Session> {
+        let generation = self.generation.load(Ordering::Acquire);
+        loop {
+            let session = lock(&self.idle).pop()?;
+            if !session.is_closed() && session.generation == generation {
+                return Some(session);
+            }
+        }
+    }
+
+    fn put_back(&self, session: Session) {
+        let is_current = session.generation == self.generation.load(Ordering::Acquire);
+        if is_current && !session.is_closed() && !self.closed.load(Ordering::Acquire) {
+            lock(&self.idle).push(session);
+        }
+    }
+
+    /// Takes a connection made outside into the pool.
+    pub(crate) fn adopt(&self, session: Session) {
+        self.put_back(session);
+    }
+
+    /// Takes nothing new, waits for what is under way, and closes the connections.
+    pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        // Whatever takes longer is cut off by the end of its own time.
+        let _all = timeout(CLOSE, self.permits.acquire_many(self.size)).await;
+        self.permits.close();
+        let idle = std::mem::take(&mut *lock(&self.idle));
+        for session in idle {
+            let _ = timeout(CLOSE, session.leave()).await;
+        }
+    }
+}
+
+/// One connection in use. When it is dropped the connection goes back to the pool: at once if nothing is open on it,
+/// otherwise by way of a task that cancels the statement and rolls back, or cuts it if that does not help. The place in
+/// the pool is free only after that.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pool: Arc<Pool>,
+    held: Option<(Session, OwnedSemaphorePermit)>,
+    in_transaction: bool,
+}
+
+impl Lease {
+    fn session(&mut self) -> Result<&mut Session, StoreError> {
+        match &mut self.held {
+            Some((session, _)) => Ok(session),
+            // Only `drop` empties it.
+            None => Err(StoreError::internal("the lease is empty")),
+        }
+    }
+
+    /// Whether a statement was left in the middle.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.held.as_ref().is_none_or(|(session, _)| session.is_pending())
+    }
+
+    pub(crate) async fn begin(&mut self, ctx: &Ctx) -> Result<(), Failure> {
+        self.in_transaction = true;
+        let session = self.session()?;
+        ctx.within(session.batch("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE")).await.map_err(late)?
+    }
+
+    /// Commits or rolls back.
+    pub(crate) async fn end(&mut self, ctx: &Ctx, command: &str) -> Result<(), Failure> {
+        let session = self.session()?;
+        let result = ctx.within(session.batch(command)).await.map_err(late)?;
+        // A commit that fails has rolled back.
+        self.in_transaction = false;
+        result
+    }
+
+    pub(crate) async fn fetch<T: FromRow>(
+        &mut self,
+        ctx: &Ctx,
+        text: &str,
+        params: &[Value],
+        most: usize,
+    ) -> Result<Vec<T>, Failure> {
+        sql::check(text)?;
+        let session = self.session()?;
+        ctx.within(session.fetch(text, params, most)).await.map_err(late)?
+    }
+
+    pub(crate) async fn execute(&mut self, ctx: &Ctx, text: &str, params: &[Value]) -> Result<u64, Failure> {
+        sql::check(text)?;
+        let session = self.session()?;
+        ctx.within(session.execute(text, params)).await.map_err(late)?
+    }
+}
+
+fn late(_: kernel::DeadlinePassed) -> Failure {
+    StoreError::Timeout.into()
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some((mut session, permit)) = self.held.take() else { return };
+        if session.is_closed() {
+            return;
+        }
+        if !self.in_transaction && !session.is_pending() {
+            self.pool.put_back(session);
+            return;
+        }
+        let pool = self.pool.clone();
+        self.pool.runtime.spawn(async move {
+            match timeout(RECOVER, session.recover()).await {
+                Ok(Ok(())) => pool.put_back(session),
+                _ => session.cut(),
+            }
+            drop(permit);
+        });
+    }
+}

@@ -1,0 +1,164 @@
+//! One connection: its prepared statements, and whether an answer is still on its way.
+
+use std::collections::HashMap;
+use std::pin::pin;
+
+use futures_util::TryStreamExt as _;
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, NoTls, Statement};
+
+use super::failure::{Failure, Then};
+use crate::row::Source;
+use crate::sqlite::{gives_rows, too_many};
+use crate::{FromRow, Row, StoreError, Value};
+
+/// Statements kept prepared by each connection.
+const STATEMENTS: usize = 256;
+
+/// One connection. Held by a [`Lease`](super::pool::Lease), or idle in the pool; when it is dropped the server is told
+/// goodbye, and [`Session::cut`] does not even wait for that.
+#[derive(Debug)]
+pub(crate) struct Session {
+    client: Client,
+    driver: JoinHandle<()>,
+    statements: HashMap<String, Statement>,
+    /// Set while an answer is on its way: a future dropped meanwhile leaves it set.
+    pending: bool,
+    /// Which search path it was set up with.
+    pub(crate) generation: u64,
+}
+
+impl Session {
+    pub(crate) fn new(client: Client, driver: JoinHandle<()>, generation: u64) -> Self {
+        Self { client, driver, statements: HashMap::new(), pending: false, generation }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Whether an answer is on its way that nobody waits for any more.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending
+    }
+
+    /// Ends the connection at once.
+    pub(crate) fn cut(self) {
+        self.driver.abort();
+    }
+
+    /// Says goodbye and waits until the connection is closed.
+    pub(crate) async fn leave(self) {
+        drop(self.client);
+        // It has nothing more to say.
+        let _ = self.driver.await;
+    }
+
+    /// Makes the server give up what it is doing for this connection, and whatever transaction is open.
+    pub(crate) async fn recover(&mut self) -> Result<(), tokio_postgres::Error> {
+        if self.pending {
+            self.client.cancel_token().cancel_query(NoTls).await?;
+        }
+        // Answered after whatever was on its way; outside a transaction it only warns.
+        self.client.batch_execute("ROLLBACK").await?;
+        self.pending = false;
+        Ok(())
+    }
+
+    /// Runs text without parameters, several statements if need be.
+    pub(crate) async fn batch(&mut self, sql: &str) -> Result<(), Failure> {
+        self.pending = true;
+        let result = self.client.batch_execute(sql).await;
+        self.pending = false;
+        Ok(result?)
+    }
+
+    async fn prepare(&mut self, sql: &str, params: &[Value]) -> Result<Statement, Failure> {
+        let statement = match self.statements.get(sql) {
+            Some(statement) => statement.clone(),
+            None => {
+                self.pending = true;
+                let prepared = self.client.prepare(sql).await;
+                self.pending = false;
+                let statement = prepared?;
+                if self.statements.len() >= STATEMENTS {
+                    // Rare: only a program that builds ever new texts comes here.
+                    self.statements.clear();
+                }
+                self.statements.insert(sql.to_owned(), statement.clone());
+                statement
+            }
+        };
+        let count = statement.params().len();
+        if count != params.len() {
+            return Err(StoreError::internal(format!(
+                "{} parameters were given, and the statement has {count}",
+                params.len()
+            ))
+            .into());
+        }
+        if params.iter().any(Value::has_nul) {
+            return Err(StoreError::internal("a text holds the NUL character, which PostgreSQL cannot keep").into());
+        }
+        Ok(statement)
+    }
+
+    /// Up to `most` rows; one more is an error.
+    pub(crate) async fn fetch<T: FromRow>(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        most: usize,
+    ) -> Result<Vec<T>, Failure> {
+        let statement = self.prepare(sql, params).await?;
+        if statement.columns().is_empty() {
+            return Err(StoreError::internal("the statement gives no rows; use `execute`").into());
+        }
+        self.pending = true;
+        let result = self.stream(&statement, params, most).await;
+        // After an error of the server's the answer is over; after one of ours rows may be on their way still.
+        self.pending = matches!(result, Err(Fetch::Ours(_)));
+        match result {
+            Ok(rows) => Ok(rows),
+            Err(Fetch::Ours(error)) => Err(error.into()),
+            Err(Fetch::Server(error)) => Err(self.note(error)),
+        }
+    }
+
+    async fn stream<T: FromRow>(&self, statement: &Statement, params: &[Value], most: usize) -> Result<Vec<T>, Fetch> {
+        let mut rows = pin!(self.client.query_raw(statement, params).await.map_err(Fetch::Server)?);
+        let mut found = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(Fetch::Server)? {
+            if found.len() == most {
+                return Err(Fetch::Ours(too_many(most)));
+            }
+            found.push(T::from_row(&Row(Source::Postgres(&row))).map_err(Fetch::Ours)?);
+        }
+        Ok(found)
+    }
+
+    /// Runs a statement that changes something; how many rows it changed.
+    pub(crate) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, Failure> {
+        let statement = self.prepare(sql, params).await?;
+        if !statement.columns().is_empty() {
+            return Err(gives_rows().into());
+        }
+        self.pending = true;
+        let result = self.client.execute_raw(&statement, params).await;
+        self.pending = false;
+        result.map_err(|error| self.note(error))
+    }
+
+    fn note(&mut self, error: tokio_postgres::Error) -> Failure {
+        let failure = Failure::from(error);
+        if failure.then == Then::Prepare {
+            self.statements.clear();
+        }
+        failure
+    }
+}
+
+enum Fetch {
+    Ours(StoreError),
+    Server(tokio_postgres::Error),
+}

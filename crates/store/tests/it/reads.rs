@@ -1,0 +1,99 @@
+use store::{Reads as _, StoreError, params};
+use testkit::{TestDatabase, both};
+
+use crate::{FOR_EVER, count, ctx, get, open, set};
+
+both! {
+    async fn a_row_is_found_or_not(db: TestDatabase) {
+        let store = open(&db).await;
+        set(&store, "a", 1).await.unwrap();
+        assert_eq!(get(&store, "a").await, Some(1));
+        assert_eq!(get(&store, "b").await, None);
+    }
+
+    async fn rows_come_in_their_order(db: TestDatabase) {
+        let store = open(&db).await;
+        for (name, value) in [("b", 2), ("a", 1), ("c", 3)] {
+            set(&store, name, value).await.unwrap();
+        }
+        let select = "SELECT name, value FROM counters WHERE value > $1 ORDER BY name LIMIT $2";
+        let rows: Vec<(String, i64)> = store.read(&ctx()).rows(select, &params![1, 10]).await.unwrap();
+        assert_eq!(rows, [("b".into(), 2), ("c".into(), 3)]);
+        let rows: Vec<(String, i64)> = store.read(&ctx()).rows(select, &params![1, 1]).await.unwrap();
+        assert_eq!(rows.len(), 1);
+    }
+
+    async fn row_is_for_one_row(db: TestDatabase) {
+        let store = open(&db).await;
+        set(&store, "a", 1).await.unwrap();
+        set(&store, "b", 1).await.unwrap();
+        let read = store.read(&ctx()).row::<(String,)>("SELECT name FROM counters WHERE value = $1", &params![1]).await;
+        assert!(matches!(read, Err(StoreError::Internal { .. })), "{read:?}");
+        assert_eq!(count(&store).await, 2);
+    }
+
+    async fn too_many_rows_are_an_error_and_not_a_memory(db: TestDatabase) {
+        let store = open(&db).await;
+        let many = FOR_EVER.replace("SELECT count(*) FROM n", "SELECT i FROM n");
+        let read = store.read(&ctx()).rows::<(i64,)>(&many, &params![]).await;
+        assert!(matches!(read, Err(StoreError::Internal { .. })), "{read:?}");
+        assert_eq!(count(&store).await, 0);
+    }
+
+    async fn a_read_changes_nothing(db: TestDatabase) {
+        let store = open(&db).await;
+        set(&store, "a", 1).await.unwrap();
+        for change in [
+            "DELETE FROM counters RETURNING name",
+            "INSERT INTO counters (name, value) VALUES ('b', 1) RETURNING name",
+            "UPDATE counters SET value = 2 RETURNING name",
+        ] {
+            let read = store.read(&ctx()).rows::<(String,)>(change, &params![]).await;
+            assert!(matches!(read, Err(StoreError::Internal { .. })), "{change}: {read:?}");
+            let read = store.read(&ctx()).row::<(String,)>(change, &params![]).await;
+            assert!(matches!(read, Err(StoreError::Internal { .. })), "{change}: {read:?}");
+        }
+        assert_eq!(get(&store, "a").await, Some(1));
+        assert_eq!(count(&store).await, 1);
+    }
+
+    async fn bad_sql_is_a_fault_of_ours(db: TestDatabase) {
+        let store = open(&db).await;
+        for sql in [
+            "SELECT nothing FROM counters",
+            "SELECT * FROM nowhere",
+            "SELEC 1",
+            "SELECT 1; SELECT 2",
+            "SELECT \"a string\" FROM counters",
+            "COMMIT",
+            "",
+        ] {
+            let read = store.read(&ctx()).row::<(i64,)>(sql, &params![]).await;
+            assert!(matches!(read, Err(StoreError::Internal { .. })), "{sql}: {read:?}");
+        }
+        assert_eq!(count(&store).await, 0);
+    }
+
+    /// Each operation's acknowledged writes are seen by the next read, whichever connection it takes.
+    async fn what_was_acknowledged_is_read(db: TestDatabase) {
+        let store = open(&db).await;
+        let tasks: Vec<_> = ["a", "b", "c", "d", "e", "f", "g", "h"]
+            .into_iter()
+            .map(|name| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    for value in 0..50 {
+                        set(&store, name, value).await.unwrap();
+                        assert_eq!(get(&store, name).await, Some(value));
+                        let all = "SELECT value FROM counters WHERE name = $1";
+                        let rows: Vec<(i64,)> = store.read(&ctx()).rows(all, &params![name]).await.unwrap();
+                        assert_eq!(rows, [(value,)]);
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+}
