@@ -212,8 +212,8 @@ fn connection_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor>
         .header_read_timeout(settings.header_timeout())
         // hyper's own limits stand above ours, which answer with a problem; past them it answers a bare 431.
         .max_headers(settings.max_headers * 2)
-        .max_buf_size((settings.max_header_bytes * 2).max(64 * 1024))
-        .pipeline_flush(true);
+        .max_buf_size((settings.max_header_bytes * 2).max(64 * 1024));
+    // No `pipeline_flush`: while unread bytes wait it flushes nothing, so the 400 for a head that cannot be read was lost.
     builder
         .http2()
         .timer(TokioTimer::new())
