@@ -24,12 +24,8 @@ both! {
         slow.rest().await;
 
         let mut broken = served.connect().await;
-        for text in ["nonsense\r\n\r\n", "GET / HTTP/1.1\r\nbad header\r\n\r\n", "GET / HTTP/9.1\r\nhost: x\r\n\r\n", "nonsense that is longer than 24 bytes is told from http2\r\n\r\n"] {
-            let mut broken = served.connect().await;
-            broken.send(text).await;
-            eprintln!("{text:?} {:?}", String::from_utf8_lossy(&broken.rest().await));
-        }
-        panic!();
+        broken.send("nonsense\r\n\r\n").await;
+        broken.receive().await.expect(400);
         served.stop().await;
     }
 }
