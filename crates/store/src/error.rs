@@ -58,7 +58,7 @@ impl StoreError {
     ///   otherwise by the name PostgreSQL gives: `accounts_email_key`, `accounts_pkey`;
     /// - a check by its name; a `NOT NULL` by its column, `accounts.email`.
     ///
-    /// A foreign key is never named, because SQLite does not say which one it was: match its [`ViolationKind`].
+    /// Where two constraints are violated at once, either may be told. A foreign key is never named, because SQLite does not say which one it was: match its [`ViolationKind`].
     pub fn violates(&self, name: &str) -> bool {
         matches!(self, StoreError::Violation(violation) if violation.is(name))
     }

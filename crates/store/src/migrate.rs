@@ -72,7 +72,7 @@ pub enum MigrateError {
         /// The file's name without `.sql`.
         step: String,
         /// What the database said.
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// The database failed outside any step.
     Store(StoreError),
@@ -104,7 +104,8 @@ impl fmt::Display for MigrateError {
 impl std::error::Error for MigrateError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            MigrateError::Step { source, .. } | MigrateError::Store(source) => Some(source),
+            MigrateError::Step { source, .. } => Some(&**source),
+            MigrateError::Store(source) => Some(source),
             _ => None,
         }
     }
@@ -217,7 +218,7 @@ impl Plan {
 impl Step {
     /// The failure of this step.
     pub(crate) fn failed(&self, domain: &str, source: StoreError) -> MigrateError {
-        MigrateError::Step { domain: domain.to_owned(), step: self.name.to_owned(), source }
+        MigrateError::Step { domain: domain.to_owned(), step: self.name.to_owned(), source: Box::new(source) }
     }
 }
 

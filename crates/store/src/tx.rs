@@ -28,7 +28,7 @@ pub(crate) struct TxInner {
 
 pub(crate) enum Side {
     Sqlite,
-    Postgres(postgres::Held),
+    Postgres(Box<postgres::Held>),
 }
 
 /// How long a closure may wait, altogether, for something that is not its `Tx`: the same on both databases. On SQLite

@@ -178,8 +178,8 @@ impl<'a> Statement<'_, 'a> {
                 first.text
             ));
         }
-        for n in 0..says.len() {
-            let here = &self.tokens[says[n]];
+        for (n, at) in says.iter().enumerate() {
+            let here = &self.tokens[*at];
             if here.is("DEFERRABLE") || here.is("DEFERRED") {
                 return Err(
                     "`DEFERRABLE` is refused: a constraint checked at the commit would fail every transaction \

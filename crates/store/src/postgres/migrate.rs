@@ -30,17 +30,22 @@ pub(crate) async fn run(pool: &Pool, plan: &Plan, clock: &Clock) -> Result<Vec<A
         .await
         .map_err(|_| StoreError::unavailable("the database server did not answer in time"))?
         .map_err(|error| Failure::from(error).error)?;
-    let (path, applied) = {
-        let result = all(&mut session, plan, clock).await;
-        // Whatever is open is rolled back by the server.
-        session.leave().await;
-        result?
+    let result = match prepare(&mut session, plan).await {
+        Ok((path, known)) => {
+            let result = apply_all(&mut session, plan, &known, clock).await;
+            // Also after a failure: the steps before it stay.
+            pool.set_search_path(path);
+            result
+        }
+        Err(error) => Err(error),
     };
-    pool.set_search_path(path);
-    Ok(applied)
+    // Whatever is open is rolled back by the server.
+    session.leave().await;
+    result
 }
 
-async fn all(session: &mut Session, plan: &Plan, clock: &Clock) -> Result<(String, Vec<Applied>), MigrateError> {
+/// Makes the record and the schemas, and sets the search path; gives it, and what the database remembers.
+async fn prepare(session: &mut Session, plan: &Plan) -> Result<(String, Vec<Known>), MigrateError> {
     let settings = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
                     SET default_transaction_read_only = off";
     session.batch(settings).await.map_err(store)?;
@@ -73,7 +78,15 @@ async fn all(session: &mut Session, plan: &Plan, clock: &Clock) -> Result<(Strin
         session.batch(&alter).await.map_err(store)?;
     }
     session.batch("COMMIT").await.map_err(store)?;
+    Ok((path, known))
+}
 
+async fn apply_all(
+    session: &mut Session,
+    plan: &Plan,
+    known: &[Known],
+    clock: &Clock,
+) -> Result<Vec<Applied>, MigrateError> {
     let mut applied = Vec::new();
     for (domain, step) in plan.steps() {
         if known.iter().any(|(of, number, ..)| of == domain && *number == step.number) {
@@ -83,7 +96,7 @@ async fn all(session: &mut Session, plan: &Plan, clock: &Clock) -> Result<(Strin
             applied.push(Applied { domain, step: step.number, name: step.name });
         }
     }
-    Ok((path, applied))
+    Ok(applied)
 }
 
 fn store(failure: Failure) -> MigrateError {

@@ -153,7 +153,7 @@ impl Postgres {
                 _ => Err(failure.error),
             };
         }
-        let tx = TxInner::new(ctx, reactions, Side::Postgres(Held::new(lease)));
+        let tx = TxInner::new(ctx, reactions, Side::Postgres(Box::new(Held::new(lease))));
         let Side::Postgres(held) = &tx.side else { return Err(StoreError::internal("a transaction of another kind")) };
         let result = turn::drive(&tx, held, work).await;
         let lease = held.take();

@@ -39,7 +39,7 @@ const TABLES: Migrations = Migrations {
             nick text,
             PRIMARY KEY (parent_id, name)
         );
-        CREATE UNIQUE INDEX children_nick ON children (name, nick);
+        CREATE UNIQUE INDEX children_age_index ON children (name, age);
         CREATE UNIQUE INDEX children_lower ON children (lower(nick));",
     )],
 };

@@ -14,6 +14,7 @@ const INSERT: &str = "INSERT INTO counters (name, value) VALUES ($1, $2)";
 enum Failure {
     Taken,
     NoMoney,
+    #[expect(dead_code, reason = "shown when a test fails")]
     Store(StoreError),
 }
 
@@ -364,6 +365,7 @@ both! {
         let begun = Arc::new(AtomicUsize::new(0));
         for _ in 0..30 {
             let (store, began) = (store.clone(), begun.clone());
+            let before = begun.load(Ordering::SeqCst);
             let task = tokio::spawn(async move {
                 let began = began.clone();
                 store
@@ -378,7 +380,6 @@ both! {
                     })
                     .await
             });
-            let before = begun.load(Ordering::SeqCst);
             while begun.load(Ordering::SeqCst) == before && !task.is_finished() {
                 tokio::task::yield_now().await;
             }
