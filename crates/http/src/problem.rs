@@ -11,7 +11,10 @@ use crate::{Body, Reply};
 
 /// A failure on its way to the caller (RFC 9457). Made from any [`ApiError`]; the cause stays behind for the log.
 #[derive(Debug)]
-pub struct Problem {
+pub struct Problem(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     code: Code,
     name: &'static str,
     detail: Cow<'static, str>,
@@ -23,7 +26,7 @@ pub struct Problem {
 
 impl<E: ApiError> From<E> for Problem {
     fn from(error: E) -> Self {
-        Self {
+        Self(Box::new(Inner {
             code: error.code(),
             name: error.name(),
             detail: Cow::Owned(error.message().into_owned()),
@@ -31,7 +34,7 @@ impl<E: ApiError> From<E> for Problem {
             retry_after: error.retry_after(),
             headers: Vec::new(),
             cause: Some(Arc::new(error)),
-        }
+        }))
     }
 }
 
@@ -64,58 +67,58 @@ impl<'a> WireField<'a> {
 
 impl Problem {
     /// Its kind.
-    pub const fn code(&self) -> Code {
-        self.code
+    pub fn code(&self) -> Code {
+        self.0.code
     }
 
     /// Its stable name.
-    pub const fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &'static str {
+        self.0.name
     }
 
     /// The faults by field.
     pub fn fields(&self) -> &[FieldFault] {
-        &self.fields
+        &self.0.fields
     }
 
     /// The same problem with a header on its answer.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.0.headers.push((name, value));
         self
     }
 
     /// The failure itself, for the log; its chain of sources says why.
     pub fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_deref().map(|cause| cause as _)
+        self.0.cause.as_deref().map(|cause| cause as _)
     }
 
     /// The answer. `path` is what was asked for, without its query: a query may hold secrets.
     pub fn into_reply(self, path: &str, request_id: &str) -> Reply {
-        let errors = (!self.fields.is_empty()).then(|| self.fields.iter().map(WireField::of).collect());
+        let errors = (!self.0.fields.is_empty()).then(|| self.0.fields.iter().map(WireField::of).collect());
         let wire = Wire {
-            r#type: format!("urn:mainstay:problem:{}", self.name),
-            title: self.code.title(),
-            status: self.code.status(),
-            detail: &self.detail,
+            r#type: format!("urn:mainstay:problem:{}", self.0.name),
+            title: self.0.code.title(),
+            status: self.0.code.status(),
+            detail: &self.0.detail,
             instance: path,
-            code: self.name,
+            code: self.0.name,
             request_id,
             errors,
         };
         let bytes = serde_json::to_vec(&wire).unwrap_or_default();
         let mut reply = Reply::new(Body::new(bytes));
-        *reply.status_mut() = http_types::StatusCode::from_u16(self.code.status()).unwrap_or_default();
+        *reply.status_mut() = http_types::StatusCode::from_u16(self.0.code.status()).unwrap_or_default();
         reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        let wait = self.retry_after.or((self.code == Code::Unavailable).then_some(Duration::from_secs(1)));
+        let wait = self.0.retry_after.or((self.0.code == Code::Unavailable).then_some(Duration::from_secs(1)));
         if let Some(wait) = wait {
             reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
-        for (name, value) in self.headers {
+        for (name, value) in self.0.headers {
             reply.headers_mut().append(name, value);
         }
         // Every 401 carries a challenge (RFC 9110 section 15.5.2), those of a domain's own errors too.
-        if self.code == Code::Unauthenticated && !reply.headers().contains_key(WWW_AUTHENTICATE) {
+        if self.0.code == Code::Unauthenticated && !reply.headers().contains_key(WWW_AUTHENTICATE) {
             reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mainstay\""));
         }
         reply

@@ -266,7 +266,8 @@ async fn connection(
 /// timers begin later (after the protocol is known) and do not watch writes.
 #[derive(Debug)]
 struct Guarded {
-    stream: TcpStream,
+    /// There until dropped.
+    stream: Option<TcpStream>,
     /// Bytes read so far, up to the length of HTTP/2's preface: until then hyper has no timer of its own.
     opening: usize,
     opening_deadline: Instant,
@@ -281,12 +282,19 @@ const PREFACE: usize = 24;
 impl Guarded {
     fn new(stream: TcpStream, settings: &ServerSettings) -> Self {
         Self {
-            stream,
+            stream: Some(stream),
             opening: 0,
             opening_deadline: Instant::now() + settings.header_timeout(),
             write_timeout: settings.write_timeout(),
             read_timer: None,
             write_timer: None,
+        }
+    }
+
+    fn poll_stream<T>(&mut self, poll: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match &mut self.stream {
+            Some(stream) => poll(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -306,7 +314,7 @@ impl Guarded {
 impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let poll = self.poll_stream(|stream| stream.poll_read(cx, buf));
         if self.opening < PREFACE {
             if poll.is_ready() {
                 self.opening += buf.filled().len() - before;
@@ -324,7 +332,7 @@ impl AsyncRead for Guarded {
 
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let poll = self.poll_stream(|stream| stream.poll_write(cx, buf));
         self.watch_write(cx, poll)
     }
 
@@ -333,21 +341,42 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let poll = self.poll_stream(|stream| stream.poll_write_vectored(cx, bufs));
         self.watch_write(cx, poll)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(TcpStream::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.stream).poll_flush(cx);
+        let poll = self.poll_stream(|stream| stream.poll_flush(cx));
         self.watch_write(cx, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.stream).poll_shutdown(cx);
+        let poll = self.poll_stream(|stream| stream.poll_shutdown(cx));
         self.watch_write(cx, poll)
+    }
+}
+
+/// How long, and how much, a client may go on sending after the last answer.
+const LINGER_TIME: Duration = Duration::from_secs(5);
+const LINGER_BYTES: u64 = 64 * 1024 * 1024;
+
+impl Drop for Guarded {
+    /// A client that is still sending what was refused is listened to a little longer: closing now would reset the
+    /// connection, and the reset can overtake our answer (RFC 9112 section 9.6).
+    fn drop(&mut self) {
+        let Some(mut stream) = self.stream.take() else { return };
+        let is_sending = matches!(stream.try_read(&mut [0; 1]), Ok(1..));
+        if is_sending && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(tokio::time::timeout(LINGER_TIME, async move {
+                let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+                let mut rest = tokio::io::AsyncReadExt::take(stream, LINGER_BYTES);
+                // Whatever happens to what we throw away does not matter.
+                let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+            }));
+        }
     }
 }

@@ -1,0 +1,71 @@
+//! What the framework promises, shown on small endpoints.
+
+mod document;
+mod endpoints;
+mod faults;
+mod wire;
+
+use std::sync::Arc;
+
+use http_types::{HeaderMap, StatusCode};
+use mainstay::http::{Api, ApiBuilder, EndpointDef, RequestBody, ServerSettings};
+use mainstay::kernel::{Clock, Random};
+
+/// A builder with nothing in it.
+fn builder(settings: ServerSettings) -> ApiBuilder {
+    ApiBuilder::new(settings, Clock::system(), Random::os())
+}
+
+/// An API of these endpoints.
+fn api(endpoints: &[&dyn EndpointDef]) -> Arc<Api> {
+    with_settings(ServerSettings::default(), endpoints)
+}
+
+fn with_settings(settings: ServerSettings, endpoints: &[&dyn EndpointDef]) -> Arc<Api> {
+    let mut builder = builder(settings);
+    for endpoint in endpoints {
+        builder.endpoint("test", endpoint.endpoint());
+    }
+    builder.build().unwrap()
+}
+
+/// An answer, whole.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.body)))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+
+    /// The problem's code and its faults as `in pointer code`.
+    fn faults(&self) -> (u16, String, Vec<String>) {
+        let json = self.json();
+        let faults = json["errors"].as_array().map(|list| {
+            list.iter().map(|e| format!("{} {} {}", e["in"], e["pointer"], e["code"]).replace('"', "")).collect()
+        });
+        assert_eq!(json["status"], self.status.as_u16());
+        (self.status.as_u16(), json["code"].as_str().unwrap().to_owned(), faults.unwrap_or_default())
+    }
+}
+
+async fn call(api: &Arc<Api>, request: http_types::Request<Vec<u8>>) -> Answer {
+    let reply = api.handle(request.map(|body| RequestBody::Whole(body.into()))).await;
+    let (parts, body) = reply.into_parts();
+    Answer { status: parts.status, headers: parts.headers, body: body.bytes().map(|b| b.to_vec()).unwrap_or_default() }
+}
+
+fn get(path: &str) -> http_types::Request<Vec<u8>> {
+    http_types::Request::get(path).body(Vec::new()).unwrap()
+}
+
+fn post(path: &str, body: impl Into<Vec<u8>>) -> http_types::Request<Vec<u8>> {
+    http_types::Request::post(path).header("content-type", "application/json").body(body.into()).unwrap()
+}
