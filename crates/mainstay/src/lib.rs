@@ -14,7 +14,7 @@ pub use macros::{ApiError, Resource, Row, delete, get, input, patch, post, put, 
 pub use settings::{
     Core, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder, SettingsError, SettingsOf,
 };
-pub use {http, kernel, resource, store};
+pub use {http, kernel, resource, store, telemetry};
 
 /// Everything a domain's code usually names.
 pub mod prelude {

@@ -86,7 +86,11 @@ impl Default for LogSettings {
     }
 }
 
-impl SettingsOf for LogSettings {}
+impl SettingsOf for LogSettings {
+    fn validate(&self) -> Result<(), String> {
+        telemetry::check_filter(&self.filter)
+    }
+}
 
 impl SettingsOf for Core {
     fn validate(&self) -> Result<(), String> {
@@ -626,6 +630,7 @@ mod tests {
             ("public_url = \"example.com\"", vec![], "write scheme and host only"),
             ("[server.cors]\norigins = [\"null\"]", vec![], "no browser sends"),
             ("[server]\nmax_body_bytes = 0", vec![], "Set it to 1 or more"),
+            ("[log]\nfilter = \"inof\"", vec![], "[log] the log filter `inof` has `inof`"),
         ] {
             let error = build(file, &environment).map(|s| s.show()).unwrap_err();
             assert!(error.contains(expected), "{file}: {error}");
