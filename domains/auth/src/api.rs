@@ -1,0 +1,194 @@
+use std::sync::Arc;
+
+use mainstay::http::{Operation, Problem, Reply, Success};
+use mainstay::prelude::*;
+
+use crate::error::{LoginError, RefreshError, RegisterError};
+use crate::keys::Jwk;
+use crate::service::{Accounts, Registration, Tokens};
+
+impl Service for Accounts {}
+
+/// Who wants an account.
+#[input]
+#[derive(Debug)]
+pub(crate) struct NewAccount {
+    /// The address to sign in with.
+    #[check(email, length(max = 254))]
+    email: String,
+    /// 8 characters or more (15 are better), none of the commonest. Spaces count; nothing is cut off.
+    #[check(length(min = 8, max = 256))]
+    password: Secret<String>,
+    /// What others see.
+    #[check(length(min = 1, max = 100))]
+    display_name: String,
+}
+
+/// Who wants to sign in.
+#[input]
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    /// The address of the account.
+    #[check(length(max = 254))]
+    email: String,
+    /// Its password.
+    #[check(length(max = 256))]
+    password: Secret<String>,
+}
+
+/// A session to go on with.
+#[input]
+#[derive(Debug)]
+pub(crate) struct RefreshInput {
+    /// The refresh token of the last answer. It is good for one use.
+    refresh_token: Secret<String>,
+}
+
+/// A session to end, beside the caller's own.
+#[input]
+#[derive(Debug)]
+pub(crate) struct LogoutInput {
+    /// A refresh token of another session of yours, which ends too.
+    refresh_token: Option<Secret<String>>,
+}
+
+/// An account.
+#[view]
+#[derive(Debug)]
+pub struct AccountView {
+    /// Whose.
+    pub id: UserId,
+    /// The address to sign in with.
+    pub email: String,
+    /// What others see.
+    pub display_name: String,
+    /// What the account may do.
+    pub role: Role,
+    /// Since when.
+    pub created_at: Time,
+}
+
+/// Tokens (RFC 6749 section 5.1).
+#[view]
+pub struct TokenPair {
+    /// Send it as `Authorization: Bearer …`.
+    pub access_token: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// How long the access token is good, in seconds.
+    pub expires_in: u64,
+    /// Good for one exchange into new tokens.
+    pub refresh_token: String,
+}
+
+impl std::fmt::Debug for TokenPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenPair").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
+impl From<Tokens> for Private<TokenPair> {
+    fn from(tokens: Tokens) -> Self {
+        Private(TokenPair {
+            access_token: tokens.access.into_inner(),
+            token_type: "Bearer".to_owned(),
+            expires_in: tokens.expires_in_s,
+            refresh_token: tokens.refresh.into_inner(),
+        })
+    }
+}
+
+/// The public keys that verify access tokens (RFC 7517 section 5).
+#[view]
+#[derive(Debug)]
+pub struct JwkSet {
+    /// Every key whose tokens are good now or will be soon.
+    pub keys: Vec<Jwk>,
+}
+
+/// Register an account.
+#[post("/auth/register")]
+pub(crate) async fn register(
+    ctx: Ctx,
+    accounts: Accounts,
+    Valid(new): Valid<NewAccount>,
+) -> Result<Created<AccountView>, RegisterError> {
+    let NewAccount { email, password, display_name } = new;
+    let account = accounts.register(&ctx, Registration { email, password, display_name: display_name.clone() }).await?;
+    let view = AccountView {
+        id: account.id,
+        email: account.email,
+        display_name,
+        role: account.role,
+        created_at: account.created_at,
+    };
+    Ok(Created::at(format!("/api/v1/users/{}", view.id), view))
+}
+
+/// Sign in.
+///
+/// Answers alike whether the address or the password is wrong.
+#[post("/auth/login")]
+pub(crate) async fn login(
+    ctx: Ctx,
+    accounts: Accounts,
+    Valid(credentials): Valid<Credentials>,
+) -> Result<Private<TokenPair>, LoginError> {
+    Ok(accounts.login(&ctx, &credentials.email, &credentials.password).await?.into())
+}
+
+/// Exchange a refresh token for new tokens.
+///
+/// The token sent is spent by it. Sending a spent one ends the session: it was used twice, so someone else has it.
+#[post("/auth/refresh")]
+pub(crate) async fn refresh(
+    ctx: Ctx,
+    accounts: Accounts,
+    Valid(input): Valid<RefreshInput>,
+) -> Result<Private<TokenPair>, RefreshError> {
+    Ok(accounts.refresh(&ctx, &input.refresh_token).await?.into())
+}
+
+/// Sign out.
+///
+/// The session's access and refresh tokens are no longer good. The body may be left out.
+#[post("/auth/logout")]
+pub(crate) async fn logout(
+    caller: Caller<User>,
+    accounts: Accounts,
+    input: Option<Valid<LogoutInput>>,
+) -> Result<NoContent, StoreError> {
+    let other = input.and_then(|Valid(input)| input.refresh_token);
+    accounts.logout(caller.ctx(), caller.user_id(), caller.session_id(), other.as_ref()).await?;
+    Ok(NoContent)
+}
+
+/// The public keys that verify access tokens.
+#[get("/.well-known/jwks.json", root)]
+pub(crate) async fn get_jwks(ctx: Ctx, accounts: Accounts) -> Result<Published, StoreError> {
+    let (keys, max_age_s) = accounts.published_keys(&ctx).await?;
+    let keys = keys.iter().map(|key| key.jwk().clone()).collect();
+    Ok(Published { set: Arc::new(JwkSet { keys }), max_age_s })
+}
+
+/// A key set that anyone may keep for a while: shorter than a new key is published before it signs.
+#[derive(Debug)]
+pub(crate) struct Published {
+    set: Arc<JwkSet>,
+    max_age_s: u64,
+}
+
+impl Success for Published {
+    fn describe(op: &mut Operation<'_>) {
+        Json::<JwkSet>::describe(op);
+    }
+
+    fn reply(self) -> Result<Reply, Problem> {
+        let mut reply = Json(&*self.set).reply()?;
+        let value = format!("public, max-age={}", self.max_age_s);
+        if let Ok(value) = value.parse() {
+            reply.headers_mut().insert("cache-control", value);
+        }
+        Ok(reply)
+    }
+}

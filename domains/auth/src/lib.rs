@@ -1,0 +1,44 @@
+#![doc = include_str!("../README.md")]
+
+mod api;
+mod ended;
+mod error;
+mod keyring;
+mod keys;
+mod model;
+mod passwords;
+mod service;
+mod settings;
+mod store;
+mod tokens;
+mod verifier;
+
+use std::sync::Arc;
+
+use mainstay::kernel::AccountDirectory;
+use mainstay::prelude::*;
+
+pub use api::{AccountView, JwkSet, TokenPair};
+pub use error::{AdminError, HashError, LoginError, RefreshError, Refused, RegisterError};
+pub use keys::Jwk;
+pub use service::{Accounts, AdminCreated};
+pub use settings::{AuthSettings, SigningAlgorithm};
+
+/// The domain: add it to an app before every domain whose endpoints ask who calls.
+pub fn domain() -> Domain {
+    Domain::new("auth")
+        .migrations(migrations!("auth", "0001_accounts"))
+        .settings::<AuthSettings>()
+        .endpoint(api::register)
+        .endpoint(api::login)
+        .endpoint(api::refresh)
+        .endpoint(api::logout)
+        .endpoint(api::get_jwks)
+        .provide(|boot| async move {
+            let accounts = Accounts::start(&boot).await?;
+            boot.authenticator(Arc::new(accounts.verifier()));
+            boot.put::<Arc<dyn AccountDirectory>>(Arc::new(accounts.clone()));
+            boot.put(accounts);
+            Ok(())
+        })
+}

@@ -1,0 +1,213 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use mainstay::kernel::Ctx;
+use mainstay::store::StoreError;
+use tokio::sync::Semaphore;
+
+use crate::AuthSettings;
+use crate::error::HashError;
+use crate::model::Password;
+
+/// Hashes and checks passwords: argon2id, so many at once and no more. Each takes 19 MiB or more and a core, so it runs on
+/// tokio's blocking threads, under a permit. Whoever finds no permit waits in a queue that has an end.
+pub(crate) struct Hasher {
+    argon: Argon2<'static>,
+    params: Params,
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    queue: usize,
+    count: AtomicU64,
+    /// The hash of a password nobody has, for addresses nobody has.
+    dummy: Arc<str>,
+}
+
+/// The outcome of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Another password, or no account.
+    Wrong,
+    /// The right one.
+    Right {
+        /// Whether it was hashed with other parameters than today's.
+        is_outdated: bool,
+    },
+}
+
+impl Hasher {
+    pub(crate) async fn new(ctx: &Ctx, settings: &AuthSettings) -> Result<Self, HashError> {
+        let params = Params::new(settings.hash_memory_kib, settings.hash_passes, settings.hash_lanes, None)
+            .map_err(|e| failed(e.to_string()))?;
+        let permits = match settings.hash_permits {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            permits => permits,
+        };
+        let mut hasher = Self {
+            argon: Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone()),
+            params,
+            permits: Arc::new(Semaphore::new(permits)),
+            waiting: AtomicUsize::new(0),
+            queue: settings.hash_queue,
+            count: AtomicU64::new(0),
+            dummy: Arc::from(""),
+        };
+        let nobodys = ctx.random().bytes::<32>().map(|b| char::from(b'a' + b % 26)).iter().collect::<String>();
+        hasher.dummy = hasher.hash(ctx, &Password::new(&nobodys)).await?.into();
+        Ok(hasher)
+    }
+
+    /// How many hashes were computed so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Hashes a new password, as a PHC string.
+    pub(crate) async fn hash(&self, ctx: &Ctx, password: &Password) -> Result<String, HashError> {
+        let (argon, password) = (self.argon.clone(), password.clone());
+        let salt: [u8; 16] = ctx.random().bytes();
+        self.run(ctx, move || {
+            argon
+                .hash_password_with_salt(password.expose(), &salt)
+                .map(|hash| hash.to_string())
+                .map_err(|e| e.to_string())
+        })
+        .await?
+        .map_err(failed)
+    }
+
+    /// Checks a password against a stored hash; where there is none, against nobody's, so that it takes the same work.
+    pub(crate) async fn check(&self, ctx: &Ctx, password: &Password, hash: Option<&str>) -> Result<Verdict, HashError> {
+        let exists = hash.is_some();
+        let hash: Arc<str> = hash.map_or_else(|| self.dummy.clone(), Arc::from);
+        let (argon, password, today) = (self.argon.clone(), password.clone(), self.params.clone());
+        let verdict = self
+            .run(ctx, move || {
+                let hash = PasswordHash::new(&hash).map_err(|e| e.to_string())?;
+                let is_right = argon.verify_password(password.expose(), &hash).is_ok();
+                let is_outdated = Params::try_from(&hash).map_err(|e| e.to_string())? != with_output(&today, &hash)
+                    || hash.algorithm != argon2::ARGON2ID_IDENT;
+                Ok::<_, String>(if is_right { Verdict::Right { is_outdated } } else { Verdict::Wrong })
+            })
+            .await?
+            .map_err(failed)?;
+        Ok(if exists { verdict } else { Verdict::Wrong })
+    }
+
+    /// Runs `work` on a blocking thread once there is a permit. The permit goes with the work: a caller who leaves does not
+    /// make room for another hash while this one still takes its memory.
+    async fn run<T: Send + 'static>(
+        &self,
+        ctx: &Ctx,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashError> {
+        let permit = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _place = Place::take(&self.waiting, self.queue).ok_or(HashError::Busy)?;
+                let turn = ctx.within(self.permits.clone().acquire_owned()).await;
+                // The semaphore is never closed.
+                turn.map_err(|_| HashError::Busy)?.map_err(|_| HashError::Busy)?
+            }
+        };
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let job = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        match ctx.within(job).await {
+            Ok(done) => done.map_err(|e| failed(e.to_string())),
+            Err(_) => Err(HashError::Busy),
+        }
+    }
+
+    #[cfg(test)]
+    fn permits(&self) -> usize {
+        self.permits.available_permits()
+    }
+}
+
+/// A parsed hash states its own output length; compare the rest.
+fn with_output(params: &Params, hash: &PasswordHash) -> Params {
+    let length = hash.hash.as_ref().map(|output| output.len());
+    Params::new(params.m_cost(), params.t_cost(), params.p_cost(), length).unwrap_or_else(|_| params.clone())
+}
+
+fn failed(cause: String) -> HashError {
+    HashError::Failed(StoreError::internal(cause))
+}
+
+/// A place in the queue, given back when it is dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
+        waiting
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < most).then_some(n + 1))
+            .ok()
+            .map(|_| Self(waiting))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mainstay::kernel::{Clock, Random};
+
+    use super::*;
+
+    fn ctx(budget: Duration) -> Ctx {
+        Ctx::system("test", budget, &Clock::system(), &Random::os())
+    }
+
+    async fn hasher(settings: AuthSettings) -> Hasher {
+        Hasher::new(&ctx(Duration::from_secs(30)), &settings).await.unwrap()
+    }
+
+    #[test]
+    fn a_password_is_right_wrong_or_outdated() {
+        testkit::run(async {
+            let ctx = ctx(Duration::from_secs(30));
+            let old = hasher(AuthSettings::default()).await;
+            let new = hasher(AuthSettings { hash_passes: 3, ..AuthSettings::default() }).await;
+            let (right, wrong) = (Password::new("correct horse"), Password::new("correct  horse"));
+            let hash = old.hash(&ctx, &right).await.unwrap();
+            assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+            assert_eq!(old.check(&ctx, &right, Some(&hash)).await.unwrap(), Verdict::Right { is_outdated: false });
+            assert_eq!(old.check(&ctx, &wrong, Some(&hash)).await.unwrap(), Verdict::Wrong);
+            assert_eq!(new.check(&ctx, &right, Some(&hash)).await.unwrap(), Verdict::Right { is_outdated: true });
+            assert_eq!(old.check(&ctx, &right, None).await.unwrap(), Verdict::Wrong);
+            assert_ne!(hash, old.hash(&ctx, &right).await.unwrap(), "the salt is new each time");
+        });
+    }
+
+    #[test]
+    fn the_queue_has_an_end_and_a_caller_who_leaves_keeps_no_place() {
+        testkit::run(async {
+            let hasher = hasher(AuthSettings { hash_permits: 1, hash_queue: 1, ..AuthSettings::default() }).await;
+            let password = Password::new("correct horse");
+            let held = hasher.permits.clone().acquire_owned().await.unwrap();
+            // One waits until its time is up, and meanwhile there is no room for another.
+            let (short, long) = (ctx(Duration::from_millis(300)), ctx(Duration::from_secs(30)));
+            let (first, second) = tokio::join!(hasher.hash(&short, &password), async {
+                while hasher.waiting.load(Ordering::Relaxed) == 0 {
+                    tokio::task::yield_now().await;
+                }
+                hasher.hash(&long, &password).await
+            });
+            assert!(matches!(first, Err(HashError::Busy)) && matches!(second, Err(HashError::Busy)));
+            assert_eq!(hasher.waiting.load(Ordering::Relaxed), 0);
+            drop(held);
+            assert!(hasher.hash(&long, &password).await.is_ok());
+            assert_eq!(hasher.permits(), 1);
+        });
+    }
+}

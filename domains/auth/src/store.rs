@@ -1,0 +1,237 @@
+use mainstay::kernel::{Account, Json, Role, SessionId, Time, UserId};
+use mainstay::prelude::*;
+use mainstay::store::placeholders;
+
+use crate::SigningAlgorithm;
+use crate::keys::SigningKeyId;
+use crate::model::Email;
+
+/// An account, as far as signing in needs it.
+#[derive(Debug, Row)]
+pub(crate) struct CredentialsRow {
+    pub(crate) id: UserId,
+    pub(crate) password_hash: String,
+}
+
+/// The credentials behind an address.
+pub(crate) async fn find_credentials(
+    reads: &impl Reads,
+    email_key: &str,
+) -> Result<Option<CredentialsRow>, StoreError> {
+    reads.row("SELECT id, password_hash FROM accounts WHERE email_key = $1", &params![email_key]).await
+}
+
+/// Adds an account. False when the address is taken; the transaction can only be rolled back then.
+pub(crate) async fn add_account(
+    tx: &Tx,
+    id: UserId,
+    email: &Email,
+    password_hash: &str,
+    role: Role,
+    now: Time,
+) -> Result<bool, StoreError> {
+    let added = tx
+        .execute(
+            "INSERT INTO accounts (id, email, email_key, password_hash, role, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $6)",
+            &params![id, email.typed(), email.key(), password_hash, role, now],
+        )
+        .await;
+    match added {
+        Err(error) if error.violates("accounts.email_key") => Ok(false),
+        other => other.map(|_| true),
+    }
+}
+
+/// The id and role behind an address.
+pub(crate) async fn find_role(reads: &impl Reads, email_key: &str) -> Result<Option<(UserId, Role)>, StoreError> {
+    reads.row("SELECT id, role FROM accounts WHERE email_key = $1", &params![email_key]).await
+}
+
+pub(crate) async fn set_role(tx: &Tx, id: UserId, role: Role, now: Time) -> Result<u64, StoreError> {
+    tx.execute("UPDATE accounts SET role = $2, updated_at = $3 WHERE id = $1", &params![id, role, now]).await
+}
+
+pub(crate) async fn set_password_hash(tx: &Tx, id: UserId, old: &str, new: &str, now: Time) -> Result<u64, StoreError> {
+    let sql = "UPDATE accounts SET password_hash = $3, updated_at = $4 WHERE id = $1 AND password_hash = $2";
+    tx.execute(sql, &params![id, old, new, now]).await
+}
+
+/// The role of an account whose password is still the one that was checked.
+pub(crate) async fn role_of(reads: &impl Reads, id: UserId, password_hash: &str) -> Result<Option<Role>, StoreError> {
+    let sql = "SELECT role FROM accounts WHERE id = $1 AND password_hash = $2";
+    Ok(reads.row::<(Role,)>(sql, &params![id, password_hash]).await?.map(|(role,)| role))
+}
+
+/// The accounts with these ids, in no order.
+pub(crate) async fn find_accounts(reads: &impl Reads, ids: &[UserId]) -> Result<Vec<Account>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let marks = placeholders(1, ids.len());
+    let sql = format!("SELECT id, email, role, created_at FROM accounts WHERE id IN ({marks})");
+    let values: Vec<_> = ids.iter().map(Into::into).collect();
+    let rows = reads.rows::<(UserId, String, Role, Time)>(&sql, &values).await?;
+    Ok(rows.into_iter().map(|(id, email, role, created_at)| Account { id, email, role, created_at }).collect())
+}
+
+/// Removes an account, which has no sessions any more. Whether it was there.
+pub(crate) async fn remove_account(tx: &Tx, id: UserId) -> Result<bool, StoreError> {
+    Ok(tx.execute("DELETE FROM accounts WHERE id = $1", &params![id]).await? > 0)
+}
+
+pub(crate) async fn add_session(
+    tx: &Tx,
+    id: SessionId,
+    account_id: UserId,
+    now: Time,
+    expires_at: Time,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO sessions (id, account_id, created_at, last_used_at, expires_at) VALUES ($1, $2, $3, $3, $4)",
+        &params![id, account_id, now, expires_at],
+    )
+    .await
+    .map(drop)
+}
+
+/// Who uses a live session: the account, its role, and when the session ends at the latest. Asked on every request whose
+/// token was not looked at just before.
+pub(crate) async fn find_live_session(
+    reads: &impl Reads,
+    id: SessionId,
+) -> Result<Option<(UserId, Role, Time)>, StoreError> {
+    let sql = "SELECT a.id, a.role, s.expires_at FROM sessions s JOIN accounts a ON a.id = s.account_id
+               WHERE s.id = $1 AND s.ended_at IS NULL";
+    reads.row(sql, &params![id]).await
+}
+
+/// Ends a session of this account. Whether it was there and live.
+pub(crate) async fn end_session(tx: &Tx, id: SessionId, account_id: UserId, now: Time) -> Result<bool, StoreError> {
+    let sql = "UPDATE sessions SET ended_at = $3 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
+    Ok(tx.execute(sql, &params![id, account_id, now]).await? > 0)
+}
+
+/// Every session of an account.
+pub(crate) async fn session_ids(tx: &Tx, account_id: UserId) -> Result<Vec<SessionId>, StoreError> {
+    let rows = tx.rows::<(SessionId,)>("SELECT id FROM sessions WHERE account_id = $1", &params![account_id]).await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Removes an account's sessions that are over, and their refresh tokens. `unused_since` is the latest use that lets one
+/// die of idleness.
+pub(crate) async fn remove_dead_sessions(
+    tx: &Tx,
+    account_id: UserId,
+    now: Time,
+    unused_since: Time,
+) -> Result<(), StoreError> {
+    let values = params![account_id, now, unused_since];
+    tx.execute(
+        "DELETE FROM refresh_tokens WHERE session_id IN (SELECT id FROM sessions WHERE account_id = $1
+         AND (ended_at IS NOT NULL OR expires_at <= $2 OR last_used_at <= $3))",
+        &values,
+    )
+    .await?;
+    let sql = "DELETE FROM sessions WHERE account_id = $1
+               AND (ended_at IS NOT NULL OR expires_at <= $2 OR last_used_at <= $3)";
+    tx.execute(sql, &values).await.map(drop)
+}
+
+/// Removes every session of an account, and their refresh tokens.
+pub(crate) async fn remove_all_sessions(tx: &Tx, account_id: UserId) -> Result<(), StoreError> {
+    let sql = "DELETE FROM refresh_tokens WHERE session_id IN (SELECT id FROM sessions WHERE account_id = $1)";
+    tx.execute(sql, &params![account_id]).await?;
+    tx.execute("DELETE FROM sessions WHERE account_id = $1", &params![account_id]).await.map(drop)
+}
+
+/// A refresh token and the session it belongs to.
+#[derive(Debug, Row)]
+pub(crate) struct RefreshTokenRow {
+    pub(crate) expires_at: Time,
+    pub(crate) spent_at: Option<Time>,
+    pub(crate) session_id: SessionId,
+    pub(crate) session_expires_at: Time,
+    pub(crate) ended_at: Option<Time>,
+    pub(crate) account_id: UserId,
+    pub(crate) role: Role,
+}
+
+/// The refresh token with this hash.
+pub(crate) async fn find_refresh_token(reads: &impl Reads, hash: &[u8]) -> Result<Option<RefreshTokenRow>, StoreError> {
+    let sql = "SELECT t.expires_at, t.spent_at, s.id, s.expires_at, s.ended_at, a.id, a.role FROM refresh_tokens t
+               JOIN sessions s ON s.id = t.session_id JOIN accounts a ON a.id = s.account_id WHERE t.hash = $1";
+    reads.row(sql, &params![hash]).await
+}
+
+pub(crate) async fn add_refresh_token(
+    tx: &Tx,
+    hash: &[u8],
+    session_id: SessionId,
+    now: Time,
+    expires_at: Time,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO refresh_tokens (hash, session_id, created_at, expires_at) VALUES ($1, $2, $3, $4)",
+        &params![hash, session_id, now, expires_at],
+    )
+    .await
+    .map(drop)
+}
+
+/// Spends a refresh token: true for exactly one caller ever.
+pub(crate) async fn spend_refresh_token(tx: &Tx, hash: &[u8], now: Time) -> Result<bool, StoreError> {
+    let sql = "UPDATE refresh_tokens SET spent_at = $2 WHERE hash = $1 AND spent_at IS NULL";
+    Ok(tx.execute(sql, &params![hash, now]).await? == 1)
+}
+
+/// Notes that a session was used, and forgets its tokens that have expired.
+pub(crate) async fn touch_session(tx: &Tx, id: SessionId, now: Time) -> Result<(), StoreError> {
+    tx.execute("UPDATE sessions SET last_used_at = $2 WHERE id = $1", &params![id, now]).await?;
+    let sql = "DELETE FROM refresh_tokens WHERE session_id = $1 AND expires_at <= $2";
+    tx.execute(sql, &params![id, now]).await.map(drop)
+}
+
+/// A signing key as it is stored.
+#[derive(Debug, Row)]
+pub(crate) struct SigningKeyRow {
+    pub(crate) id: SigningKeyId,
+    pub(crate) algorithm: String,
+    pub(crate) sealed: Vec<u8>,
+    pub(crate) not_before: Time,
+    pub(crate) retires_at: Option<Time>,
+}
+
+impl SigningKeyRow {
+    /// Whether it can still sign at `now` or later.
+    pub(crate) fn is_unretired(&self, algorithm: SigningAlgorithm) -> bool {
+        self.retires_at.is_none() && self.algorithm == algorithm.name()
+    }
+}
+
+/// Every key whose tokens are still believed.
+pub(crate) async fn list_signing_keys(reads: &impl Reads, now: Time) -> Result<Vec<SigningKeyRow>, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM signing_keys WHERE retires_at IS NULL OR retires_at > $1 ORDER BY not_before, id",
+        SigningKeyRow::COLUMNS
+    );
+    reads.rows(&sql, &params![now]).await
+}
+
+/// Adds a key.
+pub(crate) async fn add_signing_key(tx: &Tx, key: &SigningKeyRow, public: Json, now: Time) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO signing_keys (id, algorithm, sealed, public_jwk, created_at, not_before)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        &params![key.id, &key.algorithm, &key.sealed, public, now, key.not_before],
+    )
+    .await
+    .map(drop)
+}
+
+/// Lets every other key retire at `at`, and removes those that have retired.
+pub(crate) async fn retire_other_keys(tx: &Tx, kept: SigningKeyId, at: Time, now: Time) -> Result<(), StoreError> {
+    let sql = "UPDATE signing_keys SET retires_at = $2 WHERE id <> $1 AND retires_at IS NULL";
+    tx.execute(sql, &params![kept, at]).await?;
+    tx.execute("DELETE FROM signing_keys WHERE retires_at <= $1", &params![now]).await.map(drop)
+}
