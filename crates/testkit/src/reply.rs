@@ -11,8 +11,10 @@ use crate::redact;
 #[derive(Clone)]
 pub struct Reply {
     request: String,
-    status: u16,
-    headers: HeaderMap,
+    /// Its status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
     body: Bytes,
 }
 
