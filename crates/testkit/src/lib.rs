@@ -7,6 +7,7 @@ mod contract;
 mod database;
 mod redact;
 mod reply;
+mod suite;
 mod wire;
 
 pub use app::{App, Setup};
@@ -15,4 +16,5 @@ pub use caller::Caller;
 pub use database::{Backend, TestDatabase, run};
 pub use redact::redact;
 pub use reply::Reply;
+pub use suite::Subject;
 pub use wire::{Served, Wire};

@@ -1,0 +1,7 @@
+//! Resources, on both databases.
+
+mod differential;
+mod includes;
+mod people;
+mod promises;
+mod specimen;

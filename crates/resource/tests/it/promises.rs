@@ -1,0 +1,52 @@
+use serde_json::json;
+use testkit::{App, Subject, TestDatabase, both};
+
+use crate::people::{self, person};
+use crate::specimen::{self, Specimen, body};
+
+both! {
+    /// The same suite that the posts of `domains/posts` pass.
+    async fn every_column_type_keeps_every_promise(db: TestDatabase) {
+        let app = App::with(people::domain).and(specimen::domain).start(db).await;
+        let (owner, other) = (person(&app, 1), person(&app, 2));
+        let patch = json!({ "order": "나", "note": null, "level": 5, "data": [1, {"z": null}], "helper": null, "flag": true });
+        Subject { app: &app, owner: &owner, other: &other, new: &body, patch }.check::<Specimen>().await;
+    }
+
+    /// Every fault of a body at once, for every column type.
+    async fn each_type_refuses_what_it_cannot_hold(db: TestDatabase) {
+        let app = App::with(people::domain).and(specimen::domain).start(db).await;
+        let owner = person(&app, 1);
+        let reply = owner.post("/api/v1/specimens").json(&json!({})).send().await.expect_problem(422, "invalid_request");
+        reply.expect_faults(&[
+            ("/bytes", "required"), ("/count", "required"), ("/data", "required"), ("/due", "required"), ("/order", "required"),
+            ("/person", "required"), ("/price", "required"),
+        ]);
+        let mut wrong = body(1);
+        for (field, value) in [
+            ("order", json!("x".repeat(21))), ("note", json!("a\0b")), ("count", json!(1.5)), ("level", json!(1001)),
+            ("flag", json!("yes")), ("maybe", json!(0)), ("price", json!("1.234")), ("discount", json!(1)),
+            ("due", json!("2026-02-30T00:00:00Z")), ("done", json!("now")), ("extra", json!({"a": "\0"})), ("bytes", json!("AB==")),
+            ("thumb", json!("!")), ("person", json!("org_00000000000000000000000000")), ("helper", json!(7)),
+        ] {
+            wrong[field] = value;
+        }
+        let reply = owner.post("/api/v1/specimens").json(&wrong).send().await.expect_problem(422, "invalid_request");
+        let found: std::collections::BTreeSet<String> = reply.faults().into_iter().map(|(pointer, _)| pointer).collect();
+        let expected: std::collections::BTreeSet<String> = [
+            "/bytes", "/count", "/discount", "/done", "/due", "/flag", "/helper", "/level", "/maybe", "/note", "/order",
+            "/person", "/price", "/thumb",
+        ].map(ToOwned::to_owned).into();
+        // `extra` itself is any JSON; its NUL is found once everything else is of the right type.
+        assert_eq!(found, expected);
+        let mut nul = body(1);
+        nul["extra"] = json!({"a": "\0"});
+        let reply = owner.post("/api/v1/specimens").json(&nul).send().await.expect_problem(422, "invalid_request");
+        reply.expect_faults(&[("/extra", "nul_character")]);
+        // PATCH: null only where the column takes it.
+        let made = owner.post("/api/v1/specimens").json(&body(1)).send().await.expect(201).json();
+        let at = format!("/api/v1/specimens/{}", made["id"].as_str().unwrap());
+        let reply = owner.patch(&at).json(&json!({"order": null, "count": null, "note": null})).send().await;
+        reply.expect_problem(422, "invalid_request").expect_faults(&[("/count", "type"), ("/order", "type")]);
+    }
+}
