@@ -1,5 +1,6 @@
 //! What the framework promises, shown on small endpoints.
 
+mod app;
 mod document;
 mod endpoints;
 mod faults;
