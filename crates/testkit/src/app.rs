@@ -203,6 +203,14 @@ impl App {
             .unwrap_or_else(|why| panic!("the second app does not start: {why}"))
     }
 
+    /// Another app over the same database and clock, set up otherwise; or why it does not start.
+    ///
+    /// # Errors
+    /// What an operator would read.
+    pub async fn another_node(&self, change: impl FnOnce(Setup) -> Setup) -> Result<App, String> {
+        start(Arc::new(change((*self.setup).clone())), self.database.clone(), self.clock.clone()).await
+    }
+
     /// Takes the database away: from now on it does not answer.
     pub async fn lose_database(&self) {
         self.running.store.close().await;

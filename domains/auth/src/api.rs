@@ -1,10 +1,16 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use mainstay::http::{Operation, Problem, Reply, Success};
+use mainstay::http::check::{Length, Pointer};
+use mainstay::http::{Check, Operation, Problem, Reply, Success};
+use mainstay::kernel::Faults;
 use mainstay::prelude::*;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
 
 use crate::error::{LoginError, RefreshError, RegisterError};
 use crate::keys::Jwk;
+use crate::model::{COMMON_PASSWORD, Password};
 use crate::service::{Accounts, Registration, Tokens};
 
 impl Service for Accounts {}
@@ -18,10 +24,49 @@ pub(crate) struct NewAccount {
     email: String,
     /// 8 characters or more (15 are better), none of the commonest. Spaces count; nothing is cut off.
     #[check(length(min = 8, max = 256))]
-    password: Secret<String>,
+    password: NewPassword,
     /// What others see.
     #[check(length(min = 1, max = 100))]
     display_name: String,
+}
+
+/// A password someone chooses. Judged with the rest of the body, so that all faults come back at once; what depends on
+/// settings or on the other fields, the service judges.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct NewPassword(Secret<String>);
+
+impl Check for NewPassword {
+    fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
+        self.0.check(pointer, faults);
+        if Password::new(self.0.expose()).is_common() {
+            pointer.fault(faults, "common_password", COMMON_PASSWORD);
+        }
+    }
+}
+
+impl Length for NewPassword {
+    const UNIT: &'static str = "characters";
+
+    fn length(&self) -> Option<usize> {
+        self.0.length()
+    }
+}
+
+impl JsonSchema for NewPassword {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "NewPassword".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Secret::<String>::json_schema(generator);
+        schema.insert("pattern".to_owned(), "^[^\\u0000]*$".into());
+        schema
+    }
 }
 
 /// Who wants to sign in.
@@ -114,7 +159,9 @@ pub(crate) async fn register(
     Valid(new): Valid<NewAccount>,
 ) -> Result<Created<AccountView>, RegisterError> {
     let NewAccount { email, password, display_name } = new;
-    let account = accounts.register(&ctx, Registration { email, password, display_name: display_name.clone() }).await?;
+    let account = accounts
+        .register(&ctx, Registration { email, password: password.0, display_name: display_name.clone() })
+        .await?;
     let view = AccountView {
         id: account.id,
         email: account.email,

@@ -44,6 +44,9 @@ pub(crate) fn email_key(text: &str) -> String {
     text.nfc().flat_map(char::to_lowercase).nfc().collect()
 }
 
+/// What is said of a password on the block list.
+pub(crate) const COMMON_PASSWORD: &str = "is one of the first that are guessed; choose another";
+
 /// Most characters of a password. Longer ones are refused, never cut: cut ones would be other passwords.
 pub(crate) const MOST_PASSWORD_CHARACTERS: usize = 256;
 
@@ -66,6 +69,11 @@ impl Password {
         self.0.expose().as_bytes()
     }
 
+    /// Whether it is among the first that are guessed, whoever it is for.
+    pub(crate) fn is_common(&self) -> bool {
+        is_common(self.0.expose(), &[])
+    }
+
     /// What keeps it from being a new password, at `/password`.
     pub(crate) fn faults(&self, least_characters: u32, about: &[&str]) -> Vec<FieldFault> {
         let text = self.0.expose();
@@ -76,8 +84,7 @@ impl Password {
             faults.push(fault("/password", "length", message));
         }
         if is_common(text, about) {
-            let message = "is one of the first that are guessed; choose another";
-            faults.push(fault("/password", "common_password", message));
+            faults.push(fault("/password", "common_password", COMMON_PASSWORD));
         }
         faults
     }

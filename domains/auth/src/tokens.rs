@@ -230,6 +230,53 @@ mod tests {
         }
     }
 
+    /// RFC 9068 section 4: each claim counts, even under a good signature.
+    #[test]
+    fn a_signature_is_not_enough() {
+        let key = key(SigningAlgorithm::EdDSA);
+        let good = issue(&key, ISSUER, grant(), [7; 16]).unwrap();
+        let good: serde_json::Value =
+            serde_json::from_slice(&decode(good.split('.').nth(1).unwrap()).unwrap()).unwrap();
+        let signed = |typ: &str, claims: &serde_json::Value| {
+            let header = serde_json::json!({ "typ": typ, "alg": "EdDSA", "kid": key.id() });
+            let message = format!(
+                "{}.{}",
+                URL_SAFE_NO_PAD.encode(header.to_string()),
+                URL_SAFE_NO_PAD.encode(claims.to_string())
+            );
+            let signature = URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes()).unwrap());
+            format!("{message}.{signature}")
+        };
+        let judge = |token: &str| parse(token).and_then(|t| t.verify(&key, ISSUER, NOW));
+        assert!(judge(&signed("at+jwt", &good)).is_ok(), "the control");
+        assert_eq!(judge(&signed("JWT", &good)), Err(NotGood), "an ID token");
+        let now = NOW.as_secs();
+        for (claim, value) in [
+            ("iss", serde_json::json!("https://evil.example.com")),
+            ("aud", serde_json::json!("https://evil.example.com")),
+            ("aud", serde_json::json!([ISSUER, "https://evil.example.com"])),
+            ("sub", good["sid"].clone()),
+            ("sub", serde_json::json!("' or 1=1 --")),
+            ("sid", good["sub"].clone()),
+            ("role", serde_json::json!("root")),
+            ("exp", serde_json::json!(now)),
+            ("exp", serde_json::json!("2999-01-01")),
+            ("exp", serde_json::json!(1e300)),
+            ("exp", serde_json::json!(now as f64 + 900.5)),
+            ("iat", serde_json::json!(now + 61)),
+            ("iat", serde_json::json!(now + 900)),
+        ] {
+            let mut claims = good.clone();
+            claims[claim] = value.clone();
+            assert_eq!(judge(&signed("at+jwt", &claims)), Err(NotGood), "{claim}: {value}");
+        }
+        for claim in ["iss", "aud", "sub", "client_id", "sid", "role", "iat", "exp", "jti"] {
+            let mut claims = good.clone();
+            claims.as_object_mut().unwrap().remove(claim);
+            assert_eq!(judge(&signed("at+jwt", &claims)), Err(NotGood), "without {claim}");
+        }
+    }
+
     /// RFC 8725 section 3: what stands in the header decides nothing.
     #[test]
     fn any_other_form_is_garbled() {

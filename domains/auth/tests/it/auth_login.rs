@@ -1,0 +1,129 @@
+use mainstay::store::Reads;
+use serde_json::{Value, json};
+use testkit::{App, Reply, TestDatabase};
+
+use crate::{PASSWORD, hash_count, setup};
+
+const PATH: &str = "/api/v1/auth/login";
+
+async fn login(app: &App, email: &str, password: &str) -> Reply {
+    app.post(PATH).json(&json!({ "email": email, "password": password })).await
+}
+
+/// What can be told from an answer.
+fn told(reply: &Reply) -> (u16, Vec<String>, Value) {
+    let mut headers: Vec<_> = reply.headers().keys().map(ToString::to_string).collect();
+    headers.sort();
+    let mut body = reply.json();
+    body["request_id"] = Value::Null;
+    (reply.status, headers, body)
+}
+
+testkit::both! {
+    async fn the_right_password_gives_tokens(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        let reply = login(&app, "ADA@example.com", PASSWORD).await.expect(200);
+        // RFC 6749 section 5.1.
+        assert_eq!(reply.header("cache-control"), Some("no-store"));
+        let tokens = reply.json();
+        assert_eq!((&tokens["token_type"], &tokens["expires_in"]), (&json!("Bearer"), &json!(900)));
+        assert!(tokens["refresh_token"].as_str().unwrap().starts_with("ms_rt_"));
+        let who = app.get("/api/v1/who").bearer(tokens["access_token"].as_str().unwrap()).await.expect(200).json();
+        assert_eq!(who, json!({ "user_id": ada.id(), "role": "user" }));
+        let stored = app.store().read(&app.ctx());
+        let rows: Vec<(Vec<u8>,)> = stored.rows("SELECT hash FROM refresh_tokens", &[]).await.unwrap();
+        assert!(!rows.is_empty() && rows.iter().all(|(hash,)| hash.len() == 32), "hashed at rest");
+        let hashes: Vec<(String,)> = stored.rows("SELECT password_hash FROM accounts", &[]).await.unwrap();
+        assert!(hashes.iter().all(|(hash,)| hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$")));
+    }
+
+    async fn an_unknown_address_is_answered_like_a_wrong_password(db: TestDatabase) {
+        let app = setup().start(db).await;
+        app.user("Ada").await;
+        let mut answers = Vec::new();
+        for (email, password) in [
+            ("ada@example.com", "another long password"), ("nobody@example.com", "another long password"),
+            ("not an address", "another long password"), ("", ""), ("ada@example.com", ""),
+            ("ada@example.com", "Seven green lanterns by the sea"), (" ada@example.com", PASSWORD),
+            ("' or 1=1 --", "x"),
+        ] {
+            let before = hash_count(&app);
+            let reply = login(&app, email, password).await.expect_problem(401, "invalid_credentials");
+            assert_eq!(hash_count(&app), before + 1, "{email}: the same work");
+            assert!(reply.header("www-authenticate").is_some());
+            answers.push(told(&reply));
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    }
+
+    async fn faults_are_told_by_name(db: TestDatabase) {
+        let app = setup().start(db).await;
+        app.post(PATH).json(&json!({ "email": 5, "remember": true }))
+            .await.expect_faults(&[("/email", "type"), ("/password", "required"), ("/remember", "unknown_field")]);
+        app.post(PATH).body("application/json", "{").await.expect_problem(400, "malformed_json");
+        app.post(PATH).body("application/json", r#"{"email":"a","email":"b","password":"c"}"#)
+            .await.expect_problem(400, "repeated_field");
+        app.post(PATH).body("text/plain", "{}").await.expect_problem(415, "unsupported_media_type");
+        login(&app, &"a".repeat(255), "x").await.expect_faults(&[("/email", "length")]);
+        assert_eq!(hash_count(&app), 1);
+    }
+
+    async fn what_does_not_fit_the_queue_is_refused_at_once(db: TestDatabase) {
+        let app = setup().set("auth.hash_permits", 1).set("auth.hash_queue", 2).start(db).await;
+        let before = hash_count(&app);
+        let body = json!({ "email": "nobody@example.com", "password": PASSWORD });
+        let calls: Vec<_> = (0..100).map(|_| tokio::spawn(app.post(PATH).json(&body).send())).collect();
+        let (mut refused, mut judged) = (0, 0);
+        for call in calls {
+            let reply = call.await.unwrap();
+            match reply.status {
+                401 => judged += 1,
+                _ => {
+                    let reply = reply.expect_problem(503, "busy");
+                    assert!(reply.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 0 && judged > 0, "{refused} refused, {judged} judged");
+        assert_eq!(hash_count(&app), before + judged, "who is refused is not hashed for");
+        login(&app, "nobody@example.com", PASSWORD).await.expect_problem(401, "invalid_credentials");
+    }
+
+    async fn a_password_is_hashed_again_when_the_parameters_changed(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        let stronger = app.another_node(|setup| setup.set("auth.hash_passes", 3)).await.unwrap();
+        login(&stronger, ada.email(), "another long password").await.expect_problem(401, "invalid_credentials");
+        let before = hash_count(&stronger);
+        login(&stronger, ada.email(), PASSWORD).await.expect(200);
+        assert_eq!(hash_count(&stronger), before + 2);
+        let reads = app.ctx();
+        let row: Option<(String,)> = app.store().read(&reads).row("SELECT password_hash FROM accounts", &[]).await.unwrap();
+        assert!(row.unwrap().0.contains("t=3"));
+        login(&stronger, ada.email(), PASSWORD).await.expect(200);
+        assert_eq!(hash_count(&stronger), before + 3, "once");
+    }
+
+    async fn sessions_that_are_over_do_not_pile_up(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        for _ in 0..3 {
+            ada.sign_in().await.post("/api/v1/auth/logout").await.expect(204);
+        }
+        app.clock().advance(std::time::Duration::from_secs(31 * 24 * 3600));
+        login(&app, ada.email(), PASSWORD).await.expect(200);
+        let ctx = app.ctx();
+        let count = async |sql: &str| app.store().read(&ctx).row::<(i64,)>(sql, &[]).await.unwrap().unwrap().0;
+        assert_eq!(count("SELECT count(*) FROM sessions").await, 1);
+        assert_eq!(count("SELECT count(*) FROM refresh_tokens").await, 1);
+    }
+
+    async fn a_database_that_is_away_is_said_and_not_a_wrong_password(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        app.lose_database().await;
+        login(&app, ada.email(), PASSWORD).await.expect_problem(503, "store_unavailable");
+    }
+}
