@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use kernel::{Faults, Place};
 use serde_json::{Map, Value};
 
-use crate::schema::{input_schema, validate_value};
+use crate::schema::{validate_value, validator};
 use crate::{InputType, RequestError};
 
 /// Decoded name-value pairs in the order sent, no name twice.
@@ -44,10 +44,11 @@ fn decode(text: &str) -> Result<Cow<'_, str>, RequestError> {
 /// Everything that is wrong with it.
 pub(crate) fn read<T: InputType>(query: &str) -> Result<T, RequestError> {
     let pairs = parse_pairs(query)?;
-    let schema = input_schema::<T>();
+    let validator = validator::<T>();
+    let properties = validator.as_ref().and_then(|v| v.schema().get("properties"));
     let mut object = Map::new();
     for (name, text) in pairs {
-        let property = schema.pointer("/properties").and_then(|p| p.get(name.as_ref()));
+        let property = properties.and_then(|p| p.get(name.as_ref()));
         let value = typed(&text, property);
         object.insert(name.into_owned(), value);
     }

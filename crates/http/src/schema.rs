@@ -13,47 +13,53 @@ use serde_json::Value;
 use crate::InputType;
 use crate::check::{self, Pointer};
 
-/// A compiled schema.
+/// A schema, compiled.
 #[derive(Debug)]
-pub struct JsonValidator(Validator);
+pub struct JsonValidator {
+    schema: Value,
+    compiled: Validator,
+}
 
 impl JsonValidator {
     /// Compiles a schema.
     ///
     /// # Errors
     /// When it is not a JSON Schema.
-    pub fn new(schema: &Value) -> Result<Self, String> {
-        jsonschema::draft202012::options()
+    pub fn new(schema: Value) -> Result<Self, String> {
+        let compiled = jsonschema::draft202012::options()
             .should_validate_formats(true)
             .with_format("email", check::is_email)
             .with_format("date-time", |text: &str| text.parse::<kernel::Time>().is_ok())
-            .build(schema)
-            .map(Self)
-            .map_err(|e| e.to_string())
+            .build(&schema)
+            .map_err(|e| e.to_string())?;
+        Ok(Self { schema, compiled })
+    }
+
+    /// The schema itself.
+    pub(crate) const fn schema(&self) -> &Value {
+        &self.schema
     }
 
     /// Adds everything that is wrong with `value`.
     pub fn faults(&self, value: &Value, place: Place, faults: &mut Faults) {
-        for error in self.0.iter_errors(value).take(Faults::MOST) {
+        for error in self.compiled.iter_errors(value).take(Faults::MOST) {
             explain(&error, place, faults);
         }
     }
 }
 
-/// The schema of `T` as its callers see it, and the validator made of it; compiled on first use.
-pub(crate) fn validator<T: InputType>() -> Arc<JsonValidator> {
+/// The schema of `T` as its callers see it, compiled on first use. None when it does not compile, which the document's
+/// own test would show; a refusal is then less exact, not wrong.
+pub(crate) fn validator<T: InputType>() -> Option<Arc<JsonValidator>> {
     // One compiled validator per input type of the program: immutable once made, so this is a memo, not state.
-    static COMPILED: OnceLock<RwLock<HashMap<TypeId, Arc<JsonValidator>>>> = OnceLock::new();
+    static COMPILED: OnceLock<RwLock<HashMap<TypeId, Option<Arc<JsonValidator>>>>> = OnceLock::new();
     let compiled = COMPILED.get_or_init(Default::default);
     let id = TypeId::of::<T>();
     if let Some(found) = compiled.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
         return found.clone();
     }
-    let schema = input_schema::<T>();
-    let made = JsonValidator::new(&schema).unwrap_or_else(|_| {
-        JsonValidator(jsonschema::draft202012::new(&Value::Bool(true)).unwrap_or_else(|_| unreachable!()))
-    });
-    compiled.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert_with(|| Arc::new(made)).clone()
+    let made = JsonValidator::new(input_schema::<T>()).ok().map(Arc::new);
+    compiled.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(made).clone()
 }
 
 /// The self-contained schema of an input type.
@@ -85,7 +91,9 @@ pub fn validate_value<T: InputType>(value: Value, place: Place) -> Result<T, Fau
 
 /// What the schema finds, beside what is known already.
 pub(crate) fn all_faults<T: InputType>(value: &Value, place: Place, mut faults: Faults) -> Faults {
-    validator::<T>().faults(value, place, &mut faults);
+    if let Some(validator) = validator::<T>() {
+        validator.faults(value, place, &mut faults);
+    }
     faults
 }
 

@@ -95,7 +95,7 @@ impl Contract {
         // References point into the document's components.
         whole["components"] = self.document["components"].clone();
         let made =
-            JsonValidator::new(&whole).map_err(|error| format!("the document's schema cannot be used: {error}"))?;
+            JsonValidator::new(whole).map_err(|error| format!("the document's schema cannot be used: {error}"))?;
         Ok(compiled.entry(name.to_owned()).or_insert_with(|| Arc::new(made)).clone())
     }
 }
