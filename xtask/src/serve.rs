@@ -100,7 +100,6 @@ impl Launch {
         let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
         let errors = log.try_clone().context("cannot share the log")?;
         command.args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--data"]).arg(&self.data);
-        command.env("MAINSTAY_OPERATIONS__LISTEN", "127.0.0.1:0");
         if let Some(url) = &self.database_url {
             command.env("MAINSTAY_DATABASE__URL", url);
         }

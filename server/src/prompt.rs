@@ -1,0 +1,62 @@
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+
+use anyhow::{Context, Result, bail};
+use mainstay::kernel::Secret;
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+
+/// More than any password may have.
+const LONGEST_LINE: u64 = 64 * 1024;
+
+/// Asks twice for a new password on a terminal, without showing it; or reads one line of standard input when that is no
+/// terminal or `is_piped` says so.
+pub fn new_password(is_piped: bool) -> Result<Secret<String>> {
+    if is_piped || !io::stdin().is_terminal() {
+        return line();
+    }
+    let first = ask("Password for the new account: ")?;
+    if first != ask("The same again: ")? {
+        bail!("the two passwords differ; nothing was done");
+    }
+    Ok(first)
+}
+
+fn ask(question: &str) -> Result<Secret<String>> {
+    let mut terminal = io::stderr();
+    terminal.write_all(question.as_bytes()).and_then(|()| terminal.flush()).context("cannot ask for a password")?;
+    let hidden = Hidden::new().context("cannot hide what is typed; use --password-stdin")?;
+    let password = line();
+    drop(hidden);
+    // The line end that was typed was hidden too.
+    eprintln!();
+    password
+}
+
+fn line() -> Result<Secret<String>> {
+    let mut text = String::new();
+    io::stdin().lock().take(LONGEST_LINE).read_line(&mut text).context("cannot read the password")?;
+    let password = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    if password.is_empty() {
+        bail!("there was no password on standard input; write it as one line");
+    }
+    Ok(Secret::new(password.to_owned()))
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+struct Hidden(Termios);
+
+impl Hidden {
+    fn new() -> nix::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut quiet = before.clone();
+        quiet.local_flags.remove(LocalFlags::ECHO);
+        tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &quiet)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // The terminal may be gone, and then there is nothing to restore.
+        let _ = tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &self.0);
+    }
+}

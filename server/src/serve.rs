@@ -1,0 +1,106 @@
+use std::io;
+use std::net::SocketAddr;
+use std::process;
+
+use anyhow::{Context, Result, anyhow};
+use mainstay::http::{RuntimeKind, Server};
+use mainstay::kernel::{Clock, Random};
+use mainstay::telemetry::{self, Format, Guard};
+use mainstay::{LogFormat, Settings};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::settings::Loaded;
+use crate::{assemble, banner, say};
+
+/// Serves until a signal, then drains, closes the database, and returns.
+pub fn serve(loaded: &Loaded) -> Result<()> {
+    let _log = log(&loaded.settings)?;
+    runtime(&loaded.settings)?.block_on(async {
+        let running = assemble::app().start(loaded.settings.clone(), Clock::system(), Random::os()).await?;
+        let server =
+            Server::bind(running.api.clone()).map_err(|error| no_listener(&error, loaded.settings.server.listen))?;
+        // Before anyone can know that we serve.
+        let stop = stop_signal().context("cannot listen for signals")?;
+        say(&banner::text(loaded, &running, server.address()))?;
+        server
+            .run(async {
+                // A sender that is gone means the same.
+                let _ = stop.await;
+            })
+            .await;
+        running.store.close().await;
+        tracing::info!(target: "mainstay::server", "stopped");
+        Ok(())
+    })
+}
+
+/// Starts the log.
+pub fn log(settings: &Settings) -> Result<Guard> {
+    let format = match settings.log.format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    telemetry::init(&settings.log.filter, format).context("the log cannot be started")
+}
+
+/// The runtime that the settings ask for. Of a runtime for each core this is the first; the server starts the others.
+pub fn runtime(settings: &Settings) -> Result<Runtime> {
+    let mut builder = match settings.server.runtime {
+        RuntimeKind::WorkStealing => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(settings.server.lane_count());
+            builder
+        }
+        RuntimeKind::PerCore => Builder::new_current_thread(),
+    };
+    builder
+        .enable_all()
+        .thread_name("lane")
+        .build()
+        .context("the runtime cannot be started; raise the limit of threads")
+}
+
+/// Ready at the first SIGINT or SIGTERM. The second ends the process at once.
+fn stop_signal() -> io::Result<oneshot::Receiver<()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (sender, receiver) = oneshot::channel();
+    tokio::spawn(async move {
+        either(&mut interrupt, &mut terminate).await;
+        tracing::info!(target: "mainstay::server", "stopping: open requests finish first; a second signal ends at once");
+        // The server may have ended by itself.
+        let _ = sender.send(());
+        either(&mut interrupt, &mut terminate).await;
+        eprintln!("mainstay: ended at once, as asked; open requests were cut");
+        process::exit(1);
+    });
+    Ok(receiver)
+}
+
+async fn either(a: &mut Signal, b: &mut Signal) {
+    tokio::select! {
+        _ = a.recv() => {}
+        _ = b.recv() => {}
+    }
+}
+
+fn no_listener(error: &io::Error, address: SocketAddr) -> anyhow::Error {
+    let ip = address.ip();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow!(
+            "another process listens on {address} already; take a free port with `mainstay serve --listen {}`, or another \
+             one with server.listen",
+            SocketAddr::new(ip, 0)
+        ),
+        io::ErrorKind::PermissionDenied => anyhow!(
+            "this user may not listen on port {}; take one above 1023, as in `mainstay serve --listen {}`",
+            address.port(),
+            SocketAddr::new(ip, 8080)
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            anyhow!("this machine has no address {ip}; `ip addr` lists the ones it has, and 0.0.0.0 means all of them")
+        }
+        _ => anyhow!("cannot listen on {address}: {error}"),
+    }
+}
