@@ -2,6 +2,8 @@
 //!
 //! Each file under `ui/` begins with `//~` lines: words that the compiler's answer must contain.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

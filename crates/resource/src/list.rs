@@ -349,7 +349,7 @@ fn keyset(orders: &[Order], after: &[Value], sql: &mut Sql) {
             (value, true) => {
                 sql.push(&format!("({column} < "));
                 sql.bind(value.clone());
-                sql.push(if order.column.is_nullable { &" or " } else { &")" });
+                sql.push(if order.column.is_nullable { " or " } else { ")" });
                 if order.column.is_nullable {
                     sql.push(&format!("{column} is null)"));
                 }

@@ -36,7 +36,7 @@ fn under(key: &str, value: &Value) -> Value {
         Value::String(words) => string(key, words).into(),
         other => {
             let is_moment = key.ends_with("_at") && !other.is_null();
-            assert!(!is_moment && !(key == "id" || key.ends_with("_id")) || other.is_null(), "`{key}` is {other}");
+            assert!(!(is_moment || key == "id" || key.ends_with("_id")) || other.is_null(), "`{key}` is {other}");
             other.clone()
         }
     }

@@ -27,6 +27,9 @@ impl std::fmt::Debug for Subject<'_> {
     }
 }
 
+/// Whether a value passes a filter.
+type Holds<'a> = Box<dyn Fn(&Value) -> bool + 'a>;
+
 /// How many are made: some pages, with a rest.
 const COUNT: usize = 11;
 
@@ -152,7 +155,7 @@ impl Subject<'_> {
                 let kind = column.kind;
                 let is_text = kind == Kind::Text;
                 let prefix: String = text(pivot).chars().take(2).collect();
-                let mut cases: Vec<(&str, String, Box<dyn Fn(&Value) -> bool>)> =
+                let mut cases: Vec<(&str, String, Holds<'_>)> =
                     vec![("", text(pivot), Box::new(|v| v == pivot)), ("[ne]", text(pivot), Box::new(|v| v != pivot))];
                 if kind != Kind::Bool {
                     use std::cmp::Ordering::{Greater, Less};

@@ -1,5 +1,7 @@
 //! Resources, on both databases.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod differential;
 mod includes;
 mod people;

@@ -1,0 +1,350 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use toml::{Table, Value};
+
+use super::section::secret_keys;
+use super::{Core, Section, Settings};
+
+/// Where a value came from, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A settings file.
+    File(String),
+    /// An environment variable.
+    Environment(String),
+    /// A command-line flag.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File(path) => write!(f, "in {path}"),
+            Origin::Environment(name) => write!(f, "in the environment ({name})"),
+            Origin::Flag(name) => write!(f, "on the command line ({name})"),
+        }
+    }
+}
+
+/// What is wrong with the settings, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsError(pub String);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// The prefix of environment variables that are settings: `MAINSTAY_DATABASE__URL` is `database.url`.
+pub const PREFIX: &str = "MAINSTAY_";
+
+/// Merges layers of settings over the defaults.
+pub struct SettingsBuilder {
+    sections: Vec<Section>,
+    tree: Table,
+}
+
+impl fmt::Debug for SettingsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SettingsBuilder").field("sections", &self.sections).finish_non_exhaustive()
+    }
+}
+
+impl SettingsBuilder {
+    /// The defaults of the process and of these domains.
+    pub fn new(domains: Vec<Section>) -> Self {
+        let mut sections = Section::core();
+        sections.extend(domains);
+        let mut tree = Table::new();
+        for section in &sections {
+            if section.name.is_empty() {
+                tree.extend(section.defaults.clone());
+            } else {
+                tree.insert(section.name.into(), Value::Table(section.defaults.clone()));
+            }
+        }
+        Self { sections, tree }
+    }
+
+    /// Lays the text of a settings file over what is there.
+    ///
+    /// # Errors
+    /// When it is not TOML, has a key nobody knows, or a value of another kind.
+    pub fn file(&mut self, path: &str, text: &str) -> Result<(), SettingsError> {
+        let table: Table =
+            text.parse().map_err(|e: toml::de::Error| SettingsError(format!("{path} is not TOML: {}", e.message())))?;
+        overlay(&mut self.tree, table, "", &Origin::File(path.to_owned()))
+    }
+
+    /// Lays environment variables over what is there; those without our prefix are not ours.
+    ///
+    /// # Errors
+    /// As for a file.
+    pub fn environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) -> Result<(), SettingsError> {
+        let mut ours: Vec<(String, String)> =
+            variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        ours.sort();
+        for (name, value) in ours {
+            // Named by our tests for the server they start, not settings.
+            if name.starts_with("MAINSTAY_TEST_") {
+                continue;
+            }
+            let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
+            self.set(&key, &value, &Origin::Environment(name))?;
+        }
+        Ok(())
+    }
+
+    /// Lays one value, given as text, over what is there.
+    ///
+    /// # Errors
+    /// As for a file.
+    pub fn set(&mut self, key: &str, text: &str, origin: &Origin) -> Result<(), SettingsError> {
+        let mut names: Vec<&str> = key.split('.').collect();
+        let last = names.pop().unwrap_or_default();
+        let mut table = &mut self.tree;
+        for name in &names {
+            table = match table.get_mut(*name) {
+                Some(Value::Table(inner)) => inner,
+                _ => return Err(unknown(key, &self.keys(), origin)),
+            };
+        }
+        let known = match table.get(last) {
+            Some(Value::Table(_)) | None => return Err(unknown(key, &self.keys(), origin)),
+            Some(known) => known,
+        };
+        let wrong = |kind: &str| SettingsError(format!("{key} {origin} must be {kind}, but is `{text}`"));
+        let value = match known {
+            Value::String(_) => Value::String(text.to_owned()),
+            Value::Integer(_) => Value::Integer(text.trim().parse().map_err(|_| wrong("a whole number"))?),
+            Value::Float(_) => Value::Float(text.trim().parse().map_err(|_| wrong("a number"))?),
+            Value::Boolean(_) => Value::Boolean(text.trim().parse().map_err(|_| wrong("`true` or `false`"))?),
+            Value::Array(_) => {
+                let items = text.split(',').map(str::trim).filter(|s| !s.is_empty());
+                Value::Array(items.map(|s| Value::String(s.to_owned())).collect())
+            }
+            Value::Datetime(_) | Value::Table(_) => return Err(unknown(key, &self.keys(), origin)),
+        };
+        table.insert(last.to_owned(), value);
+        Ok(())
+    }
+
+    /// Every key there is, dotted.
+    fn keys(&self) -> Vec<String> {
+        fn walk(table: &Table, prefix: &str, out: &mut Vec<String>) {
+            for (name, value) in table {
+                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                match value {
+                    Value::Table(inner) => walk(inner, &key, out),
+                    _ => out.push(key),
+                }
+            }
+        }
+        let mut out = Vec::new();
+        let mut defaults = Table::new();
+        for section in &self.sections {
+            if section.name.is_empty() {
+                defaults.extend(section.defaults.clone());
+            } else {
+                defaults.insert(section.name.into(), Value::Table(section.defaults.clone()));
+            }
+        }
+        walk(&defaults, "", &mut out);
+        out
+    }
+
+    /// The present value of a key, as text.
+    pub fn value(&self, key: &str) -> Option<String> {
+        let mut value = None;
+        let mut table = Some(&self.tree);
+        for name in key.split('.') {
+            value = table?.get(name);
+            table = value.and_then(Value::as_table);
+        }
+        match value? {
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+
+    /// Checks everything and gives the settings out.
+    ///
+    /// # Errors
+    /// Every section that contradicts itself, and what the mode forbids.
+    pub fn build(self) -> Result<Settings, SettingsError> {
+        let mut faults = Vec::new();
+        let mut sections = BTreeMap::new();
+        let mut secrets = Vec::new();
+        for section in &self.sections {
+            let table: Table = if section.name.is_empty() {
+                self.tree
+                    .iter()
+                    .filter(|(k, _)| section.defaults.contains_key(*k))
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect()
+            } else {
+                self.tree.get(section.name).and_then(Value::as_table).cloned().unwrap_or_default()
+            };
+            if let Err(fault) = (section.validate)(&table) {
+                let heading = if section.name.is_empty() { String::new() } else { format!("[{}] ", section.name) };
+                faults.push(format!("{heading}{fault}"));
+            }
+            secret_keys(section.name, &section.schema, &mut secrets);
+            sections.insert(section.name.to_owned(), table);
+        }
+        if !faults.is_empty() {
+            return Err(SettingsError(faults.join("\n")));
+        }
+        let read = |name: &str| sections.get(name).cloned().unwrap_or_default();
+        let broken = |e: toml::de::Error| SettingsError(e.message().to_owned());
+        let core: Core = read("").try_into().map_err(broken)?;
+        let settings = Settings {
+            mode: core.mode,
+            secret_key: core.secret_key,
+            public_url: core.public_url,
+            server: read("server").try_into().map_err(broken)?,
+            database: read("database").try_into().map_err(broken)?,
+            log: read("log").try_into().map_err(broken)?,
+            sections,
+            secrets,
+        };
+        settings.check_mode()?;
+        Ok(settings)
+    }
+}
+
+fn overlay(base: &mut Table, over: Table, prefix: &str, origin: &Origin) -> Result<(), SettingsError> {
+    let known: Vec<String> = base.keys().map(|k| format!("{prefix}{k}")).collect();
+    for (name, value) in over {
+        let key = format!("{prefix}{name}");
+        match (base.get_mut(&name), value) {
+            (None, _) => return Err(unknown(&key, &known, origin)),
+            (Some(Value::Table(inner)), Value::Table(over)) => overlay(inner, over, &format!("{key}."), origin)?,
+            (Some(slot), value) if slot.same_type(&value) => *slot = value,
+            (Some(slot @ Value::Float(_)), Value::Integer(n)) => *slot = Value::Float(n as f64),
+            (Some(slot), value) => {
+                return Err(SettingsError(format!(
+                    "{key} {origin} must be {}, but is {}",
+                    kind_word(slot),
+                    kind_word(&value)
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn kind_word(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "text in quotes",
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a heading",
+    }
+}
+
+fn unknown(key: &str, known: &[String], origin: &Origin) -> SettingsError {
+    let best = known.iter().min_by_key(|k| distance(k, key)).filter(|k| distance(k, key) <= key.len() / 3 + 1);
+    let hint = match best {
+        Some(best) => format!("Did you mean `{best}`?"),
+        None => "`mainstay config show` lists every setting.".to_owned(),
+    };
+    SettingsError(format!("there is no setting `{key}` ({}). {hint}", origin.to_string().trim()))
+}
+
+/// Levenshtein's distance, for "did you mean".
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut before = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let substituted = before + usize::from(x != *y);
+            before = row[j + 1];
+            row[j + 1] = substituted.min(before + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(file: &str, environment: &[(&str, &str)]) -> Result<Settings, String> {
+        let mut builder = SettingsBuilder::new(vec![]);
+        builder.file("mainstay.toml", file).map_err(|e| e.0)?;
+        builder.environment(environment.iter().map(|(k, v)| ((*k).into(), (*v).into()))).map_err(|e| e.0)?;
+        builder.build().map_err(|e| e.0)
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let settings =
+            build("[server]\nlisten = \"127.0.0.1:1\"\nlanes = 3", &[("MAINSTAY_SERVER__LISTEN", "127.0.0.1:2")])
+                .unwrap();
+        assert_eq!((settings.server.listen.port(), settings.server.lanes), (2, 3));
+    }
+
+    #[test]
+    fn each_mistake_says_its_mending() {
+        for (file, environment, expected) in [
+            (
+                "[server]\nlisen = 1",
+                vec![],
+                "there is no setting `server.lisen` (in mainstay.toml). Did you mean `server.listen`?",
+            ),
+            ("nonsense = ", vec![], "mainstay.toml is not TOML"),
+            (
+                "[server]\nlanes = \"two\"",
+                vec![],
+                "server.lanes in mainstay.toml must be a whole number, but is text in quotes",
+            ),
+            (
+                "",
+                vec![("MAINSTAY_SERVER__LANES", "two")],
+                "server.lanes in the environment (MAINSTAY_SERVER__LANES) must be a whole number, but is `two`",
+            ),
+            ("", vec![("MAINSTAY_SERVER__LANE", "2")], "Did you mean `server.lanes`?"),
+            ("mode = \"staging\"", vec![], "unknown variant `staging`"),
+            ("[server]\nlisten = \"0.0.0.0:80\"", vec![], "Set mode = \"production\""),
+            ("mode = \"production\"", vec![], "secret_key is not set"),
+            ("secret_key = \"short\"", vec![], "32 or more are needed"),
+            ("mode = \"production\"\nsecret_key = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", vec![], "guessable"),
+            (
+                "mode = \"production\"\nsecret_key = \"0123456789abcdefghijklmnopqrstuvwxyz\"",
+                vec![],
+                "public_url is not set",
+            ),
+            ("public_url = \"example.com\"", vec![], "write scheme and host only"),
+            ("[server.cors]\norigins = [\"null\"]", vec![], "no browser sends"),
+            ("[server]\nmax_body_bytes = 0", vec![], "Set it to 1 or more"),
+            ("[log]\nfilter = \"inof\"", vec![], "[log] the log filter `inof` has `inof`"),
+        ] {
+            let error = build(file, &environment).map(|s| s.show()).unwrap_err();
+            assert!(error.contains(expected), "{file}: {error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_shown_as_dots() {
+        let settings = build(
+            "secret_key = \"0123456789abcdefghijklmnopqrstuvwxyz\"\n[database]\nurl = \"postgres://me:hunter2@db/x?password=hunter3\"",
+            &[],
+        )
+        .unwrap();
+        let shown = settings.show() + &format!("{settings:?}");
+        for secret in ["0123456789abcdef", "hunter2", "hunter3"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert!(settings.show().contains("postgres://me:••••••••@db/x"));
+    }
+}

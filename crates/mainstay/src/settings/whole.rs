@@ -1,0 +1,145 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use http::ServerSettings;
+use kernel::Secret;
+use store::StoreSettings;
+use toml::{Table, Value};
+
+use super::{LogSettings, Mode, Section, SettingsBuilder, SettingsError, SettingsOf};
+
+/// All settings, checked.
+#[derive(Clone)]
+pub struct Settings {
+    /// How careful the process is.
+    pub mode: Mode,
+    /// From which keys are derived.
+    pub secret_key: Secret<String>,
+    /// Where people reach this.
+    pub public_url: String,
+    /// How requests are received.
+    pub server: ServerSettings,
+    /// Where state lives.
+    pub database: StoreSettings,
+    /// What is logged.
+    pub log: LogSettings,
+    pub(super) sections: BTreeMap<String, Table>,
+    pub(super) secrets: Vec<String>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.show())
+    }
+}
+
+impl Settings {
+    /// Reads nothing but the defaults: for tests and for the document.
+    ///
+    /// # Errors
+    /// Never for the defaults we ship; a domain's may contradict themselves.
+    pub fn defaults(domains: Vec<Section>) -> Result<Self, SettingsError> {
+        SettingsBuilder::new(domains).build()
+    }
+
+    /// The settings under a heading.
+    ///
+    /// # Errors
+    /// When nothing declared that heading with this type.
+    pub fn section<S: SettingsOf>(&self, name: &str) -> Result<S, SettingsError> {
+        let table = self
+            .sections
+            .get(name)
+            .ok_or_else(|| SettingsError(format!("no domain declares settings under [{name}]")))?;
+        table.clone().try_into().map_err(|e: toml::de::Error| SettingsError(format!("[{name}] {}", e.message())))
+    }
+
+    /// Changes one section, for tests and embedding.
+    ///
+    /// # Errors
+    /// When the section contradicts itself.
+    pub fn set_section<S: SettingsOf>(&mut self, name: &str, settings: &S) -> Result<(), SettingsError> {
+        settings.validate().map_err(SettingsError)?;
+        let table = Table::try_from(settings).map_err(|e| SettingsError(e.to_string()))?;
+        self.sections.insert(name.to_owned(), table);
+        Ok(())
+    }
+
+    /// Everything in force as TOML; secrets are dots.
+    pub fn show(&self) -> String {
+        let mut tree = Table::new();
+        for (name, table) in &self.sections {
+            if name.is_empty() {
+                tree.extend(table.clone());
+            } else {
+                tree.insert(name.clone(), Value::Table(table.clone()));
+            }
+        }
+        for key in &self.secrets {
+            hide(&mut tree, key);
+        }
+        toml::to_string_pretty(&tree).unwrap_or_default()
+    }
+
+    /// What the mode forbids.
+    pub(super) fn check_mode(&self) -> Result<(), SettingsError> {
+        match self.mode {
+            Mode::Development if !self.server.listen.ip().is_loopback() => Err(SettingsError(format!(
+                "server.listen is {}, which other machines can reach, but the mode is development. Set mode = \"production\" \
+                 (and secret_key, public_url), or listen on 127.0.0.1.",
+                self.server.listen
+            ))),
+            Mode::Production if self.secret_key.expose().is_empty() => Err(SettingsError(
+                "mode is production, but secret_key is not set. Make one with `openssl rand -base64 48` and set it as \
+                 MAINSTAY_SECRET_KEY."
+                    .into(),
+            )),
+            Mode::Production if is_guessable(self.secret_key.expose()) => Err(SettingsError(
+                "mode is production, but secret_key is guessable. Make one with `openssl rand -base64 48`.".into(),
+            )),
+            Mode::Production if self.public_url.is_empty() => Err(SettingsError(
+                "mode is production, but public_url is not set. Set it to the address people use, as in \
+                 https://api.example.com."
+                    .into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Few different characters, or a placeholder someone left in.
+fn is_guessable(secret: &str) -> bool {
+    let mut distinct: Vec<char> = secret.chars().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let lower = secret.to_lowercase();
+    distinct.len() < 12
+        || ["changeme", "change-me", "change_me", "secret", "password", "development"].iter().any(|w| lower.contains(w))
+}
+
+/// Turns a secret into dots, keeping a URL readable but for its password.
+fn hide(tree: &mut Table, key: &str) {
+    let mut names: Vec<&str> = key.split('.').collect();
+    let last = names.pop().unwrap_or_default();
+    let mut table = tree;
+    for name in names {
+        match table.get_mut(name) {
+            Some(Value::Table(inner)) => table = inner,
+            _ => return,
+        }
+    }
+    if let Some(Value::String(text)) = table.get_mut(last)
+        && !text.is_empty()
+    {
+        *text = match text.split_once("://") {
+            Some((scheme, rest)) => match rest.rsplit_once('@') {
+                Some((user, place)) => {
+                    let user = user.split(':').next().unwrap_or_default();
+                    format!("{scheme}://{user}:••••••••@{}", place.split('?').next().unwrap_or_default())
+                }
+                None => format!("{scheme}://{}", rest.split('?').next().unwrap_or_default()),
+            },
+            None => "••••••••".to_owned(),
+        };
+    }
+}
