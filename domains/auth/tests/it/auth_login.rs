@@ -31,7 +31,8 @@ testkit::both! {
         assert!(tokens["refresh_token"].as_str().unwrap().starts_with("ms_rt_"));
         let who = app.get("/api/v1/who").bearer(tokens["access_token"].as_str().unwrap()).await.expect(200).json();
         assert_eq!(who, json!({ "user_id": ada.id(), "role": "user" }));
-        let stored = app.store().read(&app.ctx());
+        let ctx = app.ctx();
+        let stored = app.store().read(&ctx);
         let rows: Vec<(Vec<u8>,)> = stored.rows("SELECT hash FROM refresh_tokens", &[]).await.unwrap();
         assert!(!rows.is_empty() && rows.iter().all(|(hash,)| hash.len() == 32), "hashed at rest");
         let hashes: Vec<(String,)> = stored.rows("SELECT password_hash FROM accounts", &[]).await.unwrap();

@@ -1,0 +1,96 @@
+use std::fmt;
+use std::sync::Arc;
+
+use mainstay::kernel::{Account, AccountDirectory};
+use mainstay::prelude::*;
+
+use crate::error::{UsersError, directory_failed};
+use crate::model::{Person, join};
+use crate::store;
+
+/// Profiles, and the accounts behind them. Cheap to clone.
+#[derive(Clone)]
+pub struct Users {
+    store: Store,
+    directory: Arc<dyn AccountDirectory>,
+}
+
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Users")
+    }
+}
+
+impl Users {
+    pub(crate) fn new(store: Store, directory: Arc<dyn AccountDirectory>) -> Self {
+        Self { store, directory }
+    }
+
+    async fn account(&self, ctx: &Ctx, id: UserId) -> Result<Account, UsersError> {
+        let found = self.directory.find(ctx, vec![id]).await.map_err(directory_failed)?;
+        found.into_iter().next().ok_or(UsersError::UserNotFound)
+    }
+
+    /// A person, for themselves.
+    pub(crate) async fn get(&self, ctx: &Ctx, id: UserId) -> Result<Person, UsersError> {
+        let account = self.account(ctx, id).await?;
+        let profile = store::find_profile(&self.store.read(ctx), id).await?.ok_or(UsersError::UserNotFound)?;
+        Ok(Person { account, profile })
+    }
+
+    /// Changes a person's name, unless `is_current` says that what is there now is not what they had seen. It is asked
+    /// within the transaction, so no change comes between.
+    pub(crate) async fn rename<F>(
+        &self,
+        ctx: &Ctx,
+        id: UserId,
+        display_name: Option<String>,
+        is_current: F,
+    ) -> Result<Person, UsersError>
+    where
+        F: Fn(&Person) -> bool + Send + Sync + 'static,
+    {
+        // Asked before: a transaction waits for nothing but the database.
+        let account = self.account(ctx, id).await?;
+        let (now, is_current) = (ctx.now(), Arc::new(is_current));
+        self.store
+            .tx(ctx, move |tx| {
+                let (account, name, is_current) = (account.clone(), display_name.clone(), is_current.clone());
+                async move {
+                    let profile = store::find_profile(&tx, id).await?.ok_or(UsersError::UserNotFound)?;
+                    let mut person = Person { account, profile };
+                    if !is_current(&person) {
+                        return Err(UsersError::Stale);
+                    }
+                    if let Some(name) = name {
+                        store::set_display_name(&tx, id, &name, now).await?;
+                        (person.profile.display_name, person.profile.updated_at) = (name, now);
+                    }
+                    Ok(person)
+                }
+            })
+            .await
+    }
+
+    /// Ends an account, with everything that anyone keeps for it.
+    pub(crate) async fn delete(&self, ctx: &Ctx, id: UserId) -> Result<(), UsersError> {
+        let existed = self.directory.delete(ctx, id).await.map_err(directory_failed)?;
+        if existed { Ok(()) } else { Err(UsersError::UserNotFound) }
+    }
+
+    /// A page of people, newest first, and the id after which the next one begins. Two queries, whatever its length.
+    pub(crate) async fn list(
+        &self,
+        ctx: &Ctx,
+        before: Option<UserId>,
+        limit: u32,
+    ) -> Result<(Vec<Person>, Option<UserId>), StoreError> {
+        let mut profiles = store::list_profiles(&self.store.read(ctx), before, limit + 1).await?;
+        let has_more = profiles.len() > limit as usize;
+        profiles.truncate(limit as usize);
+        let next = profiles.last().filter(|_| has_more).map(|profile| profile.id);
+        let ids = profiles.iter().map(|profile| profile.id).collect();
+        let accounts = self.directory.find(ctx, ids).await.map_err(directory_failed)?;
+        Ok((join(profiles, accounts), next))
+    }
+}

@@ -1,0 +1,52 @@
+use mainstay::prelude::*;
+use mainstay::store::placeholders;
+
+use crate::Profile;
+
+pub(crate) async fn add_profile(tx: &Tx, id: UserId, display_name: &str, now: Time) -> Result<(), StoreError> {
+    let sql = "INSERT INTO profiles (id, display_name, created_at, updated_at) VALUES ($1, $2, $3, $3)";
+    tx.execute(sql, &params![id, display_name, now]).await.map(drop)
+}
+
+pub(crate) async fn remove_profile(tx: &Tx, id: UserId) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM profiles WHERE id = $1", &params![id]).await.map(drop)
+}
+
+pub(crate) async fn find_profile(reads: &impl Reads, id: UserId) -> Result<Option<Profile>, StoreError> {
+    let sql = format!("SELECT {} FROM profiles WHERE id = $1", Profile::COLUMNS);
+    reads.row(&sql, &params![id]).await
+}
+
+/// The profiles with these ids, in no order.
+pub(crate) async fn find_profiles(reads: &impl Reads, ids: &[UserId]) -> Result<Vec<Profile>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT {} FROM profiles WHERE id IN ({})", Profile::COLUMNS, placeholders(1, ids.len()));
+    let values: Vec<_> = ids.iter().map(Into::into).collect();
+    reads.rows(&sql, &values).await
+}
+
+/// The newest profiles, those older than `before` where that is given. Ids are ordered by time.
+pub(crate) async fn list_profiles(
+    reads: &impl Reads,
+    before: Option<UserId>,
+    most: u32,
+) -> Result<Vec<Profile>, StoreError> {
+    let columns = Profile::COLUMNS;
+    match before {
+        None => {
+            let sql = format!("SELECT {columns} FROM profiles ORDER BY id DESC LIMIT $1");
+            reads.rows(&sql, &params![most]).await
+        }
+        Some(before) => {
+            let sql = format!("SELECT {columns} FROM profiles WHERE id < $1 ORDER BY id DESC LIMIT $2");
+            reads.rows(&sql, &params![before, most]).await
+        }
+    }
+}
+
+pub(crate) async fn set_display_name(tx: &Tx, id: UserId, display_name: &str, now: Time) -> Result<(), StoreError> {
+    let sql = "UPDATE profiles SET display_name = $2, updated_at = $3 WHERE id = $1";
+    tx.execute(sql, &params![id, display_name, now]).await.map(drop)
+}
