@@ -26,6 +26,8 @@ pub(crate) enum Then {
     Prepare,
     /// Take another connection: this one is dead.
     Reconnect,
+    /// Tell the caller, and do not use this connection again: it does not know a table, which may be newer than itself.
+    Renew,
 }
 
 impl From<StoreError> for Failure {
@@ -48,6 +50,7 @@ impl From<Error> for Failure {
             "40001" | "40P01" => Then::Again,
             "26000" => Then::Prepare,
             "0A000" if told.message().contains("cached plan") => Then::Prepare,
+            "42P01" | "3F000" => Then::Renew,
             code if code.starts_with("57P") || code.starts_with("08") || code == "25P03" => Then::Reconnect,
             _ => Then::Tell,
         };

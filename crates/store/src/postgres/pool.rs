@@ -111,7 +111,13 @@ impl Pool {
                 let until = ctx.deadline().min(Instant::now() + CONNECT);
                 timeout_at(until, self.connect())
                     .await
-                    .map_err(|_| StoreError::unavailable("the database server did not answer in time"))?
+                    .map_err(|_| {
+                        if ctx.remaining().is_zero() {
+                            StoreError::Timeout
+                        } else {
+                            StoreError::unavailable("the database server did not answer in time")
+                        }
+                    })?
                     .map_err(|error| match Failure::from(error).error {
                         error @ StoreError::Unavailable { .. } => error,
                         other => StoreError::unavailable(other),

@@ -15,6 +15,9 @@ use crate::{FromRow, Row, StoreError, Value};
 /// Statements kept prepared by each connection.
 const STATEMENTS: usize = 256;
 
+/// The generation of a connection that is not used again.
+const OUTDATED: u64 = u64::MAX;
+
 /// One connection. Held by a [`Lease`](super::pool::Lease), or idle in the pool; when it is dropped the server is told
 /// goodbye, and [`Session::cut`] does not even wait for that.
 #[derive(Debug)]
@@ -80,7 +83,7 @@ impl Session {
                 self.pending = true;
                 let prepared = self.client.prepare(sql).await;
                 self.pending = false;
-                let statement = prepared?;
+                let statement = prepared.map_err(|error| self.note(error))?;
                 if self.statements.len() >= STATEMENTS {
                     // Rare: only a program that builds ever new texts comes here.
                     self.statements.clear();
@@ -149,11 +152,19 @@ impl Session {
         result.map_err(|error| self.note(error))
     }
 
+    /// Draws the consequences for this connection.
+    fn heed(&mut self, failure: &Failure) {
+        match failure.then {
+            Then::Prepare => self.statements.clear(),
+            // The search path is read when a connection begins: a newer one may find the table.
+            Then::Renew => self.generation = OUTDATED,
+            Then::Tell | Then::Again | Then::Reconnect => {}
+        }
+    }
+
     fn note(&mut self, error: tokio_postgres::Error) -> Failure {
         let failure = Failure::from(error);
-        if failure.then == Then::Prepare {
-            self.statements.clear();
-        }
+        self.heed(&failure);
         failure
     }
 }

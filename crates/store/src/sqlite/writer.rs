@@ -225,6 +225,11 @@ impl WriterThread {
         let mut ran = member.run(&self.parker);
         // An interrupted write, a full disk and an I/O error make SQLite roll everything back.
         if !is_open() {
+            if ran == Ran::Keep {
+                // Some statement of it must have failed, so this does not happen; if it did, nothing was kept.
+                member.fail(StoreError::internal("the transaction was rolled back under its closure"));
+                ran = Ran::Undo;
+            }
             return (ran, Place::Lost);
         }
         if ran == Ran::Keep {

@@ -1,5 +1,7 @@
 //! The store's stories, each on both databases unless it is about one.
 
+#![expect(clippy::unwrap_used, reason = "clippy knows only functions marked `#[test]` as tests")]
+
 mod deadlines;
 mod faults;
 mod migrations;

@@ -164,7 +164,8 @@ ALTER TABLE mothers ADD COLUMN age bigint;
     async fn prepared_statements_survive_a_migration(db: TestDatabase) {
         let (store, other) = (open(&db).await, open(&db).await);
         migrate(&store, &[of("a", &[ONE])]).await.unwrap();
-        let other = if db.backend() == Backend::Postgres { drop(other); open(&db).await } else { other };
+        // The other was opened before there were tables: its first connection may not know where they are.
+        let _ = other.read(&ctx()).rows::<(i64,)>("SELECT 1 FROM one", &params![]).await;
         let all = "SELECT * FROM one";
         for _ in 0..20 {
             assert!(other.read(&ctx()).rows::<(i64,)>(all, &params![]).await.is_ok());
