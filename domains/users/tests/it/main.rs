@@ -1,0 +1,16 @@
+//! Stories of profiles, through the router, on both databases.
+
+mod users;
+mod users_id;
+mod users_me;
+
+use auth::Accounts;
+use testkit::{App, Setup};
+
+/// The domains that a profile meets.
+pub fn setup() -> Setup {
+    App::with(auth::domain).and(::users::domain).and(posts::domain).promote(|running, ctx, email| async move {
+        let accounts = running.api.state().get::<Accounts>().expect("auth is there").clone();
+        accounts.promote(&ctx, &email).await.expect("the account is there");
+    })
+}

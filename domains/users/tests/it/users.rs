@@ -1,0 +1,94 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::{App, Caller, TestDatabase};
+
+use crate::setup;
+
+const PATH: &str = "/api/v1/users";
+
+/// Walks through the whole list by pages of `limit`.
+async fn walk(admin: &Caller, limit: usize) -> Vec<Value> {
+    let (mut items, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = admin.get(&format!("{PATH}?limit={limit}{cursor}")).await.expect(200).json();
+        let part = page["items"].as_array().unwrap().clone();
+        assert!(part.len() <= limit);
+        items.extend(part);
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return items,
+        }
+        assert!(items.len() < 1000, "the list does not end");
+    }
+}
+
+async fn people(app: &App) -> (Caller, Vec<Value>) {
+    let mut all = Vec::new();
+    for name in ["Ada", "Bob", "Cay", "Dee"] {
+        let person = app.user(name).await;
+        all.push(json!({
+            "id": person.id(), "email": person.email(), "role": "user", "display_name": name,
+            "created_at": app.clock().now().to_string(),
+        }));
+        app.clock().advance(Duration::from_secs(1));
+    }
+    let admin = app.admin().await;
+    all.push(json!({
+        "id": admin.id(), "email": "admin@example.com", "role": "admin", "display_name": "Admin",
+        "created_at": app.clock().now().to_string(),
+    }));
+    all.reverse();
+    (admin, all)
+}
+
+testkit::both! {
+    async fn administrators_see_everyone_newest_first(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let (admin, all) = people(&app).await;
+        for limit in [1, 2, 3, 4, 5, 100] {
+            assert_eq!(walk(&admin, limit).await, all, "by {limit}");
+        }
+        let page = admin.get(PATH).await.expect(200).json();
+        assert_eq!((page["items"].as_array().unwrap().len(), &page["next_cursor"]), (5, &Value::Null));
+    }
+
+    async fn others_do_not(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        app.get(PATH).await.expect_problem(401, "missing_token");
+        ada.get(PATH).await.expect_problem(403, "forbidden");
+    }
+
+    async fn a_list_that_changes_neither_repeats_nor_skips(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let (admin, all) = people(&app).await;
+        let first = admin.get(&format!("{PATH}?limit=2")).await.expect(200).json();
+        app.user("Eve").await;
+        let cursor = first["next_cursor"].as_str().unwrap();
+        let rest = admin.get(&format!("{PATH}?limit=100&cursor={cursor}")).await.expect(200).json();
+        assert_eq!(rest["items"].as_array().unwrap(), &all[2..]);
+    }
+
+    async fn an_absurd_limit_and_a_forged_cursor_are_refused(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let (admin, _) = people(&app).await;
+        for limit in ["0", "-1", "101", "99999999999999999999999", "x", "1.5", ""] {
+            let reply = admin.get(&format!("{PATH}?limit={limit}")).await.expect_problem(422, "invalid_request");
+            assert!(reply.faults().iter().all(|(pointer, _)| pointer == "/limit") && !reply.faults().is_empty(), "{reply}");
+        }
+        let cursor = admin.get(&format!("{PATH}?limit=1")).await.json()["next_cursor"].as_str().unwrap().to_owned();
+        let changed = if cursor.starts_with('A') { format!("B{}", &cursor[1..]) } else { format!("A{}", &cursor[1..]) };
+        // A genuine cursor, but of another list.
+        let ada = app.user("Fay").await;
+        for title in ["One", "Two"] {
+            ada.post("/api/v1/posts").json(&json!({ "title": title, "body": "", "published": true })).await.expect(201);
+        }
+        let other = app.get("/api/v1/posts?limit=1").await.expect(200).json()["next_cursor"].as_str().unwrap().to_owned();
+        for forged in ["x", "", &changed, &format!("{cursor}A"), &cursor[2..], &other] {
+            admin.get(&format!("{PATH}?cursor={forged}")).await.expect_faults(&[("/cursor", "cursor")]);
+        }
+        admin.get(&format!("{PATH}?limit=1&limit=2")).await.expect_problem(400, "repeated_field");
+        admin.get(&format!("{PATH}?sort=email")).await.expect_faults(&[("/sort", "unknown_field")]);
+    }
+}
