@@ -1,5 +1,7 @@
 //! Stories of signing up, signing in and being believed, through the router, on both databases.
 
+#![expect(clippy::unwrap_used, reason = "clippy knows only functions marked `#[test]` as tests")]
+
 mod accounts;
 mod auth_login;
 mod auth_logout;

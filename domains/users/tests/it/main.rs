@@ -1,5 +1,7 @@
 //! Stories of profiles, through the router, on both databases.
 
+#![expect(clippy::unwrap_used, reason = "clippy knows only functions marked `#[test]` as tests")]
+
 mod users;
 mod users_id;
 mod users_me;

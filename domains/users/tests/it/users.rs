@@ -78,7 +78,7 @@ testkit::both! {
             assert!(reply.faults().iter().all(|(pointer, _)| pointer == "/limit") && !reply.faults().is_empty(), "{reply}");
         }
         let cursor = admin.get(&format!("{PATH}?limit=1")).await.json()["next_cursor"].as_str().unwrap().to_owned();
-        let changed = if cursor.starts_with('A') { format!("B{}", &cursor[1..]) } else { format!("A{}", &cursor[1..]) };
+        let changed = format!("{}{}", if cursor.starts_with('A') { 'B' } else { 'A' }, &cursor[1..]);
         // A genuine cursor, but of another list.
         let ada = app.user("Fay").await;
         for title in ["One", "Two"] {
