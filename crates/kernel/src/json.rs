@@ -3,8 +3,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// A JSON value of any shape, for a `json` column. Read strictly: a field repeated anywhere inside is refused, as is
-/// the NUL character, and numbers are brought to the one form that both databases give back.
+/// A JSON value of any shape, for a `json` column. Read strictly: a field repeated anywhere inside is refused, and
+/// numbers are brought to the one form that both databases give back. (The NUL character is refused by `http`'s check,
+/// with a pointer to it.)
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
 #[serde(transparent)]
 pub struct Json(Value);

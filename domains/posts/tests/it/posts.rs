@@ -1,0 +1,76 @@
+use ::posts::Post;
+use serde_json::{Value, json};
+use testkit::{Subject, TestDatabase, both};
+
+use crate::app;
+
+fn published(n: usize) -> Value {
+    json!({ "title": format!("{} {n}", ["가", "A", "a", "é"][n % 4]), "body": "x".repeat(n), "published": true })
+}
+
+fn draft(n: usize) -> Value {
+    json!({ "title": format!("Draft {n}"), "body": "", "published": false })
+}
+
+both! {
+    async fn published_posts_keep_every_promise(db: TestDatabase) {
+        let app = app(db).await;
+        let (owner, other) = (app.user("Ada").await, app.user("Bob").await);
+        let patch = json!({ "title": "Changed", "published": true });
+        Subject { app: &app, owner: &owner, other: &other, new: &published, patch }.check::<Post>().await;
+    }
+
+    async fn drafts_keep_every_promise(db: TestDatabase) {
+        let app = app(db).await;
+        let (owner, other) = (app.user("Ada").await, app.user("Bob").await);
+        let patch = json!({ "body": "Now with text" });
+        Subject { app: &app, owner: &owner, other: &other, new: &draft, patch }.check::<Post>().await;
+    }
+
+    /// Another's draft is answered exactly as a post that never was.
+    async fn a_draft_is_not_there_for_others(db: TestDatabase) {
+        let app = app(db).await;
+        let (ada, bob) = (app.user("Ada").await, app.user("Bob").await);
+        let made = ada.post("/api/v1/posts").json(&json!({"title": "T", "body": "B"})).send().await.expect(201).json();
+        assert_eq!(made["published"], false);
+        let at = format!("/api/v1/posts/{}", made["id"].as_str().unwrap());
+        let never = "/api/v1/posts/pst_01h455vb4pex5vsknk084sn02q";
+        let shape = |text: String, path: &str| text.replace(path, "PATH").split("\"request_id\"").next().unwrap().to_owned();
+        for caller in [&bob, &app.anonymous()] {
+            let (there, absent) = (caller.get(&at).send().await, caller.get(never).send().await);
+            assert_eq!(there.status(), 404);
+            assert_eq!(shape(there.text(), &at), shape(absent.text(), never));
+            let list = caller.get("/api/v1/posts?total=true").send().await.expect(200).json();
+            assert_eq!((list["items"].as_array().unwrap().len(), &list["total"]), (0, &json!(0)));
+        }
+        bob.patch(&at).json(&json!({"title": "Mine"})).send().await.expect_problem(404, "post_not_found");
+        ada.patch(&at).json(&json!({"published": true})).send().await.expect(200);
+        bob.get(&at).send().await.expect(200);
+        app.anonymous().get(&at).send().await.expect(200);
+        bob.patch(&at).json(&json!({"title": "Mine"})).send().await.expect_problem(403, "forbidden");
+        bob.delete(&at).send().await.expect_problem(403, "forbidden");
+        let admin_like = bob.patch(&at).json(&json!({"author_id": bob.id(), "role": "admin"})).send().await;
+        admin_like.expect_problem(422, "invalid_request").expect_faults(&[("/author_id", "unknown_field"), ("/role", "unknown_field")]);
+    }
+
+    async fn the_author_is_included(db: TestDatabase) {
+        let app = app(db).await;
+        let ada = app.user("Ada").await;
+        let made = ada.post("/api/v1/posts").json(&published(1)).send().await.expect(201).json();
+        let at = format!("/api/v1/posts/{}?include=author&fields=title", made["id"].as_str().unwrap());
+        let view = app.get(&at).send().await.expect(200).json();
+        assert_eq!((&view["title"], &view["author"]["display_name"]), (&made["title"], &json!("Ada")));
+        assert_eq!(view["author"]["id"], ada.id());
+        assert!(view["author"]["email"].is_null(), "the public view only");
+    }
+
+    async fn bounds_of_the_body(db: TestDatabase) {
+        let app = app(db).await;
+        let ada = app.user("Ada").await;
+        let send = |body: Value| { let ada = ada.clone(); async move { ada.post("/api/v1/posts").json(&body).send().await } };
+        send(json!({"title": "가".repeat(200), "body": "나".repeat(100_000)})).await.expect(201);
+        let reply = send(json!({"title": "", "body": "x".repeat(100_001), "published": null})).await;
+        reply.expect_problem(422, "invalid_request").expect_faults(&[("/body", "length"), ("/published", "type"), ("/title", "length")]);
+        send(json!({"title": "x".repeat(201), "body": ""})).await.expect_faults(&[("/title", "length")]);
+    }
+}
