@@ -1,6 +1,8 @@
 //! The domain that the pages under `docs/how-to` build, compiled and run. Every block of Rust and SQL in those pages, and
 //! in the README, is a piece of a file of this repository: the test `pages` looks each up.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod api;
 mod error;
 mod model;
