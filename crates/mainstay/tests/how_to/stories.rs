@@ -7,7 +7,7 @@ use crate::people::{self, person, user};
 use crate::{Book, catalogue, domain};
 
 fn new(n: usize) -> Value {
-    json!({ "title": format!("Volume {n}"), "pages": if n % 2 == 0 { json!(100 + n) } else { json!(null) } })
+    json!({ "title": format!("Volume {n}"), "pages": if n.is_multiple_of(2) { json!(100 + n) } else { json!(null) } })
 }
 
 both! {
