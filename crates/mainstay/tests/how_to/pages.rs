@@ -1,5 +1,5 @@
-//! A page that shows code shows code that is compiled: each of its blocks of Rust and SQL stands, line by line, in a
-//! source file.
+//! What the documents say that can be held against the code: a block of Rust or SQL in a page stands, line by line, in a
+//! source file; a dependency has its line.
 
 use std::path::{Path, PathBuf};
 
@@ -58,4 +58,24 @@ fn every_block_of_code_is_compiled() {
             );
         }
     }
+}
+
+/// The names in the first column of the table of dependencies.
+fn listed(page: &str) -> Vec<String> {
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let firsts = rows.filter_map(|line| line.split('|').nth(1));
+    firsts.flat_map(|cell| cell.split(',')).map(|name| name.trim().trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn every_dependency_has_a_line_that_says_why() {
+    let root: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", ".."].iter().collect();
+    let manifest: toml::Table = std::fs::read_to_string(root.join("Cargo.toml")).unwrap().parse().unwrap();
+    let all = manifest["workspace"]["dependencies"].as_table().unwrap();
+    let mut foreign: Vec<String> =
+        all.iter().filter(|(_, what)| what.get("path").is_none()).map(|(name, _)| name.clone()).collect();
+    let mut listed = listed(&std::fs::read_to_string(root.join("docs/dependencies.md")).unwrap());
+    foreign.sort();
+    listed.sort();
+    assert_eq!(listed, foreign, "docs/dependencies.md on the left, the root Cargo.toml on the right");
 }
