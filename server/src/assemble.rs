@@ -13,6 +13,7 @@ pub fn app() -> App {
     App::new()
         .info("Mainstay", env!("CARGO_PKG_VERSION"), "Accounts, profiles and posts: what the `mainstay` binary serves.")
         .domain(auth::domain())
+        .domain(users::domain())
         .domain(posts::domain())
 }
 

@@ -34,8 +34,8 @@ pub struct Flags {
     /// Settings file [default: mainstay.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Folder of the database and the secret, unless settings say otherwise
-    #[arg(long, global = true, value_name = "DIR", default_value = "data")]
+    /// Folder of the database and of a development secret [default: data]
+    #[arg(long, global = true, value_name = "DIR", default_value = "data", hide_default_value = true)]
     pub data: PathBuf,
 }
 

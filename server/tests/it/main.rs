@@ -1,0 +1,13 @@
+//! The real binary, as its operator meets it: started in a folder of its own, spoken to over its socket, ended by signals.
+
+#![expect(clippy::unwrap_used, reason = "clippy knows only functions marked `#[test]` as tests")]
+
+mod process;
+
+mod admin;
+mod describe;
+mod first_run;
+mod help;
+mod secrets;
+mod settings;
+mod stopping;
