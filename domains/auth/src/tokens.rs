@@ -237,8 +237,8 @@ mod tests {
         let good = issue(&key, ISSUER, grant(), [7; 16]).unwrap();
         let good: serde_json::Value =
             serde_json::from_slice(&decode(good.split('.').nth(1).unwrap()).unwrap()).unwrap();
-        let signed = |typ: &str, claims: &serde_json::Value| {
-            let header = serde_json::json!({ "typ": typ, "alg": "EdDSA", "kid": key.id() });
+        let signed_as = |alg: &str, typ: &str, claims: &serde_json::Value| {
+            let header = serde_json::json!({ "typ": typ, "alg": alg, "kid": key.id() });
             let message = format!(
                 "{}.{}",
                 URL_SAFE_NO_PAD.encode(header.to_string()),
@@ -247,9 +247,11 @@ mod tests {
             let signature = URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes()).unwrap());
             format!("{message}.{signature}")
         };
+        let signed = |typ: &str, claims: &serde_json::Value| signed_as("EdDSA", typ, claims);
         let judge = |token: &str| parse(token).and_then(|t| t.verify(&key, ISSUER, NOW));
         assert!(judge(&signed("at+jwt", &good)).is_ok(), "the control");
         assert_eq!(judge(&signed("JWT", &good)), Err(NotGood), "an ID token");
+        assert_eq!(judge(&signed_as("ES256", "at+jwt", &good)), Err(NotGood), "not the key's own algorithm");
         let now = NOW.as_secs();
         for (claim, value) in [
             ("iss", serde_json::json!("https://evil.example.com")),

@@ -34,6 +34,7 @@ testkit::both! {
         let laptop = phone.sign_in().await;
         let bob = app.user("Bob").await;
         laptop.get("/api/v1/who").await.expect(200);
+        bob.get("/api/v1/who").await.expect(200);
         // Somebody else's is not touched, and nothing tells that it is somebody's.
         let tablet = phone.sign_in().await;
         for token in [bob.refresh_token(), "garbled", ""] {

@@ -35,6 +35,7 @@ testkit::both! {
         for (title, published) in [("Public", true), ("Draft", false)] {
             let post = json!({ "title": title, "body": "…", "published": published });
             ada.post("/api/v1/posts").json(&post).await.expect(201);
+            app.clock().advance(std::time::Duration::from_secs(1));
         }
         let path = format!("/api/v1/users/{}?include=posts", ada.id());
         let titles = |user: &Value| -> Vec<String> {
