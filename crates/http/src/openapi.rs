@@ -396,6 +396,11 @@ fn operation_value(endpoint: &Endpoint, tag: &str, op: &Operation<'_>) -> Value 
             if !p.description.is_empty() {
                 value["description"] = p.description.clone().into();
             }
+            if p.schema["type"] == "array" {
+                // Lists are separated by commas: `?fields=id,title`.
+                value["style"] = "form".into();
+                value["explode"] = false.into();
+            }
             value
         };
         value["parameters"] = op.parameters.iter().map(one).collect();

@@ -1,4 +1,4 @@
-use crate::{Id, IdKind};
+use crate::{Id, IdKind, Time};
 
 /// Marks ids of accounts and of the profiles that belong to them: the id is one.
 #[derive(Debug)]
@@ -104,6 +104,8 @@ pub struct AccountRegistered {
     pub id: UserId,
     /// What the person wants to be called, 1–100 characters.
     pub display_name: String,
+    /// When; the same for everything that comes to be with it.
+    pub at: Time,
 }
 
 /// Announced, inside the transaction that ends it, when an account goes. Whoever keeps things of its own for the

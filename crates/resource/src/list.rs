@@ -155,7 +155,7 @@ impl ListQuery {
                         Place::Query,
                         "/sort",
                         "not_allowed",
-                        format!("may name {}, each with `-` before it", all.join(", ")),
+                        format!("may name {}; `-` before one sorts it descending", all.join(", ")),
                     );
                 }
             }
@@ -359,6 +359,11 @@ fn keyset(orders: &[Order], after: &[Value], sql: &mut Sql) {
     }
 }
 
+/// The schema of a list of words, separated by commas.
+fn list_of(words: Vec<&str>) -> Json {
+    json!({ "type": "array", "items": { "type": "string", "enum": words }, "minItems": 1, "uniqueItems": true })
+}
+
 /// Describes `fields` and `include`.
 pub(crate) fn describe_selection(spec: &Spec, relations: &[Relation], op: &mut Operation<'_>) {
     let mut add = |name: &str, description: &str, schema: Json| {
@@ -369,10 +374,6 @@ pub(crate) fn describe_selection(spec: &Spec, relations: &[Relation], op: &mut O
             description: description.into(),
             schema,
         });
-    };
-    let list_of = |words: Vec<&str>| {
-        let words = words.join("|");
-        json!({ "type": "string", "pattern": format!("^({words})(,({words}))*$") })
     };
     let visible = spec.columns.iter().filter(|c| c.is_visible).map(|c| c.name).collect();
     add("fields", "Only these fields, separated by commas.", list_of(visible));
@@ -397,12 +398,12 @@ pub(crate) fn describe_list(spec: &Spec, relations: &[Relation], op: &mut Operat
     add("total".into(), "Whether to count all items, exactly.".into(), json!({ "type": "boolean", "default": false }));
     let sortable: Vec<&str> = spec.columns.iter().filter(|c| c.is_sort).map(|c| c.name).collect();
     if !sortable.is_empty() {
-        let names = sortable.join("|");
+        let words: Vec<String> = sortable.iter().flat_map(|name| [(*name).to_owned(), format!("-{name}")]).collect();
         add(
             "sort".into(),
             "The order: field names separated by commas, `-` before one for descending. Newest first without it."
                 .into(),
-            json!({ "type": "string", "pattern": format!("^-?({names})(,-?({names}))*$") }),
+            json!({ "type": "array", "items": { "type": "string", "enum": words }, "minItems": 1, "uniqueItems": true }),
         );
     }
     for column in spec.columns.iter().filter(|c| c.is_filter) {
@@ -410,7 +411,14 @@ pub(crate) fn describe_list(spec: &Spec, relations: &[Relation], op: &mut Operat
             let name = if word.is_empty() { column.name.to_owned() } else { format!("{}[{word}]", column.name) };
             let schema = match operator {
                 Operator::Null => json!({ "type": "boolean" }),
-                Operator::In => json!({ "type": "string" }),
+                Operator::In => {
+                    let mut item = (column.schema)();
+                    if column.kind == Kind::Text {
+                        // The comma separates.
+                        item["pattern"] = json!("^[^\\u0000,]*$");
+                    }
+                    json!({ "type": "array", "items": item, "minItems": 1, "maxItems": MOST_IN })
+                }
                 _ => (column.schema)(),
             };
             add(name, (*description).to_owned(), schema);

@@ -191,7 +191,7 @@ impl Accounts {
                     if !store::add_account(&tx, id, &email, &hash, role, now).await? {
                         return Err(AddError::Taken);
                     }
-                    Ok(tx.announce(AccountRegistered { id, display_name }).await?)
+                    Ok(tx.announce(AccountRegistered { id, display_name, at: now }).await?)
                 }
             })
             .await?;

@@ -31,7 +31,7 @@ pub fn domain() -> Domain {
             Ok(profiles.into_iter().map(|profile| (profile.id, profile.view())).collect())
         }))
         .on(|tx, account: Arc<AccountRegistered>| async move {
-            store::add_profile(&tx, account.id, &account.display_name, tx.ctx().now()).await
+            store::add_profile(&tx, account.id, &account.display_name, account.at).await
         })
         .on(|tx, account: Arc<AccountDeleted>| async move { store::remove_profile(&tx, account.id).await })
         .provide(|boot| async move {

@@ -27,7 +27,7 @@ pub struct Core {
     /// Make one with `openssl rand -base64 48`.
     pub secret_key: Secret<String>,
     /// The address people reach this at, as in `https://api.example.com`. Links in mails and tokens' issuer come from
-    /// it, never from a request. Empty in development means the listener's own address.
+    /// it, never from a request. May be empty in development: tokens then name `urn:mainstay:development` as their issuer.
     pub public_url: String,
 }
 

@@ -92,6 +92,7 @@ both! {
             app.clock().advance(std::time::Duration::from_millis(1));
             reader.post("/api/v1/books").json(&json!({"shelf_id": shelf["id"]})).send().await.expect(201);
         }
+        app.clock().advance(std::time::Duration::from_millis(1));
         let loose = reader.post("/api/v1/books").json(&json!({})).send().await.expect(201).json();
         assert_eq!(loose["owner_id"], json!(user(2)));
 

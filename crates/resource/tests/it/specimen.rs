@@ -127,7 +127,7 @@ pub(crate) fn body(n: usize) -> Value {
         "note": or_null(json!(WORDS[1 + n % (WORDS.len() - 1)])),
         "count": ([0, -1, i64::MAX, i64::MIN, 7, 70][n % 6]),
         "level": or_null(json!((n as i64 * 37) % 1000 - 500)),
-        "flag": n % 3 == 0,
+        "flag": n.is_multiple_of(3),
         "maybe": if n.is_multiple_of(4) { Value::Null } else { json!(odd) },
         "price": (["0.00", "-0.01", "10.00", "9.99", "123456789.10"][n % 5]),
         "discount": or_null(json!(format!("{n}.{:04}", n * 7 % 10_000))),

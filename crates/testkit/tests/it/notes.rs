@@ -115,7 +115,7 @@ async fn register(ctx: Ctx, notes: Notes, Valid(new): Valid<Registration>) -> Re
         async move {
             let sql = "INSERT INTO note_accounts (id, email, role) VALUES ($1, $2, 'user')";
             tx.execute(sql, &params![id, email]).await?;
-            tx.announce(AccountRegistered { id, display_name }).await
+            tx.announce(AccountRegistered { id, display_name, at: tx.ctx().now() }).await
         }
     };
     notes.store.tx(&ctx, make).await?;
