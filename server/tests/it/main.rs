@@ -5,9 +5,11 @@
 mod process;
 
 mod admin;
+mod broken_database;
 mod describe;
 mod first_run;
 mod help;
+mod matrix;
 mod secrets;
 mod settings;
 mod stopping;
