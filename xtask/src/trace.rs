@@ -232,10 +232,6 @@ mod tests {
     #[test]
     fn an_acknowledged_write_was_flushed() {
         let (workspace, stop) = (Workspace::load().unwrap(), Stop::default());
-        if !workspace.has_server() {
-            // Becomes a real test with the commit that adds the server; there is no other way round it.
-            return;
-        }
         let proof = prove(&serve::build(false, &workspace, &stop).unwrap(), &stop).unwrap();
         assert!(proof.fault.is_none(), "{proof:#?}");
     }
