@@ -142,7 +142,7 @@ fn explain_body<T: InputType>(bytes: &[u8], known: Faults) -> RequestError {
             faults = unexplained(error.path(), Place::Body);
         }
     }
-    RequestError::Invalid(faults.into_sorted())
+    RequestError::Invalid(faults.into())
 }
 
 /// The query string as a described type. Unknown, repeated and unreadable parameters are refused.
@@ -224,7 +224,7 @@ fn take_path<T: PathPart>(request: &mut Request) -> Result<T, Problem> {
     T::read(&text).map_err(|message| {
         let mut faults = Faults::new();
         faults.add(Place::Path, format!("/{name}"), "format", message);
-        RequestError::Invalid(faults.into_sorted()).into()
+        RequestError::Invalid(faults.into()).into()
     })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_types::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use kernel::{ApiError, Code, ErrorDoc, FieldFault};
+use kernel::{ApiError, Code, ErrorDoc, FieldFault, Refused};
 use serde::Serialize;
 
 use crate::{Body, Reply};
@@ -146,7 +146,7 @@ pub enum RequestError {
         name: &'static str,
     },
     /// Values are not acceptable: all of them.
-    Invalid(Vec<FieldFault>),
+    Invalid(Refused),
     /// No such path.
     NoRoute,
     /// The path is there, but not with this method.
@@ -187,7 +187,7 @@ impl RequestError {
         doc(Code::RequestTimeout, "request_timeout", "The request took too long to arrive."),
         doc(Code::TooLarge, "body_too_large", "The body is larger than allowed."),
         doc(Code::UnsupportedMediaType, "unsupported_media_type", "The body must be `application/json`."),
-        doc(Code::Invalid, "invalid_request", "Some values are not acceptable; `errors` lists all of them."),
+        Refused::DOC,
         doc(Code::HeadersTooLarge, "headers_too_large", "The header section is larger than allowed."),
         doc(Code::Internal, "internal", "A fault of the server."),
         doc(Code::Unavailable, "deadline_exceeded", "The answer was not ready in time; try again."),
@@ -223,7 +223,7 @@ impl ApiError for RequestError {
             Self::RepeatedField { .. } => "repeated_field",
             Self::MalformedQuery => "malformed_query",
             Self::BadHeader { .. } => "bad_header",
-            Self::Invalid(_) => "invalid_request",
+            Self::Invalid(refused) => refused.name(),
             Self::NoRoute => "route_not_found",
             Self::NoMethod { .. } => "method_not_allowed",
             Self::TooSlow => "request_timeout",
@@ -242,8 +242,7 @@ impl ApiError for RequestError {
             Self::RepeatedField { what } => format!("{what} stands twice. Send it once.").into(),
             Self::MalformedQuery => "The query string is not valid: percent-encode it as UTF-8.".into(),
             Self::BadHeader { name } => format!("The header `{name}` must stand once and be plain text.").into(),
-            Self::Invalid(faults) if faults.len() == 1 => "One value is not acceptable; see `errors`.".into(),
-            Self::Invalid(faults) => format!("{} values are not acceptable; see `errors`.", faults.len()).into(),
+            Self::Invalid(refused) => refused.message(),
             Self::NoRoute => "There is nothing at this path. `/openapi.json` lists what there is.".into(),
             Self::NoMethod { allow } => format!("This path takes {allow}.").into(),
             Self::TooSlow => "The request did not arrive in time.".into(),
@@ -262,7 +261,7 @@ impl ApiError for RequestError {
 
     fn fields(&self) -> &[FieldFault] {
         match self {
-            Self::Invalid(faults) => faults,
+            Self::Invalid(refused) => refused.fields(),
             _ => &[],
         }
     }

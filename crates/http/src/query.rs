@@ -52,8 +52,7 @@ pub(crate) fn read<T: InputType>(query: &str) -> Result<T, RequestError> {
         let value = typed(&text, property);
         object.insert(name.into_owned(), value);
     }
-    validate_value(Value::Object(object), Place::Query)
-        .map_err(|faults: Faults| RequestError::Invalid(faults.into_sorted()))
+    validate_value(Value::Object(object), Place::Query).map_err(|faults: Faults| RequestError::Invalid(faults.into()))
 }
 
 /// The text as the type that the schema names, where it reads as one; else as text, which the schema then refuses.

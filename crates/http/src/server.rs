@@ -70,19 +70,13 @@ impl Server {
         let count = if settings.runtime == RuntimeKind::PerCore { lanes } else { 1 };
         let mut address = settings.listen;
         let mut listeners = Vec::with_capacity(count);
+        if count > 1 {
+            // Sockets that share a port would share it with another server of ours too: ask for it alone first. Port 0
+            // is taken here, and the lanes share what came of it.
+            address = listen(address, false)?.local_addr()?;
+        }
         for _ in 0..count {
-            let domain = socket2::Domain::for_address(address);
-            let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
-            // A restart must not wait for old connections to be forgotten.
-            socket.set_reuse_address(true)?;
-            if count > 1 {
-                socket.set_reuse_port(true)?;
-            }
-            socket.set_nonblocking(true)?;
-            socket.bind(&address.into())?;
-            socket.listen(4096)?;
-            let listener: StdListener = socket.into();
-            // Port 0 is taken once; the other lanes share what came of it.
+            let listener = listen(address, count > 1)?;
             address = listener.local_addr()?;
             listeners.push(listener);
         }
@@ -149,6 +143,18 @@ impl Server {
             let _ = tokio::task::spawn_blocking(move || lane.join()).await;
         }
     }
+}
+
+fn listen(address: SocketAddr, is_shared: bool) -> io::Result<StdListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    // A restart must not wait for old connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(is_shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
 }
 
 /// How many lanes these settings mean.

@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use crate::Code;
@@ -113,5 +114,77 @@ impl Faults {
     pub fn into_sorted(mut self) -> Vec<FieldFault> {
         self.list.sort();
         self.list
+    }
+}
+
+/// A request that can be read, but holds values that are not acceptable: all of them. The one form of every invalid
+/// request, whether the framework finds it or a domain's own rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refused(Vec<FieldFault>);
+
+impl From<Faults> for Refused {
+    fn from(faults: Faults) -> Self {
+        Self(faults.into_sorted())
+    }
+}
+
+impl Refused {
+    /// The documentation of it.
+    pub const DOC: ErrorDoc = ErrorDoc {
+        code: Code::Invalid,
+        name: "invalid_request",
+        meaning: "Some values are not acceptable; `errors` lists all of them.",
+    };
+
+    /// One fault alone.
+    pub fn one(fault: FieldFault) -> Self {
+        Self(vec![fault])
+    }
+
+    /// These faults; none of them means nothing is refused.
+    ///
+    /// # Errors
+    /// When there is one.
+    pub fn unless_empty(mut faults: Vec<FieldFault>) -> Result<(), Self> {
+        faults.sort();
+        if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
+    }
+}
+
+impl fmt::Display for Refused {
+    /// The faults themselves, for a terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, fault) in self.0.iter().enumerate() {
+            let between = if i == 0 { "" } else { "; " };
+            write!(f, "{between}{} {}", fault.pointer.trim_start_matches('/'), fault.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl ApiError for Refused {
+    fn code(&self) -> Code {
+        Self::DOC.code
+    }
+
+    fn name(&self) -> &'static str {
+        Self::DOC.name
+    }
+
+    fn message(&self) -> Cow<'_, str> {
+        match self.0.as_slice() {
+            [_] => "One value is not acceptable; see `errors`.".into(),
+            all => format!("{} values are not acceptable; see `errors`.", all.len()).into(),
+        }
+    }
+
+    fn fields(&self) -> &[FieldFault] {
+        &self.0
+    }
+
+    fn describe(out: &mut Vec<ErrorDoc>) {
+        out.push(Self::DOC);
     }
 }

@@ -19,7 +19,7 @@ pub use clock::{Clock, Time, TimeError};
 pub use code::Code;
 pub use ctx::{Ctx, DeadlinePassed};
 pub use decimal::{Decimal, DecimalError};
-pub use fault::{ApiError, ErrorDoc, Faults, FieldFault, Place};
+pub use fault::{ApiError, ErrorDoc, Faults, FieldFault, Place, Refused};
 pub use id::{Id, IdError, IdKind, IdOf};
 pub use identity::{
     AccountDeleted, AccountId, AccountKind, AccountRegistered, Identity, OrgId, OrgKind, Role, SessionId, SessionKind,

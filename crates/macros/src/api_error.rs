@@ -3,7 +3,7 @@ use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{Data, DeriveInput, Fields, Ident, LitStr, Result, Token, parse2};
 
-use crate::attributes::{docs, error};
+use crate::attributes::{docs, error, snake_case};
 
 enum Kind {
     /// `#[api(from)]`
@@ -34,17 +34,6 @@ impl Parse for Kind {
         }
         Ok(Self::Own { code, message, name })
     }
-}
-
-fn snake_case(name: &str) -> String {
-    let mut out = String::new();
-    for (i, c) in name.char_indices() {
-        if c.is_uppercase() && i > 0 {
-            out.push('_');
-        }
-        out.extend(c.to_lowercase());
-    }
-    out
 }
 
 pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {

@@ -190,3 +190,15 @@ pub(crate) fn error(at: &impl ToTokens, message: &str) -> syn::Error {
 pub(crate) fn here() -> Span {
     Span::call_site()
 }
+
+/// `PostTitle` as `post_title`.
+pub(crate) fn snake_case(name: &str) -> String {
+    let mut out = String::new();
+    for (i, c) in name.char_indices() {
+        if c.is_uppercase() && i > 0 {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
+}

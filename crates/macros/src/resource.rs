@@ -4,7 +4,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, Field, Fields, Ident, LitStr, Result, Token, Type, parse2};
 
-use crate::attributes::{docs, error};
+use crate::attributes::{docs, error, snake_case};
 
 /// What `#[resource(…)]` says of the struct.
 struct Whole {
@@ -60,17 +60,6 @@ impl Parse for Access {
             _ => return Err(error(&word, "access is `anyone`, `owner`, `owner_or(column)` or `admin`")),
         })
     }
-}
-
-fn snake_case(name: &str) -> String {
-    let mut out = String::new();
-    for (i, c) in name.char_indices() {
-        if c.is_uppercase() && i > 0 {
-            out.push('_');
-        }
-        out.extend(c.to_lowercase());
-    }
-    out
 }
 
 impl Whole {

@@ -138,7 +138,7 @@ impl ListQuery {
                 faults.add(Place::Query, "/cursor", "cursor", message);
             }
         }
-        if faults.is_empty() { Ok(list) } else { Err(RequestError::Invalid(faults.into_sorted()).into()) }
+        if faults.is_empty() { Ok(list) } else { Err(RequestError::Invalid(faults.into()).into()) }
     }
 
     fn read_sort(&mut self, spec: &'static Spec, text: &str, faults: &mut Faults) {

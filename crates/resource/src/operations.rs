@@ -316,7 +316,7 @@ fn read_selection(shared: &Shared, query: &str) -> Result<Selection, Problem> {
             }
         }
     }
-    if faults.is_empty() { Ok(selection) } else { Err(RequestError::Invalid(faults.into_sorted()).into()) }
+    if faults.is_empty() { Ok(selection) } else { Err(RequestError::Invalid(faults.into()).into()) }
 }
 
 /// Operations without parameters in the query refuse them.
@@ -330,7 +330,7 @@ fn refuse_query(shared: &Shared, request: &Request) -> Result<(), Problem> {
         let message = format!("this operation of {} takes no parameters in the query", shared.spec.plural);
         faults.add(Place::Query, format!("/{shown}"), "unknown_field", message);
     }
-    Err(RequestError::Invalid(faults.into_sorted()).into())
+    Err(RequestError::Invalid(faults.into()).into())
 }
 
 async fn list<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {

@@ -19,7 +19,7 @@ use mainstay::kernel::AccountDirectory;
 use mainstay::prelude::*;
 
 pub use api::{AccountView, JwkSet, TokenPair};
-pub use error::{AdminError, HashError, LoginError, RefreshError, Refused, RegisterError};
+pub use error::{AdminError, HashError, LoginError, RefreshError, RegisterError};
 pub use keys::Jwk;
 pub use service::{Accounts, AdminCreated};
 pub use settings::{AuthSettings, SigningAlgorithm};

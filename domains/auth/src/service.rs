@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mainstay::kernel::{
     Account, AccountDeleted, AccountDirectory, AccountDirectoryError, AccountRegistered, ApiError, DirectoryFuture,
-    SessionId,
+    Refused, SessionId,
 };
 use mainstay::prelude::*;
 use tokio::sync::Mutex;
 
 use crate::ended::Ended;
-use crate::error::{AdminError, HashError, LoginError, RefreshError, Refused, RegisterError};
+use crate::error::{AdminError, HashError, LoginError, RefreshError, RegisterError};
 use crate::keyring::{KeyRing, KeyRingError};
 use crate::keys::{KeyError, Seal, SigningKey};
 use crate::model::{Email, Password, email_key};

@@ -3,7 +3,7 @@ use mainstay::prelude::*;
 use mainstay::resource::Cursors;
 use mainstay::store::Value;
 
-use crate::error::{BadCursor, ListError, UsersError};
+use crate::error::{ListError, UsersError, bad_cursor};
 use crate::model::Person;
 use crate::service::Users;
 
@@ -140,7 +140,7 @@ pub(crate) async fn list_users(
         None => None,
         Some(text) => match cursors.read(LIST, text).as_deref() {
             Some([Value::Id(id)]) => Some(UserId::from_uuid(*id)),
-            _ => return Err(BadCursor::new().into()),
+            _ => return Err(bad_cursor().into()),
         },
     };
     let (people, next) = users.list(caller.ctx(), before, query.limit.unwrap_or(20)).await?;

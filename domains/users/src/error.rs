@@ -1,53 +1,14 @@
-use std::borrow::Cow;
-use std::fmt;
-
-use mainstay::kernel::{AccountDirectoryError, ApiError, ErrorDoc, FieldFault, Place};
+use mainstay::kernel::{AccountDirectoryError, FieldFault, Place, Refused};
 use mainstay::prelude::*;
 
 /// A cursor that was not made here for this list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadCursor([FieldFault; 1]);
-
-impl BadCursor {
-    pub(crate) fn new() -> Self {
-        Self([FieldFault {
-            place: Place::Query,
-            pointer: "/cursor".to_owned(),
-            code: "cursor",
-            message: "is not a cursor of this list; begin without one".to_owned(),
-        }])
-    }
-}
-
-impl fmt::Display for BadCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a cursor was not made here for this list")
-    }
-}
-
-impl std::error::Error for BadCursor {}
-
-impl ApiError for BadCursor {
-    fn code(&self) -> Code {
-        Code::Invalid
-    }
-
-    fn name(&self) -> &'static str {
-        "invalid_request"
-    }
-
-    fn message(&self) -> Cow<'_, str> {
-        "One value is not acceptable; see `errors`.".into()
-    }
-
-    fn fields(&self) -> &[FieldFault] {
-        &self.0
-    }
-
-    fn describe(out: &mut Vec<ErrorDoc>) {
-        let meaning = "Some values are not acceptable; `errors` lists all of them.";
-        out.push(ErrorDoc { code: Code::Invalid, name: "invalid_request", meaning });
-    }
+pub(crate) fn bad_cursor() -> Refused {
+    Refused::one(FieldFault {
+        place: Place::Query,
+        pointer: "/cursor".to_owned(),
+        code: "cursor",
+        message: "is not a cursor of this list; begin without one".to_owned(),
+    })
 }
 
 /// Why nothing is said of a person, or changed.
@@ -73,7 +34,7 @@ pub enum UsersError {
 pub enum ListError {
     /// The cursor is not one of this list.
     #[api(from)]
-    Cursor(BadCursor),
+    Cursor(Refused),
     /// The store failed.
     #[api(from)]
     Store(StoreError),

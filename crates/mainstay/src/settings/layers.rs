@@ -326,6 +326,7 @@ mod tests {
             ),
             ("public_url = \"example.com\"", vec![], "write scheme and host only"),
             ("[server.cors]\norigins = [\"null\"]", vec![], "no browser sends"),
+            ("[server]\nlisten = \"here\"", vec![], "[server] listen: invalid socket address"),
             ("[server]\nmax_body_bytes = 0", vec![], "Set it to 1 or more"),
             ("[log]\nfilter = \"inof\"", vec![], "[log] the log filter `inof` has `inof`"),
         ] {

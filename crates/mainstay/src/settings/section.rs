@@ -50,7 +50,8 @@ impl Section {
             .into_root_schema_for::<S>()
             .to_value();
         let validate = |table: &Table| {
-            table.clone().try_into::<S>().map_err(|e| e.message().to_owned()).and_then(|s| s.validate())
+            let read = serde_path_to_error::deserialize::<_, S>(Value::Table(table.clone()));
+            read.map_err(|e| format!("{}: {}", e.path(), e.inner().message())).and_then(|s| s.validate())
         };
         Self { name, defaults, schema, validate }
     }

@@ -272,3 +272,17 @@ async fn cors_is_closed_unless_an_origin_is_named() {
         server.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_is_one_servers_alone() {
+    for runtime in [RuntimeKind::WorkStealing, RuntimeKind::PerCore] {
+        let server = serve(|s| {
+            s.runtime = runtime;
+            s.lanes = 2;
+        });
+        let settings = ServerSettings { listen: server.address(), runtime, lanes: 2, ..ServerSettings::default() };
+        let refused = Server::bind(with_settings(settings, &[])).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
+        server.stop().await;
+    }
+}

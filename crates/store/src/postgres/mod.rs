@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 
 use self::failure::{Failure, Then};
 use self::pool::Pool;
+use crate::alike::MOST_ROWS;
 use crate::migrate::Plan;
-use crate::sqlite::MOST_ROWS;
 use crate::tx::{Side, TxInner};
 use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
 

@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, Statement};
 
 use super::failure::{Failure, Then};
+use crate::alike::{gives_rows, too_many};
 use crate::row::Source;
-use crate::sqlite::{gives_rows, too_many};
 use crate::{FromRow, Row, StoreError, Value};
 
 /// Statements kept prepared by each connection.

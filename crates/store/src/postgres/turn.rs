@@ -1,6 +1,5 @@
 //! One transaction: the connection it holds, and how its closure is polled.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,8 +12,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::failure::{Failure, Then};
 use super::pool::Lease;
+use crate::alike::{MOST_ROWS, panicked};
 use crate::scope::Inside;
-use crate::sqlite::MOST_ROWS;
 use crate::tx::{STALL, Tx, TxInner};
 use crate::{FromRow, StoreError, Value};
 
@@ -131,8 +130,4 @@ where
         stall.as_mut().poll(cx).map(|()| Err(StoreError::Stalled))
     })
     .await
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> StoreError {
-    crate::sqlite::panicked(panic)
 }

@@ -11,6 +11,7 @@ use rusqlite::{CachedStatement, Connection, OpenFlags};
 
 use super::failure::map;
 use super::limit;
+use crate::alike::{MOST_ROWS, gives_rows, too_many};
 use crate::row::Source;
 use crate::value::canonical_json;
 use crate::{Cell, FromRow, Row, StoreError, Value, sql};
@@ -19,8 +20,6 @@ use crate::{Cell, FromRow, Row, StoreError, Value, sql};
 const STATEMENTS: usize = 256;
 /// How many steps of SQLite's machine pass between two looks at the clock: some ten microseconds.
 const STEPS: i32 = 1000;
-/// More rows than this are never held at once.
-pub(crate) const MOST_ROWS: usize = 100_000;
 
 /// Who uses a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,15 +187,6 @@ pub(crate) fn rows<T: FromRow>(
     fetch(connection, sql, params, access, MOST_ROWS)
 }
 
-/// The answer when there are more rows than asked for; the same on both databases.
-pub(crate) fn too_many(most: usize) -> StoreError {
-    StoreError::internal(if most == 1 {
-        "`row` found more than one row; it is for unique keys, use `rows`".to_owned()
-    } else {
-        format!("`rows` found more than {most} rows; read them page by page")
-    })
-}
-
 fn fetch<T: FromRow>(
     connection: &Connection,
     sql: &str,
@@ -236,11 +226,6 @@ pub(crate) fn execute(connection: &Connection, sql: &str, params: &[Value]) -> R
     let result = statement.raw_execute();
     drop(statement);
     result.map(|count| count as u64).map_err(|error| map(error, Some(connection)))
-}
-
-/// The answer when `execute` is given a statement with rows; the same on both databases.
-pub(crate) fn gives_rows() -> StoreError {
-    StoreError::internal("the statement gives rows; use `row` or `rows`")
 }
 
 /// One value of a row.

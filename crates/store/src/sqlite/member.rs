@@ -1,6 +1,5 @@
 //! One transaction on its way through the writer: the closure, who waits for it, and how it is polled.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use crate::alike::panicked;
 use kernel::Ctx;
 use tokio::sync::oneshot;
 
@@ -103,12 +103,6 @@ where
             let _ = self.reply.send(outcome);
         }
     }
-}
-
-/// What a panic said, for the log.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> StoreError {
-    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    StoreError::internal(format!("a transaction's closure panicked: {}", said.unwrap_or("without a text")))
 }
 
 /// Lets the writer's thread sleep until a closure's waker is called.

@@ -27,9 +27,8 @@ use crate::{
     Applied, FromRow, MigrateError, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx, Value,
 };
 
-pub(crate) use self::connection::{MOST_ROWS, cell, gives_rows, too_many};
+pub(crate) use self::connection::cell;
 pub(crate) use self::desk::{turn_execute, turn_row, turn_rows};
-pub(crate) use self::member::panicked;
 
 /// The engine behind a [`Store`](crate::Store) on one file. When it is dropped its threads do what is queued, and end.
 #[derive(Debug)]
