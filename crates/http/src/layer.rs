@@ -32,7 +32,7 @@ impl Api {
         let ctx = Ctx::new(Identity::Anonymous, request_id.clone(), deadline, self.clock.clone(), self.random.clone());
 
         let mut preflight_allow = None;
-        let outcome = match self.admit(&parts.headers, &parts.uri) {
+        let outcome = match self.admit(&parts, matches!(body, RequestBody::Incoming(_))) {
             Err(error) => {
                 body.drain();
                 Err(error.into())
@@ -90,7 +90,12 @@ impl Api {
     }
 
     /// Limits on what may be in a request's head.
-    fn admit(&self, headers: &HeaderMap, uri: &http_types::Uri) -> Result<(), RequestError> {
+    fn admit(&self, parts: &http_types::request::Parts, is_from_wire: bool) -> Result<(), RequestError> {
+        let (headers, uri) = (&parts.headers, &parts.uri);
+        // RFC 9112 section 3.2. A call from within the process needs none.
+        if is_from_wire && parts.version == http_types::Version::HTTP_11 && !headers.contains_key(HOST) {
+            return Err(RequestError::BadHeader { name: "host" });
+        }
         let size = headers.iter().fold(uri.path().len() + uri.query().map_or(0, str::len), |sum, (name, value)| {
             sum + name.as_str().len() + value.len()
         });

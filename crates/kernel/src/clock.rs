@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
+
 /// A moment: microseconds since 1970-01-01T00:00:00Z. On the wire RFC 3339 in UTC with `Z`, always six decimals
 /// when not whole seconds, so that equal moments have equal text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,8 +15,8 @@ pub struct Time(i64);
 impl Time {
     /// The earliest moment that can be written, 0001-01-01T00:00:00Z: what PostgreSQL, RFC 3339 and SQLite all hold.
     pub const MIN: Time = Time(-62_135_596_800_000_000);
-    /// The latest moment that can be written, 9999-12-30T21:59:59.999999Z (jiff's bound, inside RFC 3339's).
-    pub const MAX: Time = Time(253_402_207_199_999_999);
+    /// The latest moment that can be written, 9999-12-31T23:59:59.999999Z: RFC 3339 has four digits for the year.
+    pub const MAX: Time = Time(253_402_300_799_999_999);
 
     /// The moment this many microseconds after the epoch, held within what can be written.
     pub const fn from_micros(micros: i64) -> Self {
@@ -47,10 +50,18 @@ impl Time {
     }
 }
 
+/// 1970-01-01T00:00:00. jiff's `Timestamp` ends a day early, so that every offset fits; its civil times do not.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = jiff::Timestamp::from_microsecond(self.0).map_err(|_| fmt::Error)?;
-        if self.0.rem_euclid(1_000_000) == 0 { write!(f, "{moment:.0}") } else { write!(f, "{moment:.6}") }
+        let moment = EPOCH.checked_add(SignedDuration::from_micros(self.0)).map_err(|_| fmt::Error)?;
+        let (date, time) = (moment.date(), moment.time());
+        write!(f, "{date}T{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())?;
+        match self.0.rem_euclid(1_000_000) {
+            0 => f.write_str("Z"),
+            micros => write!(f, ".{micros:06}Z"),
+        }
     }
 }
 
@@ -75,29 +86,64 @@ impl std::error::Error for TimeError {}
 impl FromStr for Time {
     type Err = TimeError;
 
-    /// Reads RFC 3339 (section 5.6) with any offset. Finer than a microsecond is refused: it could not be kept.
+    /// Reads RFC 3339 (section 5.6) with any offset. Finer than a microsecond is refused: it could not be kept. A leap
+    /// second is read as the second before it.
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let b = text.as_bytes();
-        // jiff also reads other forms of ISO 8601; the frame of RFC 3339 is checked first.
-        let framed = b.len() >= 20
-            && b.len() <= 35
-            && b[4] == b'-'
-            && b[7] == b'-'
-            && matches!(b[10], b'T' | b't')
-            && b[13] == b':'
-            && b[16] == b':'
-            && (matches!(b[b.len() - 1], b'Z' | b'z')
-                || (b.len() >= 25 && b[b.len() - 3] == b':' && matches!(b[b.len() - 6], b'+' | b'-')));
-        if !framed {
-            return Err(TimeError);
-        }
-        let moment: jiff::Timestamp = text.parse().map_err(|_| TimeError)?;
-        if moment.subsec_nanosecond() % 1000 != 0 {
-            return Err(TimeError);
-        }
-        let micros = moment.as_microsecond();
-        if (Self::MIN.0..=Self::MAX.0).contains(&micros) { Ok(Self(micros)) } else { Err(TimeError) }
+        read(text.as_bytes()).filter(|micros| (Self::MIN.0..=Self::MAX.0).contains(micros)).map(Self).ok_or(TimeError)
     }
+}
+
+/// The microseconds since the epoch that an RFC 3339 text names.
+fn read(text: &[u8]) -> Option<i64> {
+    let number = |from: usize, to: usize| -> Option<i64> {
+        let digits = text.get(from..to)?;
+        digits.iter().all(u8::is_ascii_digit).then(|| digits.iter().fold(0, |n, d| n * 10 + i64::from(d - b'0')))
+    };
+    let sign_at = |at: usize, signs: &[u8]| text.get(at).is_some_and(|b| signs.contains(b));
+    let is_framed =
+        sign_at(4, b"-") && sign_at(7, b"-") && sign_at(10, b"Tt") && sign_at(13, b":") && sign_at(16, b":");
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    if !is_framed || second > 60 {
+        return None;
+    }
+    let mut at = 19;
+    let mut micros = 0;
+    if sign_at(at, b".") {
+        let digits = text[20..].iter().take_while(|b| b.is_ascii_digit()).count();
+        // Nine digits are read, and those past the sixth must be zeros.
+        if !(1..=9).contains(&digits) {
+            return None;
+        }
+        let fraction = number(20, 20 + digits)? * 10i64.pow(9 - digits as u32);
+        if fraction % 1000 != 0 {
+            return None;
+        }
+        micros = fraction / 1000;
+        at = 20 + digits;
+    }
+    let offset_minutes = match text.get(at..)? {
+        [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            let (hours, minutes) = (number(at + 1, at + 3)?, number(at + 4, at + 6)?);
+            let size = (hours <= 23 && minutes <= 59).then_some(hours * 60 + minutes)?;
+            if *sign == b'-' { -size } else { size }
+        }
+        _ => return None,
+    };
+    let small = |n: i64| i8::try_from(n).ok();
+    let date_time = DateTime::new(
+        i16::try_from(year).ok()?,
+        small(month)?,
+        small(day)?,
+        small(hour)?,
+        small(minute)?,
+        small(second.min(59))?,
+        0,
+    )
+    .ok()?;
+    let since = date_time.duration_since(EPOCH);
+    Some((since.as_secs() - offset_minutes * 60) * 1_000_000 + micros)
 }
 
 impl serde::Serialize for Time {
@@ -180,6 +226,9 @@ mod tests {
             ("2026-11-22T18:30:00+09:00", "2026-11-22T09:30:00Z"),
             ("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999Z"),
             ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+            ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+            ("2024-02-29T23:59:60z", "2024-02-29T23:59:59Z"),
+            ("2026-01-01t00:30:00.25-01:30", "2026-01-01T02:00:00.250000Z"),
         ] {
             assert_eq!(text.parse::<Time>().unwrap().to_string(), printed);
         }
@@ -194,6 +243,16 @@ mod tests {
             "2026-11-22T09:30:00.1234567Z",
             "-002026-11-22T09:30:00Z",
             "2026-11-22T09:30:00+09:00[Asia/Seoul]",
+            "9999-12-31T23:59:59-01:00",
+            "0001-01-01T00:00:00+00:01",
+            "2026-11-22T09:30:00+24:00",
+            "2026-11-22T09:30:61Z",
+            "2026-11-22T09:30:00.Z",
+            "2026-11-22T09:30:00.0000000001Z",
+            "2026-11-22T09:30:00.0000000000000000000000000000000000000001Z",
+            "2025-02-29T00:00:00Z",
+            "2026-11-22T24:00:00Z",
+            "２026-11-22T09:30:00Z",
         ] {
             assert!(text.parse::<Time>().is_err(), "{text}");
         }

@@ -197,6 +197,7 @@ async fn heads_that_cannot_be() {
         (format!("GET /health/live HTTP/1.1\r\nauthorization: a\r\nauthorization: b\r\n{CLOSE}"), "400"),
         (format!("GET /health/live HTTP/1.1\r\nhost: y\r\n{CLOSE}"), "400"),
         (format!("POST /echo HTTP/1.1\r\ncontent-length: 2\r\ncontent-length: 3\r\n{CLOSE}{{}}"), "400"),
+        ("GET /health/live HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(), "400"),
         (format!("nonsense\r\n{CLOSE}"), "400"),
         (format!("GET /health/live HTTP/1.1\r\nx y: 1\r\n{CLOSE}"), "400"),
     ] {
