@@ -31,6 +31,7 @@ impl Selection {
         let mut fields = Vec::new();
         for name in text.split(',') {
             match spec.column(name).filter(|(_, c)| c.is_visible) {
+                Some((_, column)) if fields.contains(&column.name) => repeated("/fields", name, faults),
                 Some((_, column)) => fields.push(column.name),
                 None => {
                     let all: Vec<&str> = spec.columns.iter().filter(|c| c.is_visible).map(|c| c.name).collect();
@@ -45,11 +46,8 @@ impl Selection {
     pub(crate) fn read_include(&mut self, known: &[Relation], text: &str, faults: &mut Faults) {
         for name in text.split(',') {
             match known.iter().find(|r| r.include.name == name) {
-                Some(relation) => {
-                    if !self.relations.iter().any(|r| r.include.name == name) {
-                        self.relations.push(relation.clone());
-                    }
-                }
+                Some(_) if self.relations.iter().any(|r| r.include.name == name) => repeated("/include", name, faults),
+                Some(relation) => self.relations.push(relation.clone()),
                 None => {
                     let all: Vec<&str> = known.iter().map(|r| r.include.name).collect();
                     let message = if all.is_empty() {
@@ -103,4 +101,8 @@ impl Selection {
         }
         Ok(rendered.into_iter().map(Value::Object).collect())
     }
+}
+
+fn repeated(pointer: &str, name: &str, faults: &mut Faults) {
+    faults.add(Place::Query, pointer, "repeated", format!("names `{name}` twice"));
 }

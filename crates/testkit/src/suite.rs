@@ -223,6 +223,10 @@ impl Subject<'_> {
                 ("/sort", "not_allowed"),
                 ("/total", "type"),
             ]);
+        let twice = get("fields=id,id&sort=id,-id".into()).await.expect_problem(422, "invalid_request");
+        if spec.columns[0].is_sort {
+            twice.expect_faults(&[("/fields", "repeated"), ("/sort", "repeated")]);
+        }
         get("id'%20or%201=1--=x".into()).await.expect_problem(422, "invalid_request");
     }
 
