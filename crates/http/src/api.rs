@@ -200,6 +200,11 @@ impl Api {
         &self.document
     }
 
+    /// The OpenAPI document as JSON, for checks.
+    pub fn document_value(&self) -> Value {
+        serde_json::from_slice(&self.document).unwrap_or_default()
+    }
+
     /// Every failure any operation can answer with, by its stable name.
     pub const fn errors(&self) -> &BTreeMap<&'static str, ErrorDoc> {
         &self.errors
@@ -316,12 +321,4 @@ fn own_endpoints() -> [Endpoint; 3] {
         }),
     );
     [live.at_root(), ready.at_root(), document.at_root()]
-}
-
-/// The document as a value, for checks.
-impl Api {
-    /// The OpenAPI document as JSON.
-    pub fn document_value(&self) -> Value {
-        serde_json::from_slice(&self.document).unwrap_or_default()
-    }
 }

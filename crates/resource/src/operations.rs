@@ -401,26 +401,20 @@ async fn create<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
     values.extend(R::create_values(new));
     let statement = Arc::new(shared.statements.insert(spec, values));
     let row: R = store
-        .tx(&ctx, move |tx| {
+        .tx::<_, Problem, _, _>(&ctx, move |tx| {
             let statement = statement.clone();
             async move {
                 let row = tx.row(&statement.text, &statement.params).await.map_err(|e| spec.store_problem(e))?;
                 row.ok_or_else(|| Problem::from(StoreError::internal("an insert returned nothing")))
             }
         })
-        .await
-        .map_err(into_problem)?;
+        .await?;
     let mut reply = whole(StatusCode::CREATED, &row)?;
     let location = format!("{}{}/{id}", http::ApiBuilder::BASE_PATH, spec.path);
     if let Ok(location) = HeaderValue::try_from(location) {
         reply.headers_mut().insert(LOCATION, location);
     }
     Ok(reply)
-}
-
-/// Only names the type for `Store::tx`, whose error must come from a [`StoreError`].
-fn into_problem(problem: Problem) -> Problem {
-    problem
 }
 
 /// The row, where the caller may change it: absent for those who may not see it, forbidden for those who may only see it.
@@ -457,7 +451,7 @@ async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
     values.extend(spec.updated.map(|column| (column, ctx.now().into())));
     let statement = Arc::new(shared.statements.update(spec, id.into(), values));
     let row: R = store
-        .tx(&ctx, move |tx| {
+        .tx::<_, Problem, _, _>(&ctx, move |tx| {
             let (shared, statement, precondition) = (shared.clone(), statement.clone(), precondition.clone());
             async move {
                 let identity = *tx.ctx().identity();
@@ -469,8 +463,7 @@ async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
                 row.ok_or_else(|| shared.spec.not_found())
             }
         })
-        .await
-        .map_err(into_problem)?;
+        .await?;
     whole(StatusCode::OK, &row)
 }
 
@@ -483,7 +476,7 @@ async fn delete<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
     let store: Store = service(&request)?;
     drop(request);
     store
-        .tx(&ctx, move |tx| {
+        .tx::<_, Problem, _, _>(&ctx, move |tx| {
             let (shared, precondition) = (shared.clone(), precondition.clone());
             async move {
                 let identity = *tx.ctx().identity();
@@ -492,8 +485,7 @@ async fn delete<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
                 Ok(())
             }
         })
-        .await
-        .map_err(into_problem)?;
+        .await?;
     let mut reply = Reply::new(http::Body::empty());
     *reply.status_mut() = StatusCode::NO_CONTENT;
     Ok(reply)

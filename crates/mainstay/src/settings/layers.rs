@@ -59,14 +59,7 @@ impl SettingsBuilder {
     pub fn new(domains: Vec<Section>) -> Self {
         let mut sections = Section::core();
         sections.extend(domains);
-        let mut tree = Table::new();
-        for section in &sections {
-            if section.name.is_empty() {
-                tree.extend(section.defaults.clone());
-            } else {
-                tree.insert(section.name.into(), Value::Table(section.defaults.clone()));
-            }
-        }
+        let tree = tree(sections.iter().map(|s| (s.name, &s.defaults)));
         Self { sections, tree }
     }
 
@@ -145,14 +138,7 @@ impl SettingsBuilder {
             }
         }
         let mut out = Vec::new();
-        let mut defaults = Table::new();
-        for section in &self.sections {
-            if section.name.is_empty() {
-                defaults.extend(section.defaults.clone());
-            } else {
-                defaults.insert(section.name.into(), Value::Table(section.defaults.clone()));
-            }
-        }
+        let defaults = tree(self.sections.iter().map(|s| (s.name, &s.defaults)));
         walk(&defaults, "", &mut out);
         out
     }
@@ -215,6 +201,19 @@ impl SettingsBuilder {
         settings.check_mode()?;
         Ok(settings)
     }
+}
+
+/// Sections under their headings, as one table; the section without a name stands at the top.
+pub(super) fn tree<'a>(sections: impl Iterator<Item = (&'a str, &'a Table)>) -> Table {
+    let mut tree = Table::new();
+    for (name, table) in sections {
+        if name.is_empty() {
+            tree.extend(table.clone());
+        } else {
+            tree.insert(name.to_owned(), Value::Table(table.clone()));
+        }
+    }
+    tree
 }
 
 fn overlay(base: &mut Table, over: Table, prefix: &str, origin: &Origin) -> Result<(), SettingsError> {

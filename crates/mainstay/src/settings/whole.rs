@@ -6,6 +6,7 @@ use kernel::Secret;
 use store::StoreSettings;
 use toml::{Table, Value};
 
+use super::layers::tree;
 use super::{LogSettings, Mode, Section, SettingsBuilder, SettingsError, SettingsOf};
 
 /// All settings, checked.
@@ -67,14 +68,7 @@ impl Settings {
 
     /// Everything in force as TOML; secrets are dots.
     pub fn show(&self) -> String {
-        let mut tree = Table::new();
-        for (name, table) in &self.sections {
-            if name.is_empty() {
-                tree.extend(table.clone());
-            } else {
-                tree.insert(name.clone(), Value::Table(table.clone()));
-            }
-        }
+        let mut tree = tree(self.sections.iter().map(|(name, table)| (name.as_str(), table)));
         for key in &self.secrets {
             hide(&mut tree, key);
         }
