@@ -30,7 +30,7 @@ pub use conditional::{ETag, Precondition, Stale};
 pub use endpoint::{Endpoint, EndpointDef, Handler, Method, Reply};
 pub use input::{Input, Path, PathPart, Query, Service, Valid, Verbatim};
 pub use openapi::{Operation, Parameter, Schemas};
-pub use output::{Created, Json, NoContent, Output, Page, Private, Success};
+pub use output::{Created, Json, NoContent, Output, Page, Private, Success, Text};
 pub use problem::{Problem, RequestError};
 pub use query::{QueryPairs, parse_pairs};
 pub use request::Request;

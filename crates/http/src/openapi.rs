@@ -169,7 +169,7 @@ pub struct Operation<'a> {
     parameters: Vec<Parameter>,
     body: Option<Value>,
     is_body_optional: bool,
-    successes: BTreeMap<u16, (String, Option<Value>, Value)>,
+    successes: BTreeMap<u16, (String, Option<(&'static str, Value)>, Value)>,
     errors: Vec<ErrorDoc>,
     security: Option<Security>,
     needs: Vec<(TypeId, &'static str)>,
@@ -243,9 +243,15 @@ impl Operation<'_> {
         }
     }
 
-    /// Adds a success.
+    /// Adds a success, with the schema of its JSON body if it has one.
     pub fn success(&mut self, status: u16, description: &str, schema: Option<Value>, headers: Value) {
-        self.successes.insert(status, (description.to_owned(), schema, headers));
+        let content = schema.map(|schema| ("application/json", schema));
+        self.successes.insert(status, (description.to_owned(), content, headers));
+    }
+
+    /// Adds a success whose body is not JSON.
+    pub fn success_as(&mut self, status: u16, description: &str, media_type: &'static str, schema: Value) {
+        self.successes.insert(status, (description.to_owned(), Some((media_type, schema)), json!({})));
     }
 
     /// Adds a failure.
@@ -412,10 +418,10 @@ fn operation_value(endpoint: &Endpoint, tag: &str, op: &Operation<'_>) -> Value 
         });
     }
     let mut responses = Map::new();
-    for (status, (description, schema, headers)) in &op.successes {
+    for (status, (description, content, headers)) in &op.successes {
         let mut response = json!({ "description": description });
-        if let Some(schema) = schema {
-            response["content"] = json!({ "application/json": { "schema": schema } });
+        if let Some((media_type, schema)) = content {
+            response["content"] = json!({ (*media_type): { "schema": schema } });
         }
         if headers.as_object().is_some_and(|h| !h.is_empty()) {
             response["headers"] = headers.clone();

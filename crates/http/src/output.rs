@@ -13,7 +13,7 @@ use crate::{Body, Operation, Problem, Reply, RequestError};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the result of an endpoint: nothing describes it in the API document",
     label = "not an endpoint result",
-    note = "return `Result<S, E>` with `S` one of `Json<T>`, `Created<T>`, `NoContent`, `Page<T>`, and `E` an error with \
+    note = "return `Result<S, E>` with `S` one of `Json<T>`, `Created<T>`, `NoContent`, `Page<T>`, `Text<T>`, and `E` an error with \
             `#[derive(ApiError)]`"
 )]
 pub trait Output {
@@ -30,7 +30,7 @@ pub trait Output {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the success of an endpoint: nothing describes it in the API document",
     label = "not a described success",
-    note = "wrap it: `Json<T>` (200), `Created<T>` (201), `Page<T>` (200) or `NoContent` (204)"
+    note = "wrap it: `Json<T>` (200), `Created<T>` (201), `Page<T>` (200), `NoContent` (204) or `Text<T>` (200)"
 )]
 pub trait Success {
     /// Adds the answer to the operation's description.
@@ -94,6 +94,28 @@ impl<T: Serialize + JsonSchema> Success for Private<T> {
         Ok(reply)
     }
 }
+
+/// 200 with plain text, for what only a person or a probe reads: `Text("ok")`. What a program reads is [`Json`].
+#[derive(Debug, Clone)]
+pub struct Text<T>(pub T);
+
+impl<T: Into<Cow<'static, str>>> Success for Text<T> {
+    fn describe(op: &mut Operation<'_>) {
+        op.success_as(200, "OK", PLAIN_TEXT, json!({ "type": "string" }));
+    }
+
+    fn reply(self) -> Result<Reply, Problem> {
+        let body = match self.0.into() {
+            Cow::Borrowed(text) => Body::new(text),
+            Cow::Owned(text) => Body::new(text),
+        };
+        let mut reply = Reply::new(body);
+        reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PLAIN_TEXT));
+        Ok(reply)
+    }
+}
+
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 /// 201 with the thing that was made, and where it is.
 #[derive(Debug)]

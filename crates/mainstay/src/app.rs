@@ -9,7 +9,7 @@ use resource::{Cursors, Loaders};
 use store::{Applied, Migrations, Reactions, Store, StoreError, Tx};
 
 use crate::settings::{Settings, SettingsError, SettingsOf};
-use crate::{Domain, Section};
+use crate::{Database, Domain, Section};
 
 /// A product: a list of domains, and the glue between them.
 pub struct App {
@@ -267,6 +267,7 @@ impl App {
             secret,
         };
         boot.put(store.clone());
+        boot.put(Database(store.clone()));
         boot.put(Cursors::new(boot.secret.derive("list cursors")));
         for (name, endpoints, provide) in parts {
             for provide in provide {

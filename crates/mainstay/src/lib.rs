@@ -1,28 +1,32 @@
 #![doc = include_str!("../README.md")]
 
 // What the macros write names `::mainstay`, here too.
-#[expect(unused_extern_crates, reason = "used where a macro is")]
 extern crate self as mainstay;
 
 mod app;
+mod database;
 mod domain;
 mod settings;
+mod work;
 
 pub use app::{App, Boot, Running, StartError};
+pub use database::Database;
 pub use domain::Domain;
 pub use macros::{ApiError, Resource, Row, delete, get, input, patch, post, put, settings, view};
 pub use settings::{
     Core, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder, SettingsError, SettingsOf,
 };
+pub use work::{Work, WorkError};
 pub use {http, kernel, resource, store, telemetry};
 
 /// Everything a domain's code usually names.
 pub mod prelude {
     pub use crate::{
-        ApiError, App, Boot, Domain, Resource, Row, StartError, delete, get, input, patch, post, put, view,
+        ApiError, App, Boot, Database, Domain, Resource, Row, StartError, Work, WorkError, delete, get, input, patch,
+        post, put, view,
     };
     pub use http::{
-        Admin, Anyone, Caller, Change, Created, Json, NoContent, Page, Path, Private, Query, Service, User, Valid,
+        Admin, Anyone, Caller, Change, Created, Json, NoContent, Page, Path, Private, Query, Service, Text, User, Valid,
     };
     pub use kernel::{Blob, Code, Ctx, Decimal, Id, IdKind, Role, Secret, Time, UserId};
     pub use resource::Loader;

@@ -1,0 +1,151 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::Service;
+use kernel::Ctx;
+use macros::ApiError;
+use tokio::sync::Semaphore;
+
+/// Runs what keeps a core busy, away from the lanes: hashing, image work, big sums. A handler that computes for longer
+/// than some hundred microseconds by itself holds up every other request of its lane.
+///
+/// So many at once and no more; so many wait and no more; nobody longer than their request's deadline. Make one for each
+/// purpose, so that one kind of work cannot starve another, and put it in: `boot.put(Work::per_core(256))`. Clones share
+/// their permits.
+#[derive(Clone)]
+pub struct Work {
+    permits: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+    queue: usize,
+}
+
+/// Why work was not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ApiError)]
+pub enum WorkError {
+    /// Too much of it waits already, or its turn did not come in time.
+    #[api(Unavailable, "The server computes as much as it can at present. Try again.")]
+    WorkBusy,
+    /// It broke off; the log says how.
+    #[api(Internal, "Something went wrong on our side. Quote the request id when you report it.")]
+    WorkFailed,
+}
+
+impl Service for Work {}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let free = self.permits.available_permits();
+        f.debug_struct("Work").field("free", &free).field("queue", &self.queue).finish_non_exhaustive()
+    }
+}
+
+impl Work {
+    /// At most `permits` at once (at least one), and at most `queue` waiting.
+    pub fn new(permits: usize, queue: usize) -> Self {
+        let permits = permits.clamp(1, Semaphore::MAX_PERMITS);
+        Self { permits: Arc::new(Semaphore::new(permits)), waiting: Arc::default(), queue }
+    }
+
+    /// As many at once as there are cores, and at most `queue` waiting.
+    pub fn per_core(queue: usize) -> Self {
+        Self::new(std::thread::available_parallelism().map_or(1, usize::from), queue)
+    }
+
+    /// How many more may start at once.
+    pub fn free_permits(&self) -> usize {
+        self.permits.available_permits()
+    }
+
+    /// Runs `work` on a thread of its own once it is its turn. The permit goes with the work: a caller who leaves does
+    /// not make room for another while this one still takes its core and memory.
+    ///
+    /// # Errors
+    /// When too many wait, when the deadline passes first, or when it panics.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        ctx: &Ctx,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, WorkError> {
+        let permit = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _place = Place::take(&self.waiting, self.queue).ok_or(WorkError::WorkBusy)?;
+                let turn = ctx.within(self.permits.clone().acquire_owned()).await;
+                // The semaphore is never closed.
+                turn.map_err(|_| WorkError::WorkBusy)?.map_err(|_| WorkError::WorkBusy)?
+            }
+        };
+        let job = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        ctx.within(job).await.map_err(|_| WorkError::WorkBusy)?.map_err(|_| WorkError::WorkFailed)
+    }
+}
+
+/// A place in the queue, given back when it is dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
+        waiting
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < most).then_some(n + 1))
+            .ok()
+            .map(|_| Self(waiting))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use kernel::{Clock, Random};
+
+    use super::*;
+
+    fn ctx(budget_ms: u64) -> Ctx {
+        Ctx::system("test", Duration::from_millis(budget_ms), &Clock::system(), &Random::os())
+    }
+
+    #[tokio::test]
+    async fn so_many_at_once_so_many_waiting_and_no_more() {
+        let work = Work::new(1, 1);
+        let (release, gate) = mpsc::channel::<()>();
+        let patience = ctx(30_000);
+        let mut first = std::pin::pin!(work.run(&patience, move || gate.recv().is_ok()));
+        let mut second = std::pin::pin!(work.run(&patience, || 2));
+        // Polled once each, in this order: the first runs, the second waits.
+        tokio::select! { biased; _ = &mut first => unreachable!(), _ = &mut second => unreachable!(), () = async {} => {} }
+        assert_eq!(work.run(&patience, || 3).await, Err(WorkError::WorkBusy), "the queue is full");
+        release.send(()).unwrap();
+        assert_eq!(first.await, Ok(true));
+        assert_eq!(second.await, Ok(2));
+        assert_eq!(work.run(&patience, || 3).await, Ok(3), "both places are free again");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_past_the_deadline_and_the_permit_stays_with_the_work() {
+        let work = Work::new(1, 8);
+        let (release, gate) = mpsc::channel::<()>();
+        assert_eq!(work.run(&ctx(1), move || gate.recv().is_ok()).await, Err(WorkError::WorkBusy));
+        assert_eq!(work.free_permits(), 0, "it still computes");
+        assert_eq!(work.run(&ctx(1), || ()).await, Err(WorkError::WorkBusy));
+        release.send(()).unwrap();
+        assert_eq!(work.run(&ctx(30_000), || 1).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_and_gives_its_place_back() {
+        let work = Work::new(1, 1);
+        assert_eq!(work.run(&ctx(30_000), || panic!("as the test asks")).await, Err::<(), _>(WorkError::WorkFailed));
+        assert_eq!(work.run(&ctx(30_000), || 1).await, Ok(1));
+    }
+}
