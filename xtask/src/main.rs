@@ -12,6 +12,7 @@ mod direction;
 mod generated;
 mod links;
 mod machine;
+mod outside;
 mod postgres;
 mod serve;
 mod soak;
@@ -43,6 +44,8 @@ enum Verb {
     Check(check::Args),
     /// Write the files derived from the code, or say which are stale.
     Gen(generated::Args),
+    /// Have other people's tools judge the document, the server and the clients made from it.
+    Outside(outside::Args),
     /// Kill the server or its database at random moments and look for a lost or doubled write.
     Soak(soak::Args),
     /// Show that an acknowledged write had reached the disk before the answer left.
@@ -69,6 +72,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Test(args) => test::run(&args, &workspace, &stop),
         Verb::Check(args) => check::run(&args, &workspace, &stop),
         Verb::Gen(args) => generated::run(&args, &workspace, &stop),
+        Verb::Outside(args) => outside::run(&args, &workspace, &stop),
         Verb::Soak(args) => soak::run(&args, &workspace, &stop),
         Verb::Trace(args) => trace::run(&args, &workspace, &stop),
         Verb::Cover(args) => cover::run(&args, &workspace, &stop),

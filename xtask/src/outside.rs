@@ -1,0 +1,240 @@
+//! `cargo xtask outside`: Mainstay judged by tools that nobody here wrote. Each step starts the real server with a
+//! database of its own and hands its address to the tool; `outside/README.md` says what each tool is for.
+
+mod installed;
+mod lint;
+mod schemathesis;
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::child::{self, Running, Stop};
+use crate::postgres::{Durability, Postgres, free_port};
+use crate::serve::{self, Launch, Scratch};
+use crate::workspace::Workspace;
+
+pub use installed::Installed;
+
+/// Options of `cargo xtask outside`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only these steps (see the list in the output); all when none is named.
+    steps: Vec<String>,
+    /// What the servers store in: `both` runs each step that needs a server twice.
+    #[arg(long, value_enum, default_value_t = Choice::Sqlite)]
+    database: Choice,
+}
+
+/// What `--database` says.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Choice {
+    Sqlite,
+    Postgres,
+    Both,
+}
+
+/// What one server stores in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Database {
+    /// A file of its own.
+    Sqlite,
+    /// A private PostgreSQL of its own.
+    Postgres,
+}
+
+impl Database {
+    /// As it stands in messages and file names.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+struct Step {
+    name: &'static str,
+    fix: &'static str,
+    run: Kind,
+}
+
+/// What a step needs.
+enum Kind {
+    /// Files alone.
+    Files(fn(&Room<'_>) -> Result<()>),
+    /// A server, once for each database that was asked for.
+    Server(fn(&Room<'_>, &Served) -> Result<()>),
+}
+
+/// The quick ones first.
+const STEPS: &[Step] = &[
+    Step {
+        name: "lint",
+        fix: "mend what makes docs/openapi.json, or switch the rule off with its reason in outside/",
+        run: Kind::Files(lint::run),
+    },
+    Step {
+        name: "schemathesis",
+        fix: "mend the answer or the document; the report shows the request as a curl command",
+        run: Kind::Server(schemathesis::run),
+    },
+];
+
+/// What every step is handed.
+pub struct Room<'a> {
+    /// The tools, installed.
+    pub installed: Installed,
+    /// The repository.
+    pub workspace: &'a Workspace,
+    /// Whether we were asked to end.
+    pub stop: &'a Stop,
+}
+
+/// A running server with nothing in it but an administrator.
+pub struct Served {
+    /// Where it listens, such as `http://127.0.0.1:40123`.
+    pub url: String,
+    /// What it stores in.
+    pub database: Database,
+    running: Running,
+    launch: Launch,
+    scratch: Scratch,
+    // Dropped after the server, which would otherwise lose its database under way.
+    _postgres: Option<Postgres>,
+}
+
+/// The administrator that every server starts with. It lives as long as the throwaway database does.
+pub const ADMIN: (&str, &str) = ("admin@example.org", "an administrator for a while");
+
+impl Served {
+    /// Starts a debug server on a free port with a fresh database.
+    fn start(database: Database, binary: PathBuf, stop: &Stop) -> Result<Self> {
+        let scratch = Scratch::new("outside")?;
+        let data = scratch.path().join("data");
+        fs::create_dir(&data).context("cannot make the data directory")?;
+        let postgres = match database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(Postgres::start(Durability::Throwaway, stop)?),
+        };
+        let database_url = postgres.as_ref().map(Postgres::url);
+        let log = scratch.path().join("log");
+        let launch = Launch { binary, data, log, port: free_port()?, database_url, under: Vec::new() };
+        let running = launch.start(stop)?;
+        let url = format!("http://127.0.0.1:{}", launch.port);
+        let served = Self { url, database, running, launch, scratch, _postgres: postgres };
+        served.make_administrator()?;
+        Ok(served)
+    }
+
+    fn make_administrator(&self) -> Result<()> {
+        let mut command = Command::new(&self.launch.binary);
+        command.args(["admin", "create", ADMIN.0, "--password-stdin", "--data"]).arg(&self.launch.data);
+        if let Some(url) = &self.launch.database_url {
+            command.env("MAINSTAY_DATABASE__URL", url);
+        }
+        command.current_dir(self.scratch.path()).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut admin = command.spawn().context("cannot start `mainstay admin create`")?;
+        let mut input = admin.stdin.take().context("`mainstay admin create` has no input")?;
+        writeln!(input, "{}", ADMIN.1).context("cannot hand over the administrator's password")?;
+        drop(input);
+        let status = admin.wait().context("cannot wait for `mainstay admin create`")?;
+        if !status.success() {
+            bail!("`mainstay admin create` ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// Tells a child where the server is and who its administrator is.
+    pub fn introduce(&self, command: &mut Command) {
+        command.env("MAINSTAY_URL", &self.url);
+        command.env("MAINSTAY_ADMIN_EMAIL", ADMIN.0).env("MAINSTAY_ADMIN_PASSWORD", ADMIN.1);
+    }
+
+    /// Stops the server as an operator would. What it logged as its own fault fails the step, whatever was answered.
+    fn end(mut self, outcome: Result<()>) -> Result<()> {
+        let log = fs::read_to_string(&self.launch.log).context("cannot read the server's log")?;
+        let faults: Vec<&str> = log.lines().filter(|line| line.contains(" ERROR ")).take(5).collect();
+        let outcome = match outcome {
+            Ok(()) if !faults.is_empty() => {
+                Err(anyhow::anyhow!("the server logged faults of its own:\n{}", faults.join("\n")))
+            }
+            Err(error) if !faults.is_empty() => {
+                Err(error.context(format!("the server also logged faults of its own:\n{}", faults.join("\n"))))
+            }
+            outcome => outcome,
+        };
+        if outcome.is_err() {
+            self.scratch.keep();
+        }
+        let stopped = serve::stop_gently(self.running);
+        outcome.and(stopped)
+    }
+}
+
+/// Runs the steps and sums up; the exit code says whether all passed.
+pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> {
+    if let Some(unknown) = args.steps.iter().find(|name| !STEPS.iter().any(|step| step.name == *name)) {
+        let known: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        bail!("no step is called {unknown}; there are {}", known.join(", "));
+    }
+    let databases: &[Database] = match args.database {
+        Choice::Sqlite => &[Database::Sqlite],
+        Choice::Postgres => &[Database::Postgres],
+        Choice::Both => &[Database::Sqlite, Database::Postgres],
+    };
+    let wanted = |step: &&Step| args.steps.is_empty() || args.steps.iter().any(|name| name == step.name);
+    let binary = serve::build(false, workspace, stop)?;
+    let room = Room { installed: Installed::ready(workspace, stop)?, workspace, stop };
+    let mut summary = Vec::new();
+    let mut failed = false;
+    let mut record = |name: &str, fix: &str, start: Instant, outcome: Result<()>| {
+        let seconds = start.elapsed().as_secs_f32();
+        summary.push(match outcome {
+            Ok(()) => format!("ok     {name:<22} {seconds:6.1} s"),
+            Err(error) => {
+                failed = true;
+                println!("{error:#}");
+                format!("FAILED {name:<22} {seconds:6.1} s\n       fix: {fix}")
+            }
+        });
+    };
+    for step in STEPS.iter().filter(wanted) {
+        match &step.run {
+            Kind::Files(run) => {
+                println!("== {}", step.name);
+                let start = Instant::now();
+                record(step.name, step.fix, start, run(&room));
+                stop.check()?;
+            }
+            Kind::Server(run) => {
+                for database in databases {
+                    let name = format!("{} {}", step.name, database.name());
+                    println!("== {name}");
+                    let start = Instant::now();
+                    let outcome = Served::start(*database, binary.clone(), stop).and_then(|served| {
+                        let outcome = run(&room, &served);
+                        served.end(outcome)
+                    });
+                    stop.check()?;
+                    record(&name, step.fix, start, outcome);
+                }
+            }
+        }
+    }
+    println!("\n{}", summary.join("\n"));
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Runs a tool to its end with our own output, within `limit`; an error unless it succeeds.
+pub fn judge(command: &mut Command, stop: &Stop, limit: Duration) -> Result<()> {
+    let status = Running::start(command.stdin(Stdio::null()))?.wait(stop, limit)?;
+    if !status.success() {
+        bail!("{} ended with {status}", child::shown(command));
+    }
+    Ok(())
+}
