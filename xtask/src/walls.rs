@@ -20,6 +20,10 @@ const MAY_HOLD_GLOBALS: &[(&str, &str)] = &[
         "crates/store/src/sqlite/reader.rs",
         "a number for each thread, to spread them over the lanes; it decides nothing else",
     ),
+    (
+        "crates/telemetry/src/sink.rs",
+        "a number for each thread, to spread them over the buffers; it decides nothing else",
+    ),
     ("crates/store/src/sqlite/limit.rs", "the running statement's limit, read by SQLite's callback on the same thread"),
 ];
 

@@ -80,7 +80,7 @@ impl Api {
         self.finish(&parts, &request_id, preflight_allow, &mut reply);
         tracing::info!(
             target: "mainstay::access",
-            method = %parts.method,
+            method = parts.method.as_str(),
             path = parts.uri.path(),
             status = reply.status().as_u16(),
             duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),

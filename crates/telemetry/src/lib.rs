@@ -1,18 +1,18 @@
 #![doc = include_str!("../README.md")]
 
 mod filter;
-mod queue;
+mod line;
+mod sink;
 
 use std::fmt;
 use std::io::Write;
 
-use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 pub use filter::check_filter;
-pub use queue::Guard;
+pub use sink::Guard;
 
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +68,8 @@ fn subscriber(
     out: impl Write + Send + 'static,
 ) -> Result<(Guard, impl tracing::Subscriber + Send + Sync), InitError> {
     let filter: EnvFilter = filter::parse(filter).map_err(InitError::Filter)?;
-    let (queue, guard) = queue::start(format, out).map_err(|_| InitError::NoThread)?;
-    let lines = match format {
-        Format::Text => layer().with_target(false).with_ansi(false).with_writer(queue).boxed(),
-        Format::Json => layer().json().flatten_event(true).with_ansi(false).with_writer(queue).boxed(),
-    };
-    Ok((guard, tracing_subscriber::registry().with(lines.with_filter(filter))))
+    let (sink, guard) = sink::start(format, out).map_err(|_| InitError::NoThread)?;
+    Ok((guard, tracing_subscriber::registry().with(sink.with_filter(filter))))
 }
 
 #[cfg(test)]
@@ -136,6 +132,76 @@ mod tests {
             assert_eq!(text.matches('\n').count(), 1, "{text:?}");
             assert!(text.ends_with('\n') && !text.trim_end().contains(|c: char| c.is_control()), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_value_keeps_its_kind_and_an_error_its_causes() {
+        let cause = std::io::Error::other("the disk said no");
+        let error = StartError(cause);
+        let text = written("info", Format::Json, || {
+            tracing::info!(n = -3, big = u64::MAX, share = 0.5, lost = f64::NAN, yes = true, list = ?[1], error = &error as &dyn std::error::Error, "a \"story\"");
+        });
+        let event: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+        let shown = |name: &str| event[name].to_string();
+        assert_eq!(
+            ["n", "big", "share", "lost", "yes", "list", "error", "message"].map(shown),
+            [
+                "-3",
+                "18446744073709551615",
+                "0.5",
+                "null",
+                "true",
+                "\"[1]\"",
+                "\"no start: the disk said no\"",
+                "\"a \\\"story\\\"\""
+            ]
+        );
+        let text = written("info", Format::Text, || {
+            tracing::info!(error = &error as &dyn std::error::Error, name = "Ada L", "it broke");
+        });
+        assert!(text.ends_with("  INFO it broke error=no start: the disk said no name=\"Ada L\"\n"), "{text}");
+    }
+
+    #[derive(Debug)]
+    struct StartError(std::io::Error);
+
+    impl fmt::Display for StartError {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("no start")
+        }
+    }
+
+    impl std::error::Error for StartError {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_value_that_logs_or_panics_while_it_is_written_harms_nobody() {
+        struct Talks;
+        impl fmt::Debug for Talks {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                tracing::info!("inner");
+                f.write_str("outer")
+            }
+        }
+        struct Panics;
+        impl fmt::Debug for Panics {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                panic!("as the test wants it")
+            }
+        }
+        let text = written("info", Format::Text, || {
+            tracing::info!(value = ?Talks, "talks");
+            std::panic::catch_unwind(|| tracing::info!(value = ?Panics, "begun")).unwrap_err();
+            tracing::info!("after");
+        });
+        let mut told: Vec<_> = text.lines().map(|line| line.split_once("INFO ").unwrap().1).collect();
+        told.sort_unstable();
+        // While an event is dispatched, tracing itself drops those that come from within.
+        told.retain(|line| *line != "inner");
+        assert_eq!(told, ["after", "talks value=outer"]);
     }
 
     #[test]
