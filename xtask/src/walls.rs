@@ -17,8 +17,8 @@ const MAY_HOLD_GLOBALS: &[(&str, &str)] = &[
     ),
     ("crates/store/src/sqlite/desk.rs", "the writer thread's own connection, found by closures that are polled there"),
     (
-        "crates/store/src/sqlite/reader.rs",
-        "a number for each thread, to spread them over the lanes; it decides nothing else",
+        "crates/store/src/thread.rs",
+        "a number for each thread, to spread them over connections; it decides nothing else",
     ),
     (
         "crates/telemetry/src/sink.rs",

@@ -11,6 +11,7 @@ mod settings;
 mod sql;
 mod sqlite;
 mod store;
+mod thread;
 mod tx;
 mod value;
 

@@ -11,7 +11,8 @@ pub struct StoreSettings {
     pub url: Secret<String>,
     /// SQLite: threads for reads that may scan, 1–64.
     pub readers: usize,
-    /// PostgreSQL: connections at most, 1–1000. All processes together must stay below the server's `max_connections`.
+    /// PostgreSQL: connections for transactions and for reads that may scan, 1–1000. Each core has one more, for reads by
+    /// key. All processes together must stay below the server's `max_connections`.
     pub pool_size: usize,
     /// Operations that may wait for the writer, for a reader or for a connection, each 1–100000. One more is answered
     /// `store_busy` at once.

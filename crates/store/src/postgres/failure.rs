@@ -30,6 +30,18 @@ pub(crate) enum Then {
     Renew,
 }
 
+impl Failure {
+    /// The error of a read outside a transaction.
+    pub(crate) fn of_a_read(self) -> StoreError {
+        match self.error {
+            StoreError::ReadOnly => {
+                StoreError::internal("a statement that changes something was given to `read`; use `store.tx`")
+            }
+            error => error,
+        }
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self { error, then: Then::Tell }

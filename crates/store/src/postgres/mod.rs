@@ -1,6 +1,8 @@
-//! PostgreSQL: a pool of connections, and serializable transactions that are run again when they contradict each other.
+//! PostgreSQL: shared connections for reads by key, a pool of them for everything else, and serializable transactions
+//! that are run again when they contradict each other.
 
 mod failure;
+mod lanes;
 mod migrate;
 mod open;
 mod pool;
@@ -15,6 +17,7 @@ use kernel::{Clock, Ctx};
 use tokio::sync::Semaphore;
 
 use self::failure::{Failure, Then};
+use self::lanes::Lanes;
 use self::pool::Pool;
 use crate::alike::MOST_ROWS;
 use crate::migrate::Plan;
@@ -25,6 +28,8 @@ pub(crate) use self::open::check_url;
 pub(crate) use self::turn::Held;
 pub(crate) use self::value::cell;
 
+/// Shared connections at most.
+const MOST_LANES: usize = 16;
 /// How often a transaction is run again because another was in its way.
 const MOST_RUNS: u32 = 100;
 /// From this run on it waits until no other such transaction is running, in this process.
@@ -34,6 +39,7 @@ const CONTENDED: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Postgres {
     pool: Arc<Pool>,
+    lanes: Lanes,
     /// Transactions that keep losing go through here one at a time, so that each gets its turn.
     contended: Semaphore,
 }
@@ -49,7 +55,11 @@ enum Ended<T, E> {
 
 impl Postgres {
     pub(crate) async fn open(url: &str, settings: &StoreSettings) -> Result<Self, OpenError> {
-        Ok(Self { pool: open::pool(url, settings).await?, contended: Semaphore::new(1) })
+        let pool = open::pool(url, settings).await?;
+        // One for each thread of the runtime.
+        let lanes = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_LANES));
+        let lanes = Lanes::new(pool.clone(), lanes, settings.queue);
+        Ok(Self { pool, lanes, contended: Semaphore::new(1) })
     }
 
     pub(crate) async fn row<T: FromRow>(
@@ -58,23 +68,13 @@ impl Postgres {
         sql: &str,
         params: &[Value],
     ) -> Result<Option<T>, StoreError> {
-        Ok(self.fetch(ctx, sql, params, 1).await?.pop())
+        self.lanes.row(ctx, sql, params).await
     }
 
     pub(crate) async fn rows<T: FromRow>(&self, ctx: &Ctx, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
-        self.fetch(ctx, sql, params, MOST_ROWS).await
-    }
-
-    async fn fetch<T: FromRow>(
-        &self,
-        ctx: &Ctx,
-        sql: &str,
-        params: &[Value],
-        most: usize,
-    ) -> Result<Vec<T>, StoreError> {
         let mut again = true;
         loop {
-            let failure = match self.pool.lease(ctx).await?.fetch(ctx, sql, params, most).await {
+            let failure = match self.pool.lease(ctx).await?.fetch(ctx, sql, params, MOST_ROWS).await {
                 Ok(rows) => return Ok(rows),
                 Err(failure) => failure,
             };
@@ -82,14 +82,7 @@ impl Postgres {
             match failure.then {
                 Then::Reconnect if again => self.pool.forget_idle(),
                 Then::Prepare | Then::Again if again => {}
-                _ => {
-                    return Err(match failure.error {
-                        StoreError::ReadOnly => StoreError::internal(
-                            "a statement that changes something was given to `read`; use `store.tx`",
-                        ),
-                        error => error,
-                    });
-                }
+                _ => return Err(failure.of_a_read()),
             }
             again = false;
         }
@@ -192,5 +185,6 @@ impl Postgres {
 
     pub(crate) async fn close(&self) {
         self.pool.close().await;
+        self.lanes.close().await;
     }
 }

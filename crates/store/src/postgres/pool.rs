@@ -17,14 +17,16 @@ use crate::{FromRow, StoreError, Value, sql};
 
 /// How long the server may take to answer a new connection.
 const CONNECT: Duration = Duration::from_secs(3);
+/// How long a statement may run. Each operation's own deadline is far shorter: this is for a process that died and a
+/// server that did not notice.
+pub(crate) const STATEMENT: Duration = Duration::from_secs(300);
 /// How long a connection may take to be brought back from a cancelled statement.
 const RECOVER: Duration = Duration::from_secs(3);
 /// How long [`Pool::close`] waits for what is under way.
-const CLOSE: Duration = Duration::from_secs(10);
+pub(crate) const CLOSE: Duration = Duration::from_secs(10);
 
-/// What every connection is set to. The time-outs are for a process that died and a server that did not notice; each
-/// operation's own deadline is far shorter. Changes are refused outside `store.tx`, as SQLite's readers refuse them.
-const SETUP: &str = "SET statement_timeout = '5min'; SET idle_in_transaction_session_timeout = '1min'; \
+/// What every connection is set to. The time-out is for a process that died and a server that did not notice. Changes are refused outside `store.tx`, as SQLite's readers refuse them.
+const SETUP: &str = "SET idle_in_transaction_session_timeout = '1min'; \
     SET TIME ZONE 'UTC'; SET client_min_messages = error; SET standard_conforming_strings = on; \
     SET default_transaction_read_only = on";
 
@@ -67,8 +69,8 @@ impl Pool {
         })
     }
 
-    /// A new connection, outside the pool.
-    pub(crate) async fn connect(&self) -> Result<Session, tokio_postgres::Error> {
+    /// A new connection, outside the pool, on which the server ends each statement after `statement_timeout`.
+    pub(crate) async fn connect(&self, statement_timeout: Duration) -> Result<Session, tokio_postgres::Error> {
         let generation = self.generation.load(Ordering::Acquire);
         let path = lock(&self.search_path).clone();
         let (client, connection) = self.config.connect(NoTls).await?;
@@ -78,7 +80,11 @@ impl Pool {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a database connection ended");
             }
         });
-        let setup = path.map_or(SETUP.to_owned(), |path| format!("{SETUP}; SET search_path = {path}"));
+        let mut setup = format!("SET statement_timeout = {}; {SETUP}", statement_timeout.as_millis());
+        if let Some(path) = path {
+            setup.push_str("; SET search_path = ");
+            setup.push_str(&path);
+        }
         client.batch_execute(&setup).await?;
         Ok(Session::new(client, driver, generation))
     }
@@ -96,33 +102,44 @@ impl Pool {
         drop(idle);
     }
 
-    /// A connection for one operation.
-    pub(crate) async fn lease(self: &Arc<Self>, ctx: &Ctx) -> Result<Lease, StoreError> {
+    /// A new connection, outside the pool, within the operation's time.
+    pub(crate) async fn connect_within(&self, ctx: &Ctx, statement_timeout: Duration) -> Result<Session, StoreError> {
+        self.check_open(ctx)?;
+        let until = ctx.deadline().min(Instant::now() + CONNECT);
+        let late = |_| match ctx.remaining().is_zero() {
+            true => StoreError::Timeout,
+            false => StoreError::unavailable("the database server did not answer in time"),
+        };
+        timeout_at(until, self.connect(statement_timeout)).await.map_err(late)?.map_err(|error| {
+            match Failure::from(error).error {
+                error @ StoreError::Unavailable { .. } => error,
+                other => StoreError::unavailable(other),
+            }
+        })
+    }
+
+    fn check_open(&self, ctx: &Ctx) -> Result<(), StoreError> {
         if ctx.remaining().is_zero() {
             return Err(StoreError::Timeout);
         }
         if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::unavailable("the store is closed"));
         }
+        Ok(())
+    }
+
+    /// Whether connections of this generation may be used still.
+    pub(crate) fn is_current(&self, generation: u64) -> bool {
+        generation == self.generation.load(Ordering::Acquire) && !self.closed.load(Ordering::Acquire)
+    }
+
+    /// A connection for one operation.
+    pub(crate) async fn lease(self: &Arc<Self>, ctx: &Ctx) -> Result<Lease, StoreError> {
+        self.check_open(ctx)?;
         let permit = self.permit(ctx).await?;
         let session = match self.take_idle() {
             Some(session) => session,
-            None => {
-                let until = ctx.deadline().min(Instant::now() + CONNECT);
-                timeout_at(until, self.connect())
-                    .await
-                    .map_err(|_| {
-                        if ctx.remaining().is_zero() {
-                            StoreError::Timeout
-                        } else {
-                            StoreError::unavailable("the database server did not answer in time")
-                        }
-                    })?
-                    .map_err(|error| match Failure::from(error).error {
-                        error @ StoreError::Unavailable { .. } => error,
-                        other => StoreError::unavailable(other),
-                    })?
-            }
+            None => self.connect_within(ctx, STATEMENT).await?,
         };
         Ok(Lease { pool: self.clone(), held: Some((session, permit)), in_transaction: false })
     }
@@ -161,8 +178,7 @@ impl Pool {
     }
 
     fn put_back(&self, session: Session) {
-        let is_current = session.generation == self.generation.load(Ordering::Acquire);
-        if is_current && !session.is_closed() && !self.closed.load(Ordering::Acquire) {
+        if self.is_current(session.generation) && !session.is_closed() {
             lock(&self.idle).push(session);
         }
     }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
-use tokio::task::JoinHandle;
+use futures_util::future::{BoxFuture, FutureExt as _, Shared};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_postgres::{Client, NoTls, Statement};
 
 use super::failure::{Failure, Then};
@@ -13,7 +14,7 @@ use crate::row::Source;
 use crate::{FromRow, Row, StoreError, Value};
 
 /// Statements kept prepared by each connection.
-const STATEMENTS: usize = 256;
+pub(crate) const STATEMENTS: usize = 256;
 
 /// The generation of a connection that is not used again.
 const OUTDATED: u64 = u64::MAX;
@@ -23,7 +24,7 @@ const OUTDATED: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Session {
     client: Client,
-    driver: JoinHandle<()>,
+    driver: Driver,
     statements: HashMap<String, Statement>,
     /// Set while an answer is on its way: a future dropped meanwhile leaves it set.
     pending: bool,
@@ -33,6 +34,9 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(client: Client, driver: JoinHandle<()>, generation: u64) -> Self {
+        let abort = driver.abort_handle();
+        // It has nothing more to say than that it ended.
+        let driver = Driver(driver.map(|_| ()).boxed().shared(), abort);
         Self { client, driver, statements: HashMap::new(), pending: false, generation }
     }
 
@@ -47,14 +51,18 @@ impl Session {
 
     /// Ends the connection at once.
     pub(crate) fn cut(self) {
-        self.driver.abort();
+        self.driver.cut();
     }
 
     /// Says goodbye and waits until the connection is closed.
     pub(crate) async fn leave(self) {
         drop(self.client);
-        // It has nothing more to say.
-        let _ = self.driver.await;
+        self.driver.ended().await;
+    }
+
+    /// For a connection that many use at once.
+    pub(crate) fn into_parts(self) -> (Client, Driver, u64) {
+        (self.client, self.driver, self.generation)
     }
 
     /// Makes the server give up what it is doing for this connection, and whatever transaction is open.
@@ -92,17 +100,7 @@ impl Session {
                 statement
             }
         };
-        let count = statement.params().len();
-        if count != params.len() {
-            return Err(StoreError::internal(format!(
-                "{} parameters were given, and the statement has {count}",
-                params.len()
-            ))
-            .into());
-        }
-        if params.iter().any(Value::has_nul) {
-            return Err(StoreError::internal("a text holds the NUL character, which PostgreSQL cannot keep").into());
-        }
+        fits_params(&statement, params)?;
         Ok(statement)
     }
 
@@ -114,11 +112,9 @@ impl Session {
         most: usize,
     ) -> Result<Vec<T>, Failure> {
         let statement = self.prepare(sql, params).await?;
-        if statement.columns().is_empty() {
-            return Err(StoreError::internal("the statement gives no rows; use `execute`").into());
-        }
+        gives_some(&statement)?;
         self.pending = true;
-        let result = self.stream(&statement, params, most).await;
+        let result = stream(&self.client, &statement, params, most).await;
         // After an error of the server's the answer is over; after one of ours rows may be on their way still.
         self.pending = matches!(result, Err(Fetch::Ours(_)));
         match result {
@@ -126,18 +122,6 @@ impl Session {
             Err(Fetch::Ours(error)) => Err(error.into()),
             Err(Fetch::Server(error)) => Err(self.note(error)),
         }
-    }
-
-    async fn stream<T: FromRow>(&self, statement: &Statement, params: &[Value], most: usize) -> Result<Vec<T>, Fetch> {
-        let mut rows = pin!(self.client.query_raw(statement, params).await.map_err(Fetch::Server)?);
-        let mut found = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(Fetch::Server)? {
-            if found.len() == most {
-                return Err(Fetch::Ours(too_many(most)));
-            }
-            found.push(T::from_row(&Row(Source::Postgres(&row))).map_err(Fetch::Ours)?);
-        }
-        Ok(found)
     }
 
     /// Runs a statement that changes something; how many rows it changed.
@@ -169,7 +153,67 @@ impl Session {
     }
 }
 
-enum Fetch {
+/// The task that moves a connection's bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Driver(Shared<BoxFuture<'static, ()>>, AbortHandle);
+
+impl Driver {
+    /// Ends the connection at once; whoever waits for an answer is told.
+    pub(crate) fn cut(&self) {
+        self.1.abort();
+    }
+
+    /// Waits until the connection is closed.
+    pub(crate) async fn ended(&self) {
+        self.0.clone().await;
+    }
+}
+
+/// Whether `params` can be given to a statement that is to give rows.
+pub(crate) fn fits(statement: &Statement, params: &[Value]) -> Result<(), StoreError> {
+    fits_params(statement, params)?;
+    gives_some(statement)
+}
+
+fn fits_params(statement: &Statement, params: &[Value]) -> Result<(), StoreError> {
+    let count = statement.params().len();
+    if count != params.len() {
+        let given = params.len();
+        return Err(StoreError::internal(format!("{given} parameters were given, and the statement has {count}")));
+    }
+    if params.iter().any(Value::has_nul) {
+        return Err(StoreError::internal("a text holds the NUL character, which PostgreSQL cannot keep"));
+    }
+    Ok(())
+}
+
+fn gives_some(statement: &Statement) -> Result<(), StoreError> {
+    if statement.columns().is_empty() {
+        return Err(StoreError::internal("the statement gives no rows; use `execute`"));
+    }
+    Ok(())
+}
+
+/// Up to `most` rows; one more is an error.
+pub(crate) async fn stream<T: FromRow>(
+    client: &Client,
+    statement: &Statement,
+    params: &[Value],
+    most: usize,
+) -> Result<Vec<T>, Fetch> {
+    let mut rows = pin!(client.query_raw(statement, params).await.map_err(Fetch::Server)?);
+    let mut found = Vec::new();
+    while let Some(row) = rows.try_next().await.map_err(Fetch::Server)? {
+        if found.len() == most {
+            return Err(Fetch::Ours(too_many(most)));
+        }
+        found.push(T::from_row(&Row(Source::Postgres(&row))).map_err(Fetch::Ours)?);
+    }
+    Ok(found)
+}
+
+/// Why there are no rows: a fault of ours, after which some may be on their way still, or the server's word.
+pub(crate) enum Fetch {
     Ours(StoreError),
     Server(tokio_postgres::Error),
 }

@@ -2,25 +2,17 @@
 //! whatever may scan.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use tokio::sync::mpsc;
 
 use super::connection::Slot;
-use crate::StoreError;
+use crate::{StoreError, thread};
 
 /// The slots of the lanes. Each thread has one it prefers, so that its lock is free and its statements are prepared.
 #[derive(Debug)]
 pub(crate) struct Lanes(Vec<Mutex<Slot>>);
-
-/// Numbers the threads as they come, to spread them over the slots. It decides nothing else.
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
-}
 
 impl Lanes {
     pub(crate) fn new(slots: Vec<Slot>) -> Self {
@@ -29,7 +21,7 @@ impl Lanes {
 
     /// A slot nobody uses now: this thread's own, or a neighbour's. The guard is never held across an await.
     pub(crate) fn take(&self) -> Option<MutexGuard<'_, Slot>> {
-        let own = THREAD.with(|number| *number);
+        let own = thread::number();
         (0..self.0.len()).find_map(|step| match self.0[(own + step) % self.0.len()].try_lock() {
             Ok(slot) => Some(slot),
             // A panic while reading a row leaves the connection as it was: the statement is reset on the way out.

@@ -4,6 +4,7 @@
 
 mod deadlines;
 mod faults;
+mod lanes;
 mod migrations;
 mod proxy;
 mod reactions;

@@ -15,6 +15,7 @@ pub struct Proxy {
     port: u16,
     config: Config,
     open: watch::Sender<bool>,
+    frozen: watch::Sender<u64>,
     /// Accepts connections and says nothing.
     pub silent: Arc<AtomicBool>,
     /// How many connections were made through it.
@@ -27,9 +28,10 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (open, is_open) = watch::channel(true);
+        let (frozen, is_frozen) = watch::channel(0);
         let (silent, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        tokio::spawn(serve(listener, config.clone(), is_open, silent.clone(), made.clone()));
-        Self { port, config, open, silent, made }
+        tokio::spawn(serve(listener, config.clone(), (is_open, is_frozen), silent.clone(), made.clone()));
+        Self { port, config, open, frozen, silent, made }
     }
 
     /// The URL that goes through it.
@@ -44,6 +46,11 @@ impl Proxy {
         self.open.send_replace(false);
     }
 
+    /// Nothing passes any more on the connections there are, and none of them ends.
+    pub fn freeze(&self) {
+        self.frozen.send_modify(|times| *times += 1);
+    }
+
     /// Lets connections through again.
     pub fn mend(&self) {
         self.open.send_replace(true);
@@ -53,7 +60,7 @@ impl Proxy {
 async fn serve(
     listener: TcpListener,
     config: Config,
-    mut is_open: watch::Receiver<bool>,
+    (mut is_open, is_frozen): (watch::Receiver<bool>, watch::Receiver<u64>),
     silent: Arc<AtomicBool>,
     made: Arc<AtomicUsize>,
 ) {
@@ -65,16 +72,25 @@ async fn serve(
         };
         let Ok((mut client, _)) = client else { return };
         made.fetch_add(1, Ordering::SeqCst);
-        let (mut is_open, config, silent) = (is_open.clone(), config.clone(), silent.clone());
+        let (mut is_open, mut is_frozen) = (is_open.clone(), is_frozen.clone());
+        let (config, silent) = (config.clone(), silent.clone());
+        is_frozen.mark_unchanged();
         tokio::spawn(async move {
             if silent.load(Ordering::SeqCst) {
                 let _ = is_open.wait_for(|open| !open).await;
                 return;
             }
             let mut server = connect(&config).await;
+            let cut = async { drop(is_open.wait_for(|open| !open).await) };
+            let moved = async {
+                tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut server) => {}
+                    _ = is_frozen.changed() => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                _ = copy_bidirectional(&mut client, &mut server) => {}
-                _ = is_open.wait_for(|open| !open) => {}
+                () = moved => {}
+                () = cut => {}
             }
         });
     }

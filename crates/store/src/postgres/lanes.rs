@@ -1,0 +1,246 @@
+//! Reads by key. Each thread sends them down a connection that it shares only with what else runs on it, and none waits
+//! for another's answer before it is sent (pipelining): one system call carries many. A statement that takes long would
+//! hold up those behind it, so the server ends it after a constant time; whatever may scan takes a connection of the pool.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use kernel::Ctx;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::{Client, Statement};
+
+use super::failure::{Failure, Then};
+use super::pool::{CLOSE, Pool};
+use super::session::{Driver, Fetch, STATEMENTS, fits, stream};
+use crate::{FromRow, StoreError, Value, sql, thread};
+
+/// How long one statement may hold up those behind it.
+const STATEMENT: Duration = Duration::from_secs(2);
+/// A connection that owes answers and has given none for so long is taken for dead.
+const QUIET: Duration = Duration::from_secs(4);
+
+/// The shared connections, made when they are first needed. Held by the store.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    pool: Arc<Pool>,
+    lanes: Vec<Lane>,
+    /// Statements each may owe an answer to.
+    most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    shared: Mutex<Option<Arc<Shared>>>,
+    /// Held while a connection is made, so that one is made for all who wait. Holds when that last failed.
+    connecting: tokio::sync::Mutex<Option<Instant>>,
+}
+
+/// One connection. Held by its lane and by every read under way on it.
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    driver: Driver,
+    generation: u64,
+    statements: RwLock<HashMap<String, Statement>>,
+    debt: Mutex<Debt>,
+}
+
+/// What a connection owes. Answers come in the order of the questions.
+#[derive(Debug)]
+struct Debt {
+    asked: u64,
+    open: usize,
+    /// Questions whose askers are gone; the server answers them all the same.
+    abandoned: usize,
+    /// The number of the last of them.
+    abandoned_until: u64,
+    /// When the last answer came, or the first question after all were answered.
+    heard: Instant,
+}
+
+/// One question under way. Dropped before its answer, it is abandoned.
+struct Question<'a> {
+    shared: &'a Shared,
+    number: u64,
+    is_answered: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Counts a question, unless too many are open.
+    fn ask(&self, most: usize) -> Option<Question<'_>> {
+        let mut debt = lock(&self.debt);
+        if debt.open >= most {
+            return None;
+        }
+        if debt.open == 0 {
+            debt.heard = Instant::now();
+        }
+        debt.open += 1;
+        debt.asked += 1;
+        Some(Question { shared: self, number: debt.asked, is_answered: false })
+    }
+
+    fn is_quiet(&self) -> bool {
+        let debt = lock(&self.debt);
+        debt.open > 0 && debt.heard.elapsed() >= QUIET
+    }
+
+    async fn prepare(&self, text: &str) -> Result<Statement, tokio_postgres::Error> {
+        let known = self.statements.read().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(text).await?;
+        let mut statements = self.statements.write().unwrap_or_else(PoisonError::into_inner);
+        if statements.len() >= STATEMENTS {
+            // Rare: only a program that builds ever new texts comes here.
+            statements.clear();
+        }
+        statements.insert(text.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    async fn row<T: FromRow>(&self, text: &str, params: &[Value]) -> Result<Option<T>, Failure> {
+        let statement = self.prepare(text).await?;
+        fits(&statement, params)?;
+        match stream(&self.client, &statement, params, 1).await {
+            Ok(mut rows) => Ok(rows.pop()),
+            Err(Fetch::Ours(error)) => Err(error.into()),
+            Err(Fetch::Server(error)) => Err(error.into()),
+        }
+    }
+}
+
+impl Question<'_> {
+    fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        let mut debt = lock(&self.shared.debt);
+        if self.is_answered {
+            debt.open -= 1;
+            debt.heard = Instant::now();
+            if self.number > debt.abandoned_until {
+                debt.open -= std::mem::take(&mut debt.abandoned);
+            }
+        } else {
+            debt.abandoned += 1;
+            debt.abandoned_until = debt.abandoned_until.max(self.number);
+        }
+    }
+}
+
+impl Lanes {
+    pub(crate) fn new(pool: Arc<Pool>, count: usize, most: usize) -> Self {
+        Self { pool, lanes: (0..count).map(|_| Lane::default()).collect(), most }
+    }
+
+    /// At most one row, by a unique key.
+    pub(crate) async fn row<T: FromRow>(
+        &self,
+        ctx: &Ctx,
+        text: &str,
+        params: &[Value],
+    ) -> Result<Option<T>, StoreError> {
+        sql::check(text)?;
+        let lane = &self.lanes[thread::number() % self.lanes.len()];
+        let mut again = true;
+        loop {
+            let shared = self.connection(lane, ctx).await?;
+            let Some(question) = shared.ask(self.most) else {
+                if shared.is_quiet() {
+                    lane.forget(&shared);
+                    shared.driver.cut();
+                }
+                return Err(StoreError::Busy);
+            };
+            let failure = match ctx.within(shared.row(text, params)).await {
+                Ok(Ok(row)) => {
+                    question.answered();
+                    return Ok(row);
+                }
+                Ok(Err(failure)) => {
+                    question.answered();
+                    failure
+                }
+                Err(_) => {
+                    drop(question);
+                    if shared.is_quiet() {
+                        lane.forget(&shared);
+                        shared.driver.cut();
+                    }
+                    return Err(StoreError::Timeout);
+                }
+            };
+            match failure.then {
+                Then::Prepare => shared.statements.write().unwrap_or_else(PoisonError::into_inner).clear(),
+                // The search path is read when a connection begins: a newer one may find the table.
+                Then::Renew | Then::Reconnect => lane.forget(&shared),
+                Then::Tell | Then::Again => {}
+            }
+            // A read changes nothing, so it can be tried once more.
+            if !(again && matches!(failure.then, Then::Prepare | Then::Reconnect | Then::Again)) {
+                return Err(failure.of_a_read());
+            }
+            again = false;
+        }
+    }
+
+    /// The lane's connection, or a new one.
+    async fn connection(&self, lane: &Lane, ctx: &Ctx) -> Result<Arc<Shared>, StoreError> {
+        if let Some(shared) = lane.current(&self.pool) {
+            return Ok(shared);
+        }
+        let since = Instant::now();
+        let mut failed = ctx.within(lane.connecting.lock()).await.map_err(|_| StoreError::Timeout)?;
+        if failed.is_some_and(|failed| failed > since) {
+            return Err(StoreError::unavailable("the database could not be connected to a moment ago"));
+        }
+        if let Some(shared) = lane.current(&self.pool) {
+            return Ok(shared);
+        }
+        let session = self.pool.connect_within(ctx, STATEMENT).await.inspect_err(|_| *failed = Some(Instant::now()))?;
+        let (client, driver, generation) = session.into_parts();
+        let debt = Debt { asked: 0, open: 0, abandoned: 0, abandoned_until: 0, heard: Instant::now() };
+        let shared =
+            Arc::new(Shared { client, driver, generation, statements: RwLock::default(), debt: Mutex::new(debt) });
+        *lock(&lane.shared) = Some(shared.clone());
+        Ok(shared)
+    }
+
+    /// Lets go of the connections once the reads under way have their answers.
+    pub(crate) async fn close(&self) {
+        for lane in &self.lanes {
+            let Some(shared) = lock(&lane.shared).take() else { continue };
+            let driver = shared.driver.clone();
+            // The last read under way lets go of the client, and with it of the connection.
+            drop(shared);
+            if timeout(CLOSE, driver.ended()).await.is_err() {
+                driver.cut();
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn current(&self, pool: &Pool) -> Option<Arc<Shared>> {
+        let shared = lock(&self.shared).clone()?;
+        (!shared.client.is_closed() && pool.is_current(shared.generation)).then_some(shared)
+    }
+
+    /// Uses `shared` no more. Whoever is waiting for an answer on it still gets it.
+    fn forget(&self, shared: &Arc<Shared>) {
+        let mut current = lock(&self.shared);
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, shared)) {
+            *current = None;
+        }
+    }
+}
