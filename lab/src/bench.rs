@@ -1,0 +1,205 @@
+//! The command `bench`: builds who takes part, measures row by row, keeps what came out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::contender::{self, Contender, Database};
+use crate::data::Seeded;
+use crate::lab::Lab;
+use crate::postgres::Postgres;
+use crate::process;
+use crate::progress::Progress;
+use crate::report;
+use crate::results::{Row, Run};
+use crate::rows::{self, Kind};
+use crate::setup;
+
+/// Posts in the databases where one is read by its id.
+pub const ROWS: usize = 10_000;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Rounds; in each, every contender has its turn.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Only these rows, separated by commas; `lab list` names them.
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Only these contenders, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    contenders: Vec<String>,
+    /// The end of the results' folder name, after the date.
+    #[arg(long, default_value = "bench")]
+    what: String,
+    /// Where the results go, instead of a folder under lab/results; the table is then left as it is.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Measure the binaries that are there, without building.
+    #[arg(long)]
+    no_build: bool,
+}
+
+/// What every row is handed.
+pub struct Bench<'a> {
+    /// Where everything is.
+    pub lab: &'a Lab,
+    /// Those that take part and could be built.
+    pub contenders: BTreeMap<String, Contender>,
+    /// Those that should take part and could not, and why.
+    pub absent: BTreeMap<String, Absent>,
+    /// How often each has its turn.
+    pub rounds: usize,
+    /// For how long.
+    pub seconds: u64,
+    /// What is going on.
+    pub progress: Progress,
+    /// Beside the driver, if a row wants it.
+    pub postgres: Option<Postgres>,
+    /// Posts in SQLite.
+    pub sqlite_rows: Option<Seeded>,
+    /// Posts in PostgreSQL.
+    pub postgres_rows: Option<Seeded>,
+}
+
+/// One that could not be built.
+pub struct Absent {
+    scenarios: Vec<String>,
+    why: String,
+}
+
+impl Bench<'_> {
+    /// Those of a scenario, in the order in which they have their turns, and why others are not there.
+    pub fn taking_part(&self, scenario: &str) -> (Vec<&Contender>, Vec<String>) {
+        let is_of = |scenarios: &[String]| scenarios.iter().any(|one| one == scenario);
+        let there = self.contenders.values().filter(|contender| is_of(&contender.scenarios));
+        let absent = self.absent.iter().filter(|(_, absent)| is_of(&absent.scenarios));
+        let absent = absent.map(|(name, absent)| format!("{name}: {}", absent.why));
+        (there.collect(), absent.collect())
+    }
+
+    /// One by its name; the error says why it is not there.
+    pub fn contender(&self, name: &str) -> Result<&Contender> {
+        self.contenders.get(name).with_context(|| match self.absent.get(name) {
+            Some(absent) => format!("{name}: {}", absent.why),
+            None => format!("{name} does not take part"),
+        })
+    }
+}
+
+/// The command `list`.
+pub fn list(lab: &Lab) -> Result<()> {
+    println!("Rows:");
+    for row in rows::ALL {
+        println!("  {:<18}{}", row.id, row.title);
+    }
+    println!("\nContenders:");
+    for contender in contender::all(lab)?.values() {
+        println!("  {}\n      {}\n      {}", contender.name, contender.about, contender.scenarios.join(", "));
+    }
+    Ok(())
+}
+
+/// The command `bench`.
+pub fn run(args: &Args, lab: &Lab) -> Result<()> {
+    ensure!(args.rounds > 0 && args.seconds > 0, "a round or a second less than one measures nothing");
+    lab.needs_drivers()?;
+    let chosen = chosen(&args.rows)?;
+    let setup = setup::facts(lab, args.rounds, args.seconds)?;
+    let (contenders, absent) = build(args, lab, &chosen)?;
+
+    let steps = chosen.iter().map(|row| (row.steps)(&contenders, args.rounds)).sum::<usize>() + 2;
+    let needs_postgres =
+        contenders.values().any(|contender| matches!(contender.database, Database::Postgres | Database::OwnPostgres));
+    let mut bench = Bench {
+        lab,
+        contenders,
+        absent,
+        rounds: args.rounds,
+        seconds: args.seconds,
+        progress: Progress::new(steps),
+        postgres: None,
+        sqlite_rows: None,
+        postgres_rows: None,
+    };
+    let wants = |kind: Kind| chosen.iter().any(|row| row.wants.contains(&kind));
+    if wants(Kind::SqliteRows) {
+        bench.progress.step(&format!("writing {ROWS} posts into SQLite"));
+        bench.sqlite_rows = Some(Seeded::sqlite(lab, bench.contender("mainstay")?, "seed", ROWS)?);
+    }
+    if wants(Kind::Postgres) && needs_postgres {
+        bench.progress.step(&format!("starting PostgreSQL, writing {ROWS} posts"));
+        // Beside the driver: the server under test has its core for itself.
+        let postgres = Postgres::start(lab, contender::Placement::PINNED.driver)?;
+        if wants(Kind::PostgresRows) {
+            let mainstay = bench.contender("mainstay-postgres")?;
+            bench.postgres_rows = Some(Seeded::postgres(lab, mainstay, &postgres, ROWS)?);
+        }
+        bench.postgres = Some(postgres);
+    }
+
+    let mut results = Vec::new();
+    for row in chosen {
+        let measured = (row.run)(&bench).unwrap_or_else(|error| {
+            eprintln!("{}: {error:#}", row.id);
+            Row { missing: vec![format!("{error:#}")], ..Row::new(row.id, row.title, "") }
+        });
+        lab.stop.check()?;
+        report::print(&measured);
+        results.push(measured);
+    }
+    let run = Run { setup, rows: results };
+    let folder = match &args.out {
+        Some(out) => out.clone(),
+        None => lab.root.join("lab/results").join(format!("{}-{}", today()?, args.what)),
+    };
+    run.write(&folder)?;
+    println!("\nkept in {}", folder.display());
+    if args.out.is_none() { report::write(lab, &folder) } else { Ok(()) }
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static rows::Known>> {
+    if let Some(unknown) = names.iter().find(|name| rows::ALL.iter().all(|row| row.id != **name)) {
+        let known: Vec<&str> = rows::ALL.iter().map(|row| row.id).collect();
+        bail!("there is no row {unknown}; there are {}", known.join(", "));
+    }
+    Ok(rows::ALL.iter().filter(|row| names.is_empty() || names.iter().any(|name| name == row.id)).collect())
+}
+
+type Built = (BTreeMap<String, Contender>, BTreeMap<String, Absent>);
+
+/// Builds who takes part in these rows. One that cannot be built is not left out in silence.
+fn build(args: &Args, lab: &Lab, chosen: &[&rows::Known]) -> Result<Built> {
+    let wanted: BTreeSet<&str> = chosen.iter().flat_map(|row| row.scenarios).copied().collect();
+    let takes_part = |contender: &Contender| {
+        contender.scenarios.iter().any(|scenario| wanted.contains(scenario.as_str()))
+            && (args.contenders.is_empty() || args.contenders.contains(&contender.name))
+    };
+    let (mut built, mut absent) = (BTreeMap::new(), BTreeMap::new());
+    for (name, contender) in contender::all(lab)?.into_iter().filter(|(_, contender)| takes_part(contender)) {
+        lab.stop.check()?;
+        let outcome = if args.no_build {
+            contender.lay_out(lab)
+        } else {
+            eprintln!("building {name}");
+            contender.build(lab)
+        };
+        match outcome {
+            Ok(()) => drop(built.insert(name, contender)),
+            Err(error) => {
+                eprintln!("{name} does not take part: {error:#}");
+                absent.insert(name, Absent { scenarios: contender.scenarios, why: format!("{error:#}") });
+            }
+        }
+    }
+    Ok((built, absent))
+}
+
+fn today() -> Result<String> {
+    Ok(process::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.trim().to_owned())
+}

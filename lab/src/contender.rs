@@ -1,0 +1,307 @@
+//! A contender: a folder under `lab/contenders` with a `contender.toml` that says how it is built and run.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+use serde::Deserialize;
+
+use crate::http::{self, Requests};
+use crate::lab::{Lab, copy_folder};
+use crate::process::{self, Running, Usage};
+
+const BUILD_WITHIN: Duration = Duration::from_secs(3600);
+const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// `contender.toml`. In `build`, `run` and `env`, `{root}`, `{contenders}`, `{target}`, `{product}`, `{port}`,
+/// `{workers}`, `{data}`, `{secret}`, `{database_file}` and `{database_url}` stand for what the lab fills in; the last
+/// ones, but for the secret, are in the environment too (`PORT`, `WORKERS`, `DATA_DIR`, `DATABASE_FILE`,
+/// `DATABASE_URL`).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contender {
+    /// The folder's name.
+    #[serde(skip)]
+    pub name: String,
+    /// One line for the table.
+    pub about: String,
+    /// The rows it takes part in.
+    pub scenarios: Vec<String>,
+    /// Where its rows come from.
+    #[serde(default)]
+    pub database: Database,
+    /// Whether it has accounts, and its requests carry an access token.
+    #[serde(default)]
+    pub signs_in: bool,
+    /// Programs without which it cannot be built.
+    pub needs: Vec<String>,
+    /// The file that pins what is installed: while it stays as it was, what was built is used again. Without one the
+    /// build command runs each time, and knows by itself what to do.
+    pub lock: Option<String>,
+    /// Run in a copy of its folder.
+    pub build: Vec<String>,
+    /// Run in the same place.
+    pub run: Vec<String>,
+    /// Added to the environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Where things are, if elsewhere than in our API.
+    #[serde(default)]
+    pub paths: Paths,
+    /// The status of a create.
+    #[serde(default = "created")]
+    pub create_status: u16,
+}
+
+/// What database a contender gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Database {
+    /// None.
+    #[default]
+    None,
+    /// An SQLite file with the tables of `lab/src/schema.sql`.
+    Sqlite,
+    /// A PostgreSQL database with those tables.
+    Postgres,
+    /// Its own in the data folder.
+    Own,
+    /// An empty PostgreSQL database that it fills itself.
+    OwnPostgres,
+}
+
+/// Where a contender's API differs from ours.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paths {
+    /// The collection of posts; one post is below it.
+    pub posts: String,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self { posts: "/api/v1/posts".to_owned() }
+    }
+}
+
+fn created() -> u16 {
+    201
+}
+
+/// On which core the server runs and on which the driver; `None`: on all of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Placement {
+    /// The server's core.
+    pub server: Option<usize>,
+    /// The driver's core, and the database server's.
+    pub driver: Option<usize>,
+}
+
+impl Placement {
+    /// Server on core 0, driver on core 1: for cost per request.
+    pub const PINNED: Self = Self { server: Some(0), driver: Some(1) };
+    /// Both on every core: for what the machine does as a whole.
+    pub const FREE: Self = Self { server: None, driver: None };
+
+    /// How it is called in results.
+    pub fn name(self) -> &'static str {
+        if self.server.is_some() { "pinned" } else { "free" }
+    }
+}
+
+/// What a server is started on.
+#[derive(Debug, Clone, Default)]
+pub struct Home {
+    /// Its data folder; it exists.
+    pub data: PathBuf,
+    /// For [`Database::Sqlite`].
+    pub database_file: PathBuf,
+    /// For the PostgreSQL ones.
+    pub database_url: String,
+    /// Beyond the manifest's.
+    pub env: Vec<(String, String)>,
+}
+
+/// Reads all manifests, by name.
+pub fn all(lab: &Lab) -> Result<BTreeMap<String, Contender>> {
+    let mut all = BTreeMap::new();
+    let entries = fs::read_dir(&lab.contenders).with_context(|| format!("cannot read {}", lab.contenders.display()))?;
+    for entry in entries {
+        let folder = entry.context("cannot read the contenders' folder")?;
+        let Ok(text) = fs::read_to_string(folder.path().join("contender.toml")) else { continue };
+        let name = folder.file_name().to_string_lossy().into_owned();
+        let mut contender: Contender =
+            toml::from_str(&text).with_context(|| format!("lab/contenders/{name}/contender.toml"))?;
+        contender.name.clone_from(&name);
+        all.insert(name, contender);
+    }
+    Ok(all)
+}
+
+/// A running contender.
+pub struct Server {
+    running: Running,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// From its start to its first answer.
+    pub started_in: Duration,
+}
+
+impl Contender {
+    /// Builds it in a copy of its folder. The error says what is missing.
+    pub fn build(&self, lab: &Lab) -> Result<()> {
+        if let Some(missing) = self.needs.iter().find(|program| !process::is_there(program)) {
+            bail!("{missing} is not installed");
+        }
+        self.lay_out(lab)?;
+        let words = fill(&self.build, lab, &Home::default(), 0, 0);
+        let (program, rest) = words.split_first().context("the manifest's `build` is empty")?;
+        let mark = self.folder(lab).join(".built");
+        let wanted = match &self.lock {
+            Some(lock) => Some(fs::read_to_string(self.folder(lab).join(lock)).context("cannot read the lock")?),
+            None => None,
+        };
+        if wanted.is_some() && fs::read_to_string(&mark).ok() == wanted {
+            return Ok(());
+        }
+        let mut command = Command::new(program);
+        process::succeed(command.args(rest).current_dir(self.folder(lab)), &lab.stop, BUILD_WITHIN)?;
+        match wanted {
+            Some(wanted) => fs::write(&mark, wanted).with_context(|| format!("cannot write {}", mark.display())),
+            None => Ok(()),
+        }
+    }
+
+    /// Copies its folder to where it is built and run, so that nothing is ever made among the sources.
+    pub fn lay_out(&self, lab: &Lab) -> Result<()> {
+        copy_folder(&lab.contenders.join(&self.name), &self.folder(lab))
+    }
+
+    fn folder(&self, lab: &Lab) -> PathBuf {
+        lab.target.join("contenders").join(&self.name)
+    }
+
+    /// A command out of the manifest's `run`, its first word replaced by what is filled in.
+    pub fn command(&self, lab: &Lab, placement: Placement, home: &Home, port: u16) -> Result<Command> {
+        let workers = if placement.server.is_some() { 1 } else { lab.cores };
+        let words = fill(&self.run, lab, home, port, workers);
+        let (program, rest) = words.split_first().context("the manifest's `run` is empty")?;
+        let mut command = process::on_core(placement.server, program);
+        command.args(rest).current_dir(self.folder(lab));
+        let filled = [
+            ("PORT", port.to_string()),
+            ("WORKERS", workers.to_string()),
+            ("DATA_DIR", home.data.display().to_string()),
+            ("DATABASE_FILE", home.database_file.display().to_string()),
+            ("DATABASE_URL", home.database_url.clone()),
+        ];
+        command.envs(filled.into_iter().filter(|(_, value)| !value.is_empty()));
+        for (name, value) in &self.env {
+            command.env(name, fill_one(value, lab, home, port, workers));
+        }
+        command.envs(home.env.iter().cloned());
+        Ok(command)
+    }
+
+    /// Starts it and waits for its first answer, whatever that is.
+    pub fn start(&self, lab: &Lab, placement: Placement, home: &Home) -> Result<Server> {
+        lab.stop.check()?;
+        let port = free_port()?;
+        let log_path = lab.scratch.join(format!("{}.log", self.name));
+        let log = File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
+        let errors = log.try_clone().context("cannot share a log")?;
+        let mut command = self.command(lab, placement, home, port)?;
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let probe = Requests::get("/api/health");
+        let start = Instant::now();
+        let mut running = Running::start(&mut command)?;
+        loop {
+            if http::call(address, &probe).is_ok() {
+                return Ok(Server { running, address, started_in: start.elapsed() });
+            }
+            let ended = running.ended()?;
+            if ended.is_some() || start.elapsed() > START_WITHIN {
+                let said = fs::read_to_string(&log_path).unwrap_or_default();
+                let last: Vec<&str> = said.lines().rev().take(5).collect();
+                let last: Vec<&str> = last.into_iter().rev().collect();
+                match ended {
+                    Some(status) => bail!("{} ended with {status} instead of starting: {}", self.name, last.join("\n")),
+                    None => bail!("{} did not answer within {START_WITHIN:?}: {}", self.name, last.join("\n")),
+                }
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Server {
+    /// What it and all it started have used so far.
+    pub fn usage(&self) -> Result<Usage> {
+        process::usage(self.running.id())
+    }
+
+    /// Ends it as an operator would.
+    pub fn stop(mut self) -> Result<()> {
+        self.running.end(Signal::SIGTERM)
+    }
+}
+
+fn fill(words: &[String], lab: &Lab, home: &Home, port: u16, workers: usize) -> Vec<String> {
+    words.iter().map(|word| fill_one(word, lab, home, port, workers)).collect()
+}
+
+fn fill_one(word: &str, lab: &Lab, home: &Home, port: u16, workers: usize) -> String {
+    if !word.contains('{') {
+        return word.to_owned();
+    }
+    let path = |path: &PathBuf| path.display().to_string();
+    [
+        ("{root}", path(&lab.root)),
+        ("{contenders}", path(&lab.contenders)),
+        ("{target}", path(&lab.target)),
+        ("{product}", path(&lab.product)),
+        ("{port}", port.to_string()),
+        ("{workers}", workers.to_string()),
+        ("{secret}", lab.secret.clone()),
+        ("{data}", path(&home.data)),
+        ("{database_file}", path(&home.database_file)),
+        ("{database_url}", home.database_url.clone()),
+    ]
+    .into_iter()
+    .fold(word.to_owned(), |word, (name, value)| word.replace(name, &value))
+}
+
+/// A port of 127.0.0.1 nobody listens on at this moment.
+pub fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
+    Ok(listener.local_addr().context("cannot read a socket's address")?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every manifest can be read, and what it takes part in exists.
+    #[test]
+    fn the_manifests_are_good() {
+        let lab = Lab::open(process::Stop::default()).unwrap();
+        let all = all(&lab).unwrap();
+        assert!(all.len() > 10);
+        for contender in all.values() {
+            assert!(!contender.scenarios.is_empty(), "{}", contender.name);
+            for scenario in &contender.scenarios {
+                assert!(crate::rows::is_scenario(scenario), "{}: there is no scenario {scenario}", contender.name);
+            }
+            let readme = lab.contenders.join(&contender.name).join("README.md");
+            assert!(readme.is_file(), "{} says nothing of its choices", contender.name);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Processes: started as the leader of a group, perhaps on one core; what they cost, read from `/proc`.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+const POLL: Duration = Duration::from_millis(5);
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Whether we were asked to end. Waiting code looks at it, so that guards are dropped on the way out.
+#[derive(Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Becomes true on SIGINT, SIGTERM and SIGHUP.
+    pub fn on_signals() -> Result<Self> {
+        let stop = Self::default();
+        let asked = stop.0.clone();
+        ctrlc::set_handler(move || asked.store(true, Ordering::SeqCst)).context("cannot watch for signals")?;
+        Ok(stop)
+    }
+
+    /// An error once we were asked to end.
+    pub fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::SeqCst) { bail!("interrupted") } else { Ok(()) }
+    }
+}
+
+/// The command, run on one core if one is named.
+pub fn on_core(core: Option<usize>, program: &str) -> Command {
+    match core {
+        Some(core) => {
+            let mut command = Command::new("taskset");
+            command.args(["-c", &core.to_string(), program]);
+            command
+        }
+        None => Command::new(program),
+    }
+}
+
+/// A running process and its group. Dropped, it kills the group.
+pub struct Running {
+    child: Child,
+    pid: Pid,
+}
+
+impl Running {
+    /// Starts `command` as the leader of a new group.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        let child = command.process_group(0).spawn().with_context(|| format!("cannot start {}", shown(command)))?;
+        let pid = Pid::from_raw(i32::try_from(child.id()).context("a process id beyond i32")?);
+        Ok(Self { child, pid })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, or `None` while it runs.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().context("cannot ask for a process's end")
+    }
+
+    /// Sends `signal` to the leader, waits, then kills what is left of the group.
+    pub fn end(&mut self, signal: Signal) -> Result<()> {
+        if self.ended()?.is_none() {
+            // It may end between the question and the signal: that is what we want.
+            let _ = kill(self.pid, signal);
+        }
+        let start = Instant::now();
+        while self.ended()?.is_none() && start.elapsed() < GRACE {
+            thread::sleep(POLL);
+        }
+        let _ = killpg(self.pid, Signal::SIGKILL);
+        self.child.wait().context("cannot wait for a process's end")?;
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = killpg(self.pid, Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs to the end with its output in ours; an error unless it succeeds in time.
+pub fn succeed(command: &mut Command, stop: &Stop, limit: Duration) -> Result<()> {
+    let mut running = Running::start(command.stdin(Stdio::null()))?;
+    let start = Instant::now();
+    loop {
+        if let Some(status) = running.ended()? {
+            return if status.success() { Ok(()) } else { bail!("{} ended with {status}", shown(command)) };
+        }
+        stop.check()?;
+        if start.elapsed() > limit {
+            bail!("{} ran longer than {} s", shown(command), limit.as_secs());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Runs to the end and returns what it printed; an error, with its complaint, unless it succeeds.
+pub fn output(command: &mut Command) -> Result<String> {
+    let out = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", shown(command)))?;
+    if !out.status.success() {
+        let complaint = String::from_utf8_lossy(&out.stderr);
+        bail!("{} ended with {}: {}", shown(command), out.status, complaint.trim());
+    }
+    String::from_utf8(out.stdout).with_context(|| format!("{} printed something that is not UTF-8", shown(command)))
+}
+
+/// Whether `program` is in the search path.
+pub fn is_there(program: &str) -> bool {
+    output(Command::new("sh").args(["-c", "command -v \"$1\"", "sh", program])).is_ok()
+}
+
+/// The command as one would type it.
+pub fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+/// What a process and all below it have used so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// User and system time, in seconds.
+    pub cpu_s: f64,
+    /// Resident memory, in KiB. Pages that several processes share count for each.
+    pub rss_kib: u64,
+}
+
+/// Reads the usage of the tree below `root`, itself included.
+pub fn usage(root: u32) -> Result<Usage> {
+    let mut stats = HashMap::new();
+    for entry in fs::read_dir("/proc").context("cannot read /proc")? {
+        let name = entry.context("cannot read /proc")?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // A process that ends while we look is no fault.
+        let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        stats.insert(pid, Stat::read(&text).with_context(|| format!("cannot understand /proc/{pid}/stat"))?);
+    }
+    if !stats.contains_key(&root) {
+        bail!("the process {root} is gone");
+    }
+    Ok(sum(&stats, root))
+}
+
+fn sum(stats: &HashMap<u32, Stat>, root: u32) -> Usage {
+    let (mut ticks, mut pages) = (0, 0);
+    for (pid, stat) in stats {
+        let mut at = *pid;
+        // Up to the root or to where the tree ends; a cycle cannot be, but a limit costs nothing.
+        for _ in 0..64 {
+            if at == root {
+                ticks += stat.ticks;
+                pages += stat.pages;
+                break;
+            }
+            let Some(above) = stats.get(&at) else { break };
+            at = above.parent;
+        }
+    }
+    Usage { cpu_s: ticks as f64 / TICKS_PER_S, rss_kib: pages * 4 }
+}
+
+/// `USER_HZ`, which Linux keeps at 100 for `/proc` on every architecture we run on.
+const TICKS_PER_S: f64 = 100.0;
+
+#[derive(Debug, PartialEq)]
+struct Stat {
+    parent: u32,
+    ticks: u64,
+    pages: u64,
+}
+
+impl Stat {
+    /// One line of `/proc/PID/stat`. The second field is the program's name in parentheses, and may hold anything.
+    fn read(text: &str) -> Option<Self> {
+        let (_, rest) = text.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        let parent = fields.get(1)?.parse().ok()?;
+        Some(Self { parent, ticks: number(11)? + number(12)?, pages: number(21)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = "4711 (a (odd) name) S 17 4711 4711 0 -1 4194560 900 0 3 0 250 50 7 9 20 0 5 0 12345 \
+                        104857600 2500 18446744073709551615 1 1 0 0 0 0 0 4096 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0";
+
+    #[test]
+    fn reads_a_line_of_stat() {
+        assert_eq!(Stat::read(LINE), Some(Stat { parent: 17, ticks: 300, pages: 2500 }));
+        assert_eq!(Stat::read("4711 (cut"), None);
+        assert_eq!(Stat::read("4711 (short) S 17 4711"), None);
+    }
+
+    #[test]
+    fn sums_a_tree_and_no_more() {
+        let stat = |parent, ticks| Stat { parent, ticks, pages: 10 };
+        let stats = HashMap::from([
+            (1, stat(0, 1000)),
+            (50, stat(1, 100)),
+            (51, stat(50, 20)),
+            (52, stat(51, 3)),
+            (60, stat(1, 500)),
+            // Its parent ended between two reads.
+            (70, stat(69, 900)),
+        ]);
+        assert_eq!(sum(&stats, 50), Usage { cpu_s: 1.23, rss_kib: 120 });
+    }
+
+    #[test]
+    fn reads_our_own_usage() {
+        let usage = usage(std::process::id()).unwrap();
+        assert!(usage.rss_kib > 0);
+    }
+
+    #[test]
+    fn an_ended_process_has_no_usage() {
+        let mut child = Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert!(usage(child.id()).is_err());
+    }
+
+    #[test]
+    fn a_group_goes_with_its_owner() {
+        let mut sleeping = Running::start(Command::new("sh").args(["-c", "sleep 600 & wait"])).unwrap();
+        assert!(sleeping.ended().unwrap().is_none());
+        sleeping.end(Signal::SIGTERM).unwrap();
+        assert!(sleeping.ended().unwrap().is_some());
+    }
+}

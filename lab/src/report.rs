@@ -1,0 +1,249 @@
+//! The table: `lab/results/README.md`, made from one run's results.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::contender;
+use crate::lab::Lab;
+use crate::results::{Figure, Row, Run};
+use crate::stats::{self, Verdict, Wanted};
+
+/// What no run of this lab shows, whatever its figures.
+const NOT_SHOWN: &[&str] = &[
+    "A network: everything runs on one machine, over loopback. Latency across one, TLS and proxies are not in it.",
+    "More cores than the set-up below names. What is pinned says what a request costs, not how it scales.",
+    "A machine left alone: others may compute beside a virtual one. The noise column is the distance between the \
+     slowest and the fastest round, as a share of the median; a difference smaller than that is none.",
+    "Contenders with features they lack: ours verifies a token, judges the session, makes an `ETag` and writes an access \
+     log for each request; the others do not.",
+    "Latency under a closed loop is shown nowhere as a result: a server that stalls also stops such a driver. Percentiles \
+     come from the open loop.",
+    "Hours: memory and speed after long running are the drills' matter.",
+];
+
+/// Prints one row while the run goes on.
+pub fn print(row: &Row) {
+    println!("\n{}", row.title);
+    for figure in &row.figures {
+        let goal = figure.goal.as_ref().map_or(String::new(), |goal| {
+            format!(", wanted {} {}: {}", sign(goal.wanted), shown(goal.value, &figure.unit), word(goal.verdict))
+        });
+        println!("  {}: {}{goal}", figure.what, shown(figure.value, &figure.unit));
+    }
+    for missing in &row.missing {
+        println!("  not measured: {missing}");
+    }
+}
+
+/// Writes the table of the run kept in `folder`.
+pub fn write(lab: &Lab, folder: &Path) -> Result<()> {
+    let folder = fs::canonicalize(folder).with_context(|| format!("cannot find {}", folder.display()))?;
+    let name = folder.file_name().context("a folder has a name")?.to_string_lossy().into_owned();
+    let abouts = contender::all(lab)?.into_iter().map(|(name, contender)| (name, contender.about)).collect::<Vec<_>>();
+    let text = page(&Run::read(&folder)?, &name, &abouts)?;
+    let file = lab.root.join("lab/results/README.md");
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    println!("wrote {}", file.display());
+    Ok(())
+}
+
+fn page(run: &Run, name: &str, abouts: &[(String, String)]) -> Result<String> {
+    let mut page = String::new();
+    let text = &mut page;
+    let setup = &run.setup;
+    let of = |path: &str| setup.pointer(path).map(plain).unwrap_or_default();
+    writeln!(text, "# Results of the bench\n")?;
+    writeln!(
+        text,
+        "Written by `cargo run --release -p lab -- report` from [{name}/results.json]({name}/results.json), which holds every \
+         sample. How to read it: [lab/README.md](../README.md).\n"
+    )?;
+    writeln!(
+        text,
+        "{} cores of {}, {}, {}; commit {}{}; {} rounds of {} s, interleaved, medians.\n",
+        of("/machine/cores"),
+        of("/machine/cpu"),
+        of("/machine/memory"),
+        of("/machine/kernel"),
+        of("/git_commit").chars().take(12).collect::<String>(),
+        if setup["uncommitted_changes"] == true { " with uncommitted changes" } else { "" },
+        of("/rounds"),
+        of("/seconds"),
+    )?;
+
+    writeln!(text, "## Goals\n\n| Row | Figure | | Goal | Verdict | Noise |\n|---|---|---:|---:|---|---:|")?;
+    for row in &run.rows {
+        for figure in row.figures.iter().filter(|figure| figure.goal.is_some()) {
+            writeln!(text, "| {} | {} |", row.id, cells(figure))?;
+        }
+        if row.figures.iter().all(|figure| figure.goal.is_none()) && !row.missing.is_empty() {
+            writeln!(text, "| {} | | | | not measured, see below | |", row.id)?;
+        }
+    }
+    writeln!(text, "\n`missed` by more than a fifth of the goal is an open matter; `close` lies within that.\n")?;
+
+    writeln!(text, "## Rows\n")?;
+    for row in &run.rows {
+        write_row(text, row)?;
+    }
+    writeln!(text, "## Who took part\n")?;
+    for (name, about) in abouts {
+        writeln!(text, "- [{name}](../contenders/{name}/README.md): {about}")?;
+    }
+    writeln!(text, "\n## What this does not show\n")?;
+    for line in NOT_SHOWN {
+        writeln!(text, "- {line}")?;
+    }
+    writeln!(text, "\n## Set-up\n\n```json\n{}\n```", serde_json::to_string_pretty(setup)?)?;
+    Ok(page)
+}
+
+fn write_row(text: &mut String, row: &Row) -> Result<()> {
+    writeln!(text, "### {}: {}\n\n{}.\n", row.id, row.title, row.how)?;
+    if !row.figures.is_empty() {
+        writeln!(text, "| Figure | | Goal | Verdict | Noise |\n|---|---:|---:|---|---:|")?;
+        for figure in &row.figures {
+            writeln!(text, "| {} |", cells(figure))?;
+        }
+        writeln!(text)?;
+    }
+    let measures = measures(row);
+    if !measures.is_empty() {
+        writeln!(text, "Medians of what was sampled:\n\n| | {} |", measures.join(" | "))?;
+        writeln!(text, "|---|{}", "---:|".repeat(measures.len()))?;
+        for measured in &row.contenders {
+            let cells = measures.iter().map(|measure| {
+                let median = stats::median(&row.values(&measured.name, measure));
+                median.map_or(String::new(), number)
+            });
+            writeln!(text, "| {} | {} |", measured.name, cells.collect::<Vec<_>>().join(" | "))?;
+        }
+        writeln!(text)?;
+    }
+    for missing in &row.missing {
+        writeln!(text, "- Not measured: {}", missing.lines().next().unwrap_or_default())?;
+    }
+    if !row.missing.is_empty() {
+        writeln!(text)?;
+    }
+    Ok(())
+}
+
+/// The names of what was sampled, those first that matter most; what only explains others stays in the JSON.
+fn measures(row: &Row) -> Vec<String> {
+    const EXPLAINS: &[&str] =
+        &["requests", "seconds", "server_cpu_s", "closed_loop_p50_ms", "closed_loop_p99_ms", "due"];
+    let mut names: Vec<String> = Vec::new();
+    for sample in row.contenders.iter().flat_map(|measured| &measured.samples) {
+        for name in sample.keys().filter(|name| !EXPLAINS.contains(&name.as_str())) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+    }
+    names.sort_by_key(|name| (!name.starts_with("requests_per"), name.clone()));
+    // What never happened needs no column.
+    names.retain(|name| {
+        let is_fault = name == "refused" || name == "broken" || name == "unanswered";
+        !is_fault || row.contenders.iter().any(|one| row.values(&one.name, name).iter().any(|value| *value > 0.0))
+    });
+    names
+}
+
+fn cells(figure: &Figure) -> String {
+    let (goal, verdict) = figure.goal.as_ref().map_or((String::new(), ""), |goal| {
+        (format!("{} {}", sign(goal.wanted), shown(goal.value, &figure.unit)), word(goal.verdict))
+    });
+    let noise = figure.noise.map_or(String::new(), |noise| format!("{:.0} %", noise * 100.0));
+    format!("{} | {} | {goal} | {verdict} | {noise}", figure.what, shown(figure.value, &figure.unit))
+}
+
+fn sign(wanted: Wanted) -> &'static str {
+    match wanted {
+        Wanted::AtLeast => "≥",
+        Wanted::AtMost => "≤",
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Met => "met",
+        Verdict::Close => "close",
+        Verdict::Missed => "**missed**",
+    }
+}
+
+fn shown(value: f64, unit: &str) -> String {
+    let number = if unit == "×" { format!("{value:.2}") } else { number(value) };
+    format!("{number} {unit}").trim().to_owned()
+}
+
+/// Three figures or more, thousands apart.
+fn number(value: f64) -> String {
+    if value.abs() < 100.0 {
+        let text = format!("{value:.2}");
+        return text.strip_suffix(".00").map_or(text.clone(), str::to_owned);
+    }
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) && !text.ends_with('-') {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::results::Sample;
+
+    #[test]
+    fn numbers_can_be_read() {
+        for (value, text) in [
+            (0.126, "0.13"),
+            (20.0, "20"),
+            (99.99, "99.99"),
+            (100.4, "100"),
+            (1234.5, "1,234"),
+            (25_000_000.0, "25,000,000"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!((shown(0.8, "×"), shown(3.0, "")), ("0.80 ×".to_owned(), "3".to_owned()));
+    }
+
+    #[test]
+    fn the_page_says_what_was_not_measured() {
+        let mut row = Row::new("health", "Health", "wrk");
+        row.measured("ours")
+            .samples
+            .push(Sample::from([("requests_per_s".to_owned(), 10.0), ("refused".to_owned(), 0.0)]));
+        row.figures.push(Figure::new("ours ÷ theirs", 0.5, "×").noise(Some(0.1)).goal(Some((Wanted::AtLeast, 0.8))));
+        row.missing.push("theirs: npm is not installed".to_owned());
+        let lone = Row { missing: vec!["no PostgreSQL".to_owned()], ..Row::new("login", "Log in", "wrk") };
+        let run = Run { setup: json!({ "rounds": 3 }), rows: vec![row, lone] };
+        let page = page(&run, "today", &[("ours".to_owned(), "one of ours".to_owned())]).unwrap();
+        for wanted in [
+            "| health | ours ÷ theirs | 0.50 × | ≥ 0.80 × | **missed** | 10 % |",
+            "| login | | | | not measured, see below | |",
+            "- Not measured: theirs: npm is not installed",
+            "| | requests_per_s |\n|---|---:|\n| ours | 10 |",
+            "- [ours](../contenders/ours/README.md): one of ours",
+        ] {
+            assert!(page.contains(wanted), "{wanted}\n{page}");
+        }
+    }
+}

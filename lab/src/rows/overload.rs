@@ -1,0 +1,99 @@
+//! Three times as much as it can do: it goes on doing what it can, refuses the rest at once, and does not grow.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+
+use crate::bench::Bench;
+use crate::contender::{Contender, Placement, Server};
+use crate::drive::{self, Outcome, Plan};
+use crate::mainstay;
+use crate::results::{Row, Sample};
+use crate::rows::versus::{self, PER_SECOND};
+use crate::rows::{Kind, Known, list};
+use crate::stats::Wanted::{AtLeast, AtMost};
+
+const ID: &str = "overload";
+const TITLE: &str = "offered load of 3 × capacity, lists over SQLite";
+const CONNECTIONS: usize = 64;
+/// More than may wait for the readers (`database.queue`, 1,024): otherwise a connection's own patience would limit the
+/// load, and nothing would ever be refused.
+const MANY_CONNECTIONS: usize = 3_000;
+const TIMES: f64 = 3.0;
+
+/// This row.
+pub const KNOWN: Known = Known { id: ID, title: TITLE, scenarios: &[ID], wants: &[Kind::SqliteRows], steps, run };
+
+fn steps(_: &BTreeMap<String, Contender>, rounds: usize) -> usize {
+    rounds
+}
+
+fn run(bench: &Bench<'_>) -> Result<Row> {
+    let how = format!(
+        "pinned; peak: wrk, {CONNECTIONS} connections; then an open loop at {TIMES} × the peak over {MANY_CONNECTIONS} \
+         connections, twice"
+    );
+    let mut row = Row::new(ID, TITLE, &how);
+    for round in 1..=bench.rounds {
+        bench.progress.step(&format!("{ID} · round {round}"));
+        let sample = turn(bench)?;
+        row.measured("mainstay").samples.push(sample);
+    }
+    for (measure, what, unit, goal) in [
+        ("goodput_to_peak", "answered 200 under overload ÷ peak", "×", (AtLeast, 0.9)),
+        ("refused_p99_ms", "p99 of the 503s, since they were sent", "ms", (AtMost, 50.0)),
+        ("growth", "memory after the second overload ÷ after the first", "×", (AtMost, 1.1)),
+    ] {
+        row.figures.extend(row.median("mainstay", measure, what, unit).map(|figure| figure.goal(Some(goal))));
+    }
+    Ok(row)
+}
+
+fn turn(bench: &Bench<'_>) -> Result<Sample> {
+    let seeded = bench.sqlite_rows.as_ref().context("the rows were not written")?;
+    let mainstay = bench.contender("mainstay")?;
+    let server = mainstay.start(bench.lab, Placement::PINNED, &seeded.own)?;
+    let token = mainstay::log_in(server.address, 0)?;
+    let requests = list::requests(20).signed(Some(&token));
+    let peak = versus::load(bench, &server, Placement::PINNED, &requests, CONNECTIONS)?;
+    let plan = Plan {
+        address: server.address,
+        rate: peak[PER_SECOND] * TIMES,
+        connections: MANY_CONNECTIONS,
+        seconds: bench.seconds as f64,
+        warmup_s: 1.0,
+        requests,
+    };
+    let rss_mib = |server: &Server| anyhow::Ok(server.usage()?.rss_kib as f64 / 1024.0);
+    let before = rss_mib(&server)?;
+    let first = drive::start(Placement::PINNED.driver, &plan)?;
+    let between = rss_mib(&server)?;
+    drive::start(Placement::PINNED.driver, &plan)?;
+    let after = rss_mib(&server)?;
+    server.stop()?;
+    Ok(sample(&first, &plan, peak[PER_SECOND], [before, between, after]))
+}
+
+fn sample(outcome: &Outcome, plan: &Plan, peak: f64, [before, between, after]: [f64; 3]) -> Sample {
+    let goodput = outcome.count(200) as f64 / plan.seconds;
+    let mut sample = Sample::from([
+        ("peak_per_s".to_owned(), peak),
+        ("offered_per_s".to_owned(), plan.rate),
+        ("due".to_owned(), outcome.due as f64),
+        ("answered_200".to_owned(), outcome.count(200) as f64),
+        ("answered_503".to_owned(), outcome.count(503) as f64),
+        ("broken".to_owned(), outcome.broken as f64),
+        ("unanswered".to_owned(), outcome.unanswered as f64),
+        ("goodput_to_peak".to_owned(), goodput / peak),
+        ("rss_before_mib".to_owned(), before),
+        ("rss_after_first_mib".to_owned(), between),
+        ("rss_after_second_mib".to_owned(), after),
+        ("growth".to_owned(), after / between),
+    ]);
+    for (status, latencies) in &outcome.by_status {
+        let name = if *status == 503 { "refused".to_owned() } else { format!("status_{status}") };
+        sample.insert(format!("{name}_p50_ms"), latencies.p50_us as f64 / 1e3);
+        sample.insert(format!("{name}_p99_ms"), latencies.p99_us as f64 / 1e3);
+    }
+    sample
+}
