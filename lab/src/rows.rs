@@ -1,5 +1,6 @@
 //! The rows of the table: what is compared, and what was wanted of it.
 
+mod building;
 mod footprint;
 mod list;
 mod login;
@@ -89,6 +90,7 @@ pub const ALL: &[Known] = &[
     login::KNOWN,
     overload::KNOWN,
     footprint::KNOWN,
+    building::KNOWN,
 ];
 
 /// Whether some row has contenders of this scenario.

@@ -100,10 +100,10 @@ mod tests {
     fn verdicts() {
         use Verdict::{Close, Met, Missed};
         for (figure, wanted, goal, verdict) in [
-            (0.75, Wanted::AtLeast, 0.75, Met),
-            (0.74, Wanted::AtLeast, 0.75, Close),
-            (0.60, Wanted::AtLeast, 0.75, Close),
-            (0.59, Wanted::AtLeast, 0.75, Missed),
+            (0.50, Wanted::AtLeast, 0.5, Met),
+            (0.49, Wanted::AtLeast, 0.5, Close),
+            (0.40, Wanted::AtLeast, 0.5, Close),
+            (0.39, Wanted::AtLeast, 0.5, Missed),
             (3.0, Wanted::AtMost, 3.0, Met),
             (3.1, Wanted::AtMost, 3.0, Close),
             (3.75, Wanted::AtMost, 3.0, Close),
