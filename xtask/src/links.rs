@@ -12,7 +12,8 @@ use crate::workspace::Workspace;
 
 /// First components that are ours even when nothing is there yet, so that a misspelt room is noticed.
 const ROOMS: &[&str] = &[
-    "crates", "domains", "server", "examples", "lab", "deploy", "docs", "config", "xtask", ".ci", ".cargo", ".github",
+    "crates", "domains", "server", "examples", "lab", "deploy", "docs", "config", "xtask", "clients", "outside", ".ci",
+    ".cargo", ".github",
 ];
 
 /// Endings that mark a path as a file of ours wherever it begins, such as `src/store.rs` or `store/src/tx.rs`.

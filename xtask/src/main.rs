@@ -6,6 +6,7 @@
 
 mod check;
 mod child;
+mod clients;
 mod cover;
 mod deny;
 mod direction;

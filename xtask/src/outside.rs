@@ -1,6 +1,7 @@
 //! `cargo xtask outside`: Mainstay judged by tools that nobody here wrote. Each step starts the real server with a
 //! database of its own and hands its address to the tool; `outside/README.md` says what each tool is for.
 
+mod clients;
 mod installed;
 mod lint;
 mod schemathesis;
@@ -28,6 +29,15 @@ pub struct Args {
     /// What the servers store in: `both` runs each step that needs a server twice.
     #[arg(long, value_enum, default_value_t = Choice::Sqlite)]
     database: Choice,
+    /// `schemathesis`: about how many requests to make on each database.
+    #[arg(long, default_value_t = 1500)]
+    cases: u64,
+    /// `schemathesis`: the same seed makes the same requests.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write what was measured to docs/results.
+    #[arg(long)]
+    record: bool,
 }
 
 /// What `--database` says.
@@ -79,6 +89,11 @@ const STEPS: &[Step] = &[
         run: Kind::Files(lint::run),
     },
     Step {
+        name: "clients",
+        fix: "run `cargo xtask gen`; then mend what the document says, or clients/typescript/src/index.ts",
+        run: Kind::Server(clients::run),
+    },
+    Step {
         name: "schemathesis",
         fix: "mend the answer or the document; the report shows the request as a curl command",
         run: Kind::Server(schemathesis::run),
@@ -93,6 +108,12 @@ pub struct Room<'a> {
     pub workspace: &'a Workspace,
     /// Whether we were asked to end.
     pub stop: &'a Stop,
+    /// About how many requests to make where a tool can be told.
+    pub cases: u64,
+    /// What generated requests start from.
+    pub seed: u64,
+    /// Whether what is measured goes to docs/results.
+    pub is_recorded: bool,
 }
 
 /// A running server with nothing in it but an administrator.
@@ -189,7 +210,14 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     };
     let wanted = |step: &&Step| args.steps.is_empty() || args.steps.iter().any(|name| name == step.name);
     let binary = serve::build(false, workspace, stop)?;
-    let room = Room { installed: Installed::ready(workspace, stop)?, workspace, stop };
+    let room = Room {
+        installed: Installed::ready(workspace, stop)?,
+        workspace,
+        stop,
+        cases: args.cases,
+        seed: args.seed,
+        is_recorded: args.record,
+    };
     let mut summary = Vec::new();
     let mut failed = false;
     let mut record = |name: &str, fix: &str, start: Instant, outcome: Result<()>| {

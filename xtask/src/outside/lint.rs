@@ -1,4 +1,5 @@
-//! `lint`: the document as two linters see it that know other people's conventions. A warning fails as an error does:
+//! `lint`: the document as two linters see it that know other people's conventions. Redocly fails on errors, Spectral on
+//! everything:
 //! a rule that is not ours is switched off, with its reason, in the linter's settings.
 
 use std::process::Command;

@@ -1,17 +1,119 @@
-//! `schemathesis`: requests made from the document, answers judged by it.
+//! `schemathesis`: requests made from the document, answers judged by it. That alone would mostly show that bad requests
+//! are refused; so the hooks count, and an operation that rarely succeeded was not tested.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 
 use super::{Room, Served, judge};
+use crate::machine;
 
-const LIMIT: Duration = Duration::from_secs(600);
+/// The least share of answers 2xx for each operation, in percent.
+const LEAST_SHARE: u64 = 30;
+
+/// Answers of one operation by status, as `outside/schemathesis_hooks.py` counts them.
+type Counts = BTreeMap<String, BTreeMap<String, u64>>;
 
 pub fn run(room: &Room<'_>, served: &Served) -> Result<()> {
-    println!("against {} on {}", served.url, served.database.name());
+    let operations = operations(&room.workspace.read("docs/openapi.json")?)?;
+    let place = room.workspace.target.join("outside");
+    let counted = place.join(format!("counts-{}.json", served.database.name()));
+    if counted.exists() {
+        fs::remove_file(&counted).with_context(|| format!("cannot remove {}", counted.display()))?;
+    }
+    // An even share; what has no parameters needs one case, which the phases beside the fuzzing make up for.
+    let each = room.cases.div_ceil(operations.len().max(1) as u64).max(1);
+    println!("against {} on {}, {each} cases for each operation and phase", served.url, served.database.name());
+    let outside = room.workspace.root.join("outside");
     let mut command = room.installed.python("schemathesis");
-    command.args(["--config-file", "outside/schemathesis.toml", "run"]).arg(format!("{}/openapi.json", served.url));
+    command.arg("--config-file").arg(outside.join("schemathesis.toml"));
+    command.arg("run").arg(format!("{}/openapi.json", served.url));
+    command.args(["--no-color", "--max-examples", &each.to_string(), "--seed", &room.seed.to_string()]);
     served.introduce(&mut command);
-    judge(command.current_dir(&room.workspace.root), room.stop, LIMIT)
+    command.env("MAINSTAY_OUTSIDE_COUNTS", &counted).env("PYTHONPATH", &outside);
+    // What it remembers between runs is kept away from the sources.
+    let start = Instant::now();
+    let judged = judge(command.current_dir(&place), room.stop, Duration::from_secs(120 + room.cases));
+    let text = fs::read_to_string(&counted).context("schemathesis counted nothing")?;
+    let counts: Counts = serde_json::from_str(&text).context("what schemathesis counted cannot be read")?;
+    let (table, poor) = table(&operations, &counts);
+    println!("{table}");
+    judged?;
+    if !poor.is_empty() {
+        bail!(
+            "fewer than {LEAST_SHARE} % of the answers were 2xx: {}; teach outside/schemathesis_hooks.py what is real there",
+            poor.join(", ")
+        );
+    }
+    if room.is_recorded {
+        let total: u64 = counts.values().flat_map(BTreeMap::values).sum();
+        let result = json!({
+            "what": "schemathesis against the debug server: no server error, no answer against the document, no authentication ignored",
+            "database": served.database.name(),
+            "cases": total,
+            "seed": room.seed,
+            "seconds": start.elapsed().as_secs(),
+            "answers_by_operation": counts,
+        });
+        let file = format!("docs/results/schemathesis-{}.json", served.database.name());
+        machine::write_result(&room.workspace.root.join(&file), result, room.workspace)?;
+        println!("wrote {file}");
+    }
+    Ok(())
+}
+
+/// The names of all operations of the document.
+fn operations(document: &str) -> Result<Vec<String>> {
+    let document: Value = serde_json::from_str(document).context("docs/openapi.json is not JSON")?;
+    let paths = document["paths"].as_object().context("the document has no paths")?;
+    let all = paths.values().filter_map(Value::as_object).flat_map(|path| path.values());
+    let mut names: Vec<String> = all.filter_map(|one| one["operationId"].as_str().map(str::to_owned)).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// A line for each operation, and those that rarely succeeded.
+fn table(operations: &[String], counts: &Counts) -> (String, Vec<String>) {
+    let mut lines = vec![format!("{:<20} {:>7} {:>7}", "operation", "cases", "2xx")];
+    let mut poor = Vec::new();
+    let mut all = 0;
+    for name in operations {
+        let of = |wanted: fn(&str) -> bool| -> u64 {
+            let answers = counts.get(name).into_iter().flatten();
+            answers.filter(|(status, _)| wanted(status)).map(|(_, count)| count).sum()
+        };
+        let (cases, good) = (of(|_| true), of(|status| status.starts_with('2')));
+        // An operation that was never called has no share at all.
+        let is_poor = cases == 0 || good * 100 < cases * LEAST_SHARE;
+        let share = (good * 100).checked_div(cases).unwrap_or(0);
+        lines.push(format!("{name:<20} {cases:>7} {share:>5} %{}", if is_poor { "  too few" } else { "" }));
+        all += cases;
+        if is_poor {
+            poor.push(name.clone());
+        }
+    }
+    lines.push(format!("{:<20} {all:>7}", "all"));
+    (lines.join("\n"), poor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_that_rarely_succeeds_is_told() {
+        let operations = ["list", "lone", "make"].map(str::to_owned);
+        let counts: Counts = serde_json::from_value(json!({
+            "list": { "200": 3, "422": 7 },
+            "make": { "201": 29, "409": 71 },
+        }))
+        .unwrap();
+        let (table, poor) = table(&operations, &counts);
+        assert_eq!(poor, ["lone", "make"]);
+        assert!(table.contains("list                      10    30 %\n"), "{table}");
+        assert!(table.ends_with("all                      110"), "{table}");
+    }
 }
