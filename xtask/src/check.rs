@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::child::{self, Stop};
 use crate::workspace::Workspace;
-use crate::{deny, direction, generated, links, walls};
+use crate::{deny, direction, generated, links, vendor, walls};
 
 /// Options of `cargo xtask check`.
 #[derive(clap::Args)]
@@ -41,6 +41,7 @@ const STEPS: &[Step] = &[
         fix: "correct the path or command in the document",
         run: |workspace, _| links::check(workspace),
     },
+    Step { name: "vendored", fix: "cargo xtask vendor-docs", run: |workspace, _| vendor::check(workspace) },
     Step { name: "policy", fix: "choose another dependency, or widen deny.toml with a reason", run: deny::check },
     Step { name: "clippy", fix: "cargo clippy --workspace --all-targets", run: clippy },
     Step { name: "docs", fix: "cargo doc --workspace --no-deps", run: docs },

@@ -20,6 +20,7 @@ mod soak;
 mod test;
 mod tools;
 mod trace;
+mod vendor;
 mod walls;
 mod workspace;
 
@@ -53,6 +54,8 @@ enum Verb {
     Trace(trace::Args),
     /// Measure line coverage.
     Cover(cover::Args),
+    /// Fetch the documentation pages' scripts from npm again, at the versions written down.
+    VendorDocs(vendor::Args),
 }
 
 fn main() -> ExitCode {
@@ -77,5 +80,6 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Soak(args) => soak::run(&args, &workspace, &stop),
         Verb::Trace(args) => trace::run(&args, &workspace, &stop),
         Verb::Cover(args) => cover::run(&args, &workspace, &stop),
+        Verb::VendorDocs(args) => vendor::run(&args, &workspace, &stop),
     }
 }
