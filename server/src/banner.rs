@@ -21,6 +21,9 @@ pub fn text(loaded: &Loaded, running: &Running, address: SocketAddr) -> String {
         let _ = writeln!(text, "  {name:<10} {value}");
     };
     line("API", &format!("{here}{}", ApiBuilder::BASE_PATH));
+    if settings.server.docs {
+        line("Docs", &format!("{here}/docs"));
+    }
     line("Document", &format!("{here}/openapi.json"));
     line("Health", &format!("{here}/health/ready"));
     if !settings.public_url.is_empty() {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::openapi::{Described, Info, describe};
 use crate::output::json_reply;
+use crate::pages;
 use crate::router::Router;
 use crate::{Authenticate, Body, Endpoint, Method, Reply, ServerSettings};
 
@@ -150,7 +151,9 @@ impl ApiBuilder {
         for endpoint in own_endpoints() {
             self.endpoint("system", endpoint);
         }
-        let Described { document, needs, errors } = describe(&self.info, &self.endpoints).map_err(BuildError)?;
+        let sign_in = self.authenticator.as_ref().and_then(|authenticator| authenticator.sign_in());
+        let Described { document, needs, errors } =
+            describe(&self.info, sign_in, &self.endpoints).map_err(BuildError)?;
         for (operation, id, name) in needs {
             if !self.state.0.contains_key(&id) {
                 return Err(BuildError(format!(
@@ -163,6 +166,17 @@ impl ApiBuilder {
         for (path, _, endpoint) in self.endpoints {
             operations.push((endpoint.method, path.clone(), endpoint.id.clone()));
             router.add(&path, &Arc::new(endpoint)).map_err(BuildError)?;
+        }
+        if self.settings.docs {
+            for page in pages::endpoints(&self.info.title) {
+                let path = page.path.clone();
+                if operations.iter().any(|(_, taken, _)| *taken == path) {
+                    return Err(BuildError(format!(
+                        "an operation has the path {path} of a documentation page. Move it, or set server.docs to false."
+                    )));
+                }
+                router.add(&path, &Arc::new(page)).map_err(BuildError)?;
+            }
         }
         let prefix: [u8; 5] = self.random.bytes();
         let request_prefix = prefix.iter().map(|b| format!("{b:02x}")).collect();

@@ -114,6 +114,26 @@ impl fmt::Debug for Authentication {
 pub trait Authenticate: Send + Sync + 'static {
     /// Judges a bearer token. A garbled one costs no I/O.
     fn authenticate(&self, ctx: &Ctx, token: &str) -> Authentication;
+
+    /// The operations by which a person gets such a token. The document names them as `x-sign-in`, and the
+    /// documentation page has a panel to sign in with; without it there is none.
+    fn sign_in(&self) -> Option<SignIn> {
+        None
+    }
+}
+
+/// Operations that sign in and out, by name. Signing in takes `email` and `password` and answers as RFC 6749 section
+/// 5.1 says; refreshing takes its `refresh_token` and answers alike; signing out takes the access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignIn {
+    /// Makes an account; whatever else its body requires, the page asks for as text.
+    pub register: Option<&'static str>,
+    /// Signs in.
+    pub login: &'static str,
+    /// Goes on with a session.
+    pub refresh: &'static str,
+    /// Ends it.
+    pub logout: &'static str,
 }
 
 /// Who may call: the parameter of [`Caller`].

@@ -14,30 +14,40 @@ enum Encoding {
     Gzip,
 }
 
+/// What the client says it takes, with its weight in thousandths.
+fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (String, u16)> {
+    headers.get_all(ACCEPT_ENCODING).iter().flat_map(|value| value.to_str().unwrap_or("").split(',')).map(|item| {
+        let (name, weight) = item.split_once(';').unwrap_or((item, "q=1"));
+        let q = weight.trim().strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok()).unwrap_or(0.0);
+        (name.trim().to_ascii_lowercase(), (q.clamp(0.0, 1.0) * 1000.0) as u16)
+    })
+}
+
+/// Whether the client takes gzip, however much it likes something else: for what is kept in that form.
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let weight = |wanted: &[&str]| accepted(headers).filter(|(name, _)| wanted.contains(&name.as_str())).map(|(_, q)| q).max();
+    weight(&["gzip", "x-gzip"]).or_else(|| weight(&["*"])).is_some_and(|q| q > 0)
+}
+
 /// The encoding the client likes best of those we have; zstd on a tie. `identity;q=1` alone means none.
 fn preferred(headers: &HeaderMap) -> Option<Encoding> {
     let mut best: Option<(Encoding, u16)> = None;
     let mut any: Option<u16> = None;
     let mut named = [false, false];
-    for value in headers.get_all(ACCEPT_ENCODING) {
-        for item in value.to_str().unwrap_or("").split(',') {
-            let (name, weight) = item.split_once(';').unwrap_or((item, "q=1"));
-            let q = weight.trim().strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok()).unwrap_or(0.0);
-            let q = (q.clamp(0.0, 1.0) * 1000.0) as u16;
-            let encoding = match name.trim().to_ascii_lowercase().as_str() {
-                "zstd" => Encoding::Zstd,
-                "gzip" | "x-gzip" => Encoding::Gzip,
-                "*" => {
-                    any = Some(q);
-                    continue;
-                }
-                _ => continue,
-            };
-            named[encoding as usize] = true;
-            let better = best.is_none_or(|(known, weight)| q > weight || (q == weight && known == Encoding::Gzip));
-            if q > 0 && better {
-                best = Some((encoding, q));
+    for (name, q) in accepted(headers) {
+        let encoding = match name.as_str() {
+            "zstd" => Encoding::Zstd,
+            "gzip" | "x-gzip" => Encoding::Gzip,
+            "*" => {
+                any = Some(q);
+                continue;
             }
+            _ => continue,
+        };
+        named[encoding as usize] = true;
+        let better = best.is_none_or(|(known, weight)| q > weight || (q == weight && known == Encoding::Gzip));
+        if q > 0 && better {
+            best = Some((encoding, q));
         }
     }
     match (best, any) {
@@ -109,5 +119,23 @@ mod tests {
             assert_eq!(preferred(&headers), expected, "{accept}");
         }
         assert_eq!(preferred(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn gzip_is_taken_unless_refused() {
+        for (accept, expected) in [
+            ("gzip", true),
+            ("zstd, gzip;q=0.1", true),
+            ("br, *", true),
+            ("gzip;q=0, *", false),
+            ("*;q=0", false),
+            ("zstd", false),
+            ("identity", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(accept))]);
+            assert_eq!(takes_gzip(&headers), expected, "{accept}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
     }
 }

@@ -9,7 +9,7 @@ use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::{Endpoint, RequestError, Security};
+use crate::{Endpoint, RequestError, Security, SignIn, example};
 
 /// The schemas that operations refer to. Inputs and outputs of one name must have one shape.
 #[derive(Debug)]
@@ -302,7 +302,11 @@ pub(crate) struct Described {
 }
 
 /// Describes all operations: `(full path, tag, endpoint)`.
-pub(crate) fn describe(info: &Info, endpoints: &[(String, String, Endpoint)]) -> Result<Described, String> {
+pub(crate) fn describe(
+    info: &Info,
+    sign_in: Option<SignIn>,
+    endpoints: &[(String, String, Endpoint)],
+) -> Result<Described, String> {
     let mut schemas = Schemas::new();
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     let mut needs = Vec::new();
@@ -357,6 +361,13 @@ pub(crate) fn describe(info: &Info, endpoints: &[(String, String, Endpoint)]) ->
     }
     let mut all = schemas.finish()?;
     all.insert("Problem".to_owned(), problem_schema());
+    for operation in paths.values_mut().flat_map(Map::values_mut) {
+        if let Some(body) = operation.pointer_mut("/requestBody/content/application~1json") {
+            // The pages send it when a person changes nothing.
+            body["example"] = example::of(&body["schema"], &all);
+        }
+    }
+    let bearer = bearer(sign_in, endpoints)?;
     let mut tags: Vec<&String> = endpoints.iter().map(|(_, tag, _)| tag).collect();
     tags.dedup();
     let document = json!({
@@ -372,13 +383,31 @@ pub(crate) fn describe(info: &Info, endpoints: &[(String, String, Endpoint)]) ->
         "paths": paths,
         "components": {
             "schemas": all,
-            "securitySchemes": {
-                "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                    "description": "The access token that `POST /api/v1/auth/login` answers with." },
-            },
+            "securitySchemes": { "bearer": bearer },
         },
     });
     Ok(Described { document, needs, errors })
+}
+
+/// The scheme by which callers are known, and the operations that sign in, where there are any.
+fn bearer(sign_in: Option<SignIn>, endpoints: &[(String, String, Endpoint)]) -> Result<Value, String> {
+    let mut scheme =
+        json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token." });
+    let Some(SignIn { register, login, refresh, logout }) = sign_in else { return Ok(scheme) };
+    let mut names = Map::new();
+    for (role, id) in [("register", register), ("login", Some(login)), ("refresh", Some(refresh)), ("logout", Some(logout))] {
+        let Some(id) = id else { continue };
+        let Some((path, _, endpoint)) = endpoints.iter().find(|(_, _, endpoint)| endpoint.id == id) else {
+            return Err(format!("signing in names the operation `{id}` ({role}), and there is none of that name"));
+        };
+        if role == "login" {
+            scheme["description"] =
+                format!("The access token that `{} {path}` answers with.", endpoint.method.name()).into();
+        }
+        names.insert(role.to_owned(), id.into());
+    }
+    scheme["x-sign-in"] = Value::Object(names);
+    Ok(scheme)
 }
 
 /// The parameters of a path template, in order.

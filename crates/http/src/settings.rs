@@ -36,6 +36,8 @@ pub struct ServerSettings {
     pub drain_timeout_ms: u64,
     /// Bodies smaller than this are never compressed, in bytes.
     pub compress_above_bytes: usize,
+    /// Whether `/docs` and `/redoc` are served: the pages on which people read the API and try it.
+    pub docs: bool,
     /// Which other origins' pages may call the API.
     pub cors: CorsSettings,
 }
@@ -79,6 +81,7 @@ impl Default for ServerSettings {
             drain_delay_ms: 0,
             drain_timeout_ms: 10_000,
             compress_above_bytes: 1024,
+            docs: true,
             cors: CorsSettings::default(),
         }
     }

@@ -199,6 +199,7 @@ impl<K: IdKind> schemars::JsonSchema for Id<K> {
         schemars::json_schema!({
             "type": "string",
             "pattern": format!("^{}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$", K::PREFIX),
+            "examples": [format!("{}_01m80enmmred9rnpccrj61eved", K::PREFIX)],
             "x-rust-type": std::any::type_name::<K>(),
         })
     }

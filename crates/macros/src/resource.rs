@@ -118,6 +118,7 @@ struct Roles {
     is_filter: bool,
     is_sort: bool,
     default: Option<Expr>,
+    example: Option<Expr>,
 }
 
 impl Roles {
@@ -134,9 +135,11 @@ impl Roles {
                     p if p.is_ident("filter") => roles.is_filter = true,
                     p if p.is_ident("sort") => roles.is_sort = true,
                     p if p.is_ident("default") => roles.default = Some(meta.value()?.parse()?),
+                    p if p.is_ident("example") => roles.example = Some(meta.value()?.parse()?),
                     _ => {
                         return Err(meta.error(
-                            "a field is owner, created, updated, hidden, write, filter, sort, or has `default = …`",
+                            "a field is owner, created, updated, hidden, write, filter, sort, or has `default = …` or \
+                             `example = …`",
                         ));
                     }
                 }
@@ -270,9 +273,10 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
             quote!(#[serde(default = #function)])
         });
         let optional = (default.is_none() && is_option(ty)).then(|| quote!(#[serde(default)]));
-        new_fields.push(quote!(#doc #(#rules)* #default #optional pub #name: #ty));
+        let example = role.example.as_ref().map(|value| quote!(#[schemars(example = &#value)]));
+        new_fields.push(quote!(#doc #(#rules)* #default #optional #example pub #name: #ty));
         new_values.push(quote!((#i, ::core::convert::Into::into(new.#name))));
-        patch_fields.push(quote!(#doc #(#rules)* pub #name: ::mainstay::http::Change<#ty>));
+        patch_fields.push(quote!(#doc #(#rules)* #example pub #name: ::mainstay::http::Change<#ty>));
         patch_values.push(quote!(if let ::mainstay::http::Change::To(value) = patch.#name {
             values.push((#i, ::core::convert::Into::into(value)));
         }));

@@ -21,12 +21,15 @@ impl Service for Accounts {}
 pub(crate) struct NewAccount {
     /// The address to sign in with.
     #[check(email, length(max = 254))]
+    #[schemars(example = &"ada@example.com")]
     email: String,
     /// 8 characters or more (15 are better), none of the commonest. Spaces count; nothing is cut off.
     #[check(length(min = 8, max = 256))]
+    #[schemars(example = &"seven green lanterns")]
     password: NewPassword,
     /// What others see.
     #[check(length(min = 1, max = 100))]
+    #[schemars(example = &"Ada")]
     display_name: String,
 }
 
@@ -75,9 +78,11 @@ impl JsonSchema for NewPassword {
 pub(crate) struct Credentials {
     /// The address of the account.
     #[check(length(max = 254))]
+    #[schemars(example = &"ada@example.com")]
     email: String,
     /// Its password.
     #[check(length(max = 256))]
+    #[schemars(example = &"seven green lanterns")]
     password: Secret<String>,
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay::http::{AccessError, Authenticate, Authentication};
+use mainstay::http::{AccessError, Authenticate, Authentication, SignIn};
 use mainstay::kernel::{Ctx, Identity, Role, SessionId, Time, UserId};
 use mainstay::store::Store;
 use quick_cache::sync::Cache;
@@ -89,6 +89,10 @@ impl Inner {
 }
 
 impl Authenticate for Verifier {
+    fn sign_in(&self) -> Option<SignIn> {
+        Some(SignIn { register: Some("register"), login: "login", refresh: "refresh", logout: "logout" })
+    }
+
     fn authenticate(&self, ctx: &Ctx, token: &str) -> Authentication {
         let (inner, now) = (&*self.0, ctx.now());
         let refused = Authentication::Now(Err(AccessError::InvalidToken));

@@ -23,15 +23,15 @@ pub struct Post {
     #[resource(owner, filter)]
     pub author_id: UserId,
     /// Its title, 1–200 characters.
-    #[resource(write, filter, sort)]
+    #[resource(write, filter, sort, example = "Hello")]
     #[check(length(min = 1, max = 200))]
     pub title: String,
     /// Its text, at most 100,000 characters.
-    #[resource(write)]
+    #[resource(write, example = "The first one.")]
     #[check(length(max = 100_000))]
     pub body: String,
     /// Whether anyone may read it.
-    #[resource(write, default = false, filter)]
+    #[resource(write, default = false, filter, example = true)]
     pub published: bool,
     /// When it was written.
     #[resource(created, filter, sort)]

@@ -75,6 +75,7 @@ impl From<Person> for UserEntry {
 pub(crate) struct MePatch {
     /// What others see, 1–100 characters.
     #[check(length(min = 1, max = 100))]
+    #[schemars(example = &"Ada")]
     display_name: Change<String>,
 }
 

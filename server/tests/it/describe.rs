@@ -6,7 +6,7 @@ use testkit::{TestDatabase, both};
 use crate::process::{Folder, Server, mainstay, run, say};
 
 /// Asked in a folder whose settings would fail anything that read them.
-fn asked(args: &[&str]) -> String {
+pub fn asked(args: &[&str]) -> String {
     let folder = Folder::new();
     folder.write("mainstay.toml", "[database]\nurl = \"postgres://u:p@192.0.2.1:1/x\"");
     let said = run(mainstay(&folder).args(args).env("MAINSTAY_SERVER__LANES", "7"), "");

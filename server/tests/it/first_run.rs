@@ -28,6 +28,7 @@ fn a_first_run_needs_nothing() {
     Mainstay [version], development mode, for this machine alone
 
       API        http://[address]/api/v1
+      Docs       http://[address]/docs
       Document   http://[address]/openapi.json
       Health     http://[address]/health/ready
       Data       [data]/mainstay.db
@@ -46,6 +47,7 @@ fn a_first_run_needs_nothing() {
     // What it names is there.
     assert_eq!(server.get("/health/ready", "").json(), serde_json::json!({ "status": "ready" }));
     assert_eq!(server.get("/openapi.json", "").status, 200);
+    assert_eq!(server.get("/docs", "").status, 200);
 
     assert_eq!(mode(&data), 0o700);
     assert_eq!(mode(&data.join("secret.key")), 0o600);

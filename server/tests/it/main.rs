@@ -7,6 +7,7 @@ mod process;
 mod admin;
 mod broken_database;
 mod describe;
+mod examples;
 mod first_run;
 mod help;
 mod matrix;

@@ -6,6 +6,7 @@ mod app;
 mod document;
 mod endpoints;
 mod faults;
+mod pages;
 mod wire;
 
 use std::sync::Arc;
