@@ -158,6 +158,8 @@ test('a newcomer registers, signs in, posts, and signs out', async () => {
   const create = await tryOut(page, 'posts', 'create_post');
   await execute(page, create, 201);
   await picture('docs-created-1280');
+  const list = await tryOut(page, 'posts', 'list_posts');
+  await execute(page, list, 200);
 
   // Before the token dies it is exchanged, and the page goes on with the new one.
   const refreshed = page.waitForResponse((answer) => answer.url().endsWith('/auth/refresh'));

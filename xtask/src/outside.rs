@@ -1,6 +1,7 @@
 //! `cargo xtask outside`: Mainstay judged by tools that nobody here wrote. Each step starts the real server with a
 //! database of its own and hands its address to the tool; `outside/README.md` says what each tool is for.
 
+mod browser;
 mod clients;
 mod installed;
 mod lint;
@@ -87,6 +88,11 @@ const STEPS: &[Step] = &[
         name: "lint",
         fix: "mend what makes docs/openapi.json, or switch the rule off with its reason in outside/",
         run: Kind::Files(lint::run),
+    },
+    Step {
+        name: "browser",
+        fix: "mend the page: crates/http/src/pages.rs and crates/http/assets/own; MAINSTAY_PICTURES=DIR keeps pictures",
+        run: Kind::Server(browser::run),
     },
     Step {
         name: "clients",

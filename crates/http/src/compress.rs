@@ -25,7 +25,8 @@ fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (String, u16)> {
 
 /// Whether the client takes gzip, however much it likes something else: for what is kept in that form.
 pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
-    let weight = |wanted: &[&str]| accepted(headers).filter(|(name, _)| wanted.contains(&name.as_str())).map(|(_, q)| q).max();
+    let weight =
+        |wanted: &[&str]| accepted(headers).filter(|(name, _)| wanted.contains(&name.as_str())).map(|(_, q)| q).max();
     weight(&["gzip", "x-gzip"]).or_else(|| weight(&["*"])).is_some_and(|q| q > 0)
 }
 

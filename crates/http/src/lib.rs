@@ -25,7 +25,9 @@ mod settings;
 
 pub use api::{Api, ApiBuilder, BuildError, State};
 pub use body::{Body, RequestBody};
-pub use caller::{AccessError, Admin, Anyone, Authenticate, Authentication, Caller, Person, Security, SignIn, User, Who};
+pub use caller::{
+    AccessError, Admin, Anyone, Authenticate, Authentication, Caller, Person, Security, SignIn, User, Who,
+};
 pub use change::Change;
 pub use check::{Check, InputType};
 pub use conditional::{ETag, Precondition, Stale};

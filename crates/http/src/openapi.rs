@@ -395,7 +395,9 @@ fn bearer(sign_in: Option<SignIn>, endpoints: &[(String, String, Endpoint)]) -> 
         json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "An access token." });
     let Some(SignIn { register, login, refresh, logout }) = sign_in else { return Ok(scheme) };
     let mut names = Map::new();
-    for (role, id) in [("register", register), ("login", Some(login)), ("refresh", Some(refresh)), ("logout", Some(logout))] {
+    for (role, id) in
+        [("register", register), ("login", Some(login)), ("refresh", Some(refresh)), ("logout", Some(logout))]
+    {
         let Some(id) = id else { continue };
         let Some((path, _, endpoint)) = endpoints.iter().find(|(_, _, endpoint)| endpoint.id == id) else {
             return Err(format!("signing in names the operation `{id}` ({role}), and there is none of that name"));

@@ -168,7 +168,8 @@ impl Shared {
         let mut reply = Reply::new(Body::empty());
         let headers = reply.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
-        headers.insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
+        headers
+            .insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
         if let Ok(shown) = HeaderValue::try_from(shown) {
             headers.insert(ETAG, shown);
         }

@@ -51,8 +51,5 @@ fn every_example_is_valid() {
 
     // The panel on /docs finds its operations.
     let names = &document["components"]["securitySchemes"]["bearer"]["x-sign-in"];
-    assert_eq!(
-        *names,
-        json!({ "register": "register", "login": "login", "refresh": "refresh", "logout": "logout" })
-    );
+    assert_eq!(*names, json!({ "register": "register", "login": "login", "refresh": "refresh", "logout": "logout" }));
 }

@@ -116,7 +116,9 @@ async fn the_large_files_are_sent_as_they_are_kept() {
     let api = api(&[]);
     let (_, page) = text(&api, "/docs").await;
     let bundle = loaded(&page).into_iter().find(|file| file.ends_with("swagger-ui-bundle.js")).unwrap();
-    for (accept, encoding) in [("gzip", "gzip"), ("zstd;q=1, gzip;q=0.1", "gzip"), ("*", "gzip"), ("gzip;q=0", ""), ("", "")] {
+    for (accept, encoding) in
+        [("gzip", "gzip"), ("zstd;q=1, gzip;q=0.1", "gzip"), ("*", "gzip"), ("gzip;q=0", ""), ("", "")]
+    {
         let mut request = get(&bundle);
         request.headers_mut().insert(ACCEPT_ENCODING, accept.parse().unwrap());
         let answer = call(&api, request).await;
