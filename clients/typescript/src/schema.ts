@@ -282,11 +282,15 @@ export interface components {
         };
         /** @description Who wants to sign in. */
         Credentials: {
-            /** @description The address of the account. */
+            /**
+             * @description The address of the account.
+             * @example ada@example.com
+             */
             email: string;
             /**
              * Format: password
              * @description Its password.
+             * @example seven green lanterns
              */
             password: string;
         };
@@ -326,7 +330,10 @@ export interface components {
         };
         /** @description A change of your profile. */
         MePatch: {
-            /** @description What others see, 1–100 characters. */
+            /**
+             * @description What others see, 1–100 characters.
+             * @example Ada
+             */
             display_name?: string;
         };
         /** @description Yourself. */
@@ -352,31 +359,44 @@ export interface components {
         };
         /** @description Who wants an account. */
         NewAccount: {
-            /** @description What others see. */
+            /**
+             * @description What others see.
+             * @example Ada
+             */
             display_name: string;
             /**
              * Format: email
              * @description The address to sign in with.
+             * @example ada@example.com
              */
             email: string;
             /**
              * Format: password
              * @description 8 characters or more (15 are better), none of the commonest. Spaces count; nothing is cut off.
+             * @example seven green lanterns
              */
             password: string;
         };
         /** @description What creates a post. */
         NewPost: {
-            /** @description Its text, at most 100,000 characters. */
+            /**
+             * @description Its text, at most 100,000 characters.
+             * @example The first one.
+             */
             body: string;
             /**
              * @description Whether anyone may read it.
              * @default false
+             * @example true
              */
             published?: boolean;
-            /** @description Its title, 1–200 characters. */
+            /**
+             * @description Its title, 1–200 characters.
+             * @example Hello
+             */
             title: string;
         };
+        /** @example pst_01m80enmmred9rnpccrj61eved */
         PostId: string;
         PostPage: {
             items: (components["schemas"]["PostView"] | components["schemas"]["PostPart"])[];
@@ -411,11 +431,20 @@ export interface components {
         };
         /** @description What changes a post; what is not sent stays. */
         PostPatch: {
-            /** @description Its text, at most 100,000 characters. */
+            /**
+             * @description Its text, at most 100,000 characters.
+             * @example The first one.
+             */
             body?: string;
-            /** @description Whether anyone may read it. */
+            /**
+             * @description Whether anyone may read it.
+             * @example true
+             */
             published?: boolean;
-            /** @description Its title, 1–200 characters. */
+            /**
+             * @description Its title, 1–200 characters.
+             * @example Hello
+             */
             title?: string;
         };
         /** @description Something a person has written. */
@@ -540,6 +569,7 @@ export interface components {
             /** @description Send it as `cursor` to get the next part; null at the end. */
             next_cursor: string | null;
         };
+        /** @example usr_01m80enmmred9rnpccrj61eved */
         UserId: string;
     };
     responses: never;
@@ -681,6 +711,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "email": "ada@example.com",
+                 *       "password": "seven green lanterns"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Credentials"];
             };
         };
@@ -847,6 +883,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
+                /** @example {} */
                 "application/json": components["schemas"]["LogoutInput"];
             };
         };
@@ -1015,6 +1052,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "refresh_token": "text"
+                 *     }
+                 */
                 "application/json": components["schemas"]["RefreshInput"];
             };
         };
@@ -1179,6 +1221,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "display_name": "Ada",
+                 *       "email": "ada@example.com",
+                 *       "password": "seven green lanterns"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewAccount"];
             };
         };
@@ -1579,6 +1628,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "body": "The first one.",
+                 *       "published": true,
+                 *       "title": "Hello"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewPost"];
             };
         };
@@ -2107,6 +2163,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "body": "The first one.",
+                 *       "published": true,
+                 *       "title": "Hello"
+                 *     }
+                 */
                 "application/json": components["schemas"]["PostPatch"];
             };
         };
@@ -2755,6 +2818,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "display_name": "Ada"
+                 *     }
+                 */
                 "application/json": components["schemas"]["MePatch"];
             };
         };
