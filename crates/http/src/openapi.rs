@@ -161,6 +161,9 @@ pub struct Parameter {
     pub schema: Value,
 }
 
+/// What a success answers with: its description, the media type and schema of its body, its headers.
+type Success = (String, Option<(&'static str, Value)>, Value);
+
 /// The description of one operation while its arguments and results add to it.
 #[derive(Debug)]
 pub struct Operation<'a> {
@@ -169,7 +172,7 @@ pub struct Operation<'a> {
     parameters: Vec<Parameter>,
     body: Option<Value>,
     is_body_optional: bool,
-    successes: BTreeMap<u16, (String, Option<(&'static str, Value)>, Value)>,
+    successes: BTreeMap<u16, Success>,
     errors: Vec<ErrorDoc>,
     security: Option<Security>,
     needs: Vec<(TypeId, &'static str)>,
