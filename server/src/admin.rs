@@ -18,7 +18,7 @@ pub fn create(args: &CreateArgs, loaded: &Loaded) -> Result<()> {
     serve::runtime(&loaded.settings)?.block_on(async {
         let (clock, random) = (Clock::system(), Random::os());
         let running = start(&loaded.settings, &clock, &random).await?;
-        let outcome = grant(args, &running, &clock, &random).await;
+        let outcome = prompt::interruptible(grant(args, &running, &clock, &random)).await.flatten();
         running.store.close().await;
         say(&match outcome? {
             AdminCreated::Created(id) => format!("{} is a new account ({id}) and an administrator.", args.email),
@@ -42,6 +42,9 @@ async fn grant(args: &CreateArgs, running: &Running, clock: &Clock, random: &Ran
         Err(AdminError::AccountNotFound) => {}
         Err(error) => return Err(error).context("the account could not be looked up"),
     }
-    let password = prompt::new_password(args.password_stdin)?;
+    // On a thread of its own, so that a signal is heard while a person thinks.
+    let is_piped = args.password_stdin;
+    let asked = tokio::task::spawn_blocking(move || prompt::new_password(is_piped)).await;
+    let password = asked.context("the password could not be asked for")??;
     accounts.create_admin(&ctx(), &args.email, &password).await.context("no administrator was made")
 }

@@ -107,7 +107,7 @@ pub enum ConfigVerb {
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
     let text = text.strip_prefix("localhost:").map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
-    text.parse().map_err(|_| "write an address and a port, as in 127.0.0.1:8080 or [::1]:8080".to_owned())
+    text.parse().map_err(|_| "\n  write an address and a port, as in 127.0.0.1:8080 or [::1]:8080".to_owned())
 }
 
 #[cfg(test)]
@@ -118,6 +118,23 @@ mod tests {
     #[test]
     fn the_commands_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Every command's help, the short and the long one, as it comes out where no terminal says how wide it is.
+    #[test]
+    fn every_help_fits_80_columns() {
+        fn look(command: &mut clap::Command) -> usize {
+            for help in [command.render_help(), command.render_long_help()] {
+                let help = help.to_string();
+                for line in help.lines() {
+                    assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+                }
+            }
+            1 + command.get_subcommands_mut().map(look).sum::<usize>()
+        }
+        let mut command = Cli::command();
+        command.build();
+        assert!(look(&mut command) > 10);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod reference;
 mod secret;
 mod serve;
 mod settings;
+mod terminal;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("mainstay: {error:#}");
+            terminal::complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,8 +1,12 @@
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::process;
 
 use anyhow::{Context, Result, bail};
 use mainstay::kernel::Secret;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::terminal;
 
 /// More than any password may have.
 const LONGEST_LINE: u64 = 64 * 1024;
@@ -39,6 +43,36 @@ fn line() -> Result<Secret<String>> {
         bail!("there was no password on standard input; write it as one line");
     }
     Ok(Secret::new(password.to_owned()))
+}
+
+/// Does work that may ask for a password. A signal that ends the program meanwhile leaves the terminal as it was:
+/// by itself it would go on hiding what is typed into the shell.
+///
+/// # Errors
+/// When signals cannot be heard.
+pub async fn interruptible<T>(work: impl Future<Output = T>) -> Result<T> {
+    // Where standard input is no terminal, there is nothing to restore.
+    let before = tcgetattr(io::stdin()).ok();
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()];
+    let listen = |kind| signal(kind).context("cannot listen for signals");
+    let [mut interrupt, mut terminate, mut hangup, mut quit] =
+        [listen(kinds[0])?, listen(kinds[1])?, listen(kinds[2])?, listen(kinds[3])?];
+    let kind = tokio::select! {
+        done = work => return Ok(done),
+        _ = interrupt.recv() => kinds[0],
+        _ = terminate.recv() => kinds[1],
+        _ = hangup.recv() => kinds[2],
+        _ = quit.recv() => kinds[3],
+    };
+    if let Some(before) = before {
+        // As below: it may be gone.
+        let _ = tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &before);
+        // The question has no line end.
+        eprintln!();
+    }
+    terminal::complain("interrupted; the same command may be run again");
+    // As a shell tells a death by this signal.
+    process::exit(128 + kind.as_raw_value());
 }
 
 /// A terminal that does not show what is typed, until this is dropped.

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::child::{self, Stop};
 use crate::workspace::Workspace;
-use crate::{deny, direction, generated, links, vendor, walls};
+use crate::{deny, direction, generated, links, texts, vendor, walls};
 
 /// Options of `cargo xtask check`.
 #[derive(clap::Args)]
@@ -40,6 +40,11 @@ const STEPS: &[Step] = &[
         name: "links",
         fix: "correct the path or command in the document",
         run: |workspace, _| links::check(workspace),
+    },
+    Step {
+        name: "texts",
+        fix: "correct the texts/ko.toml that is named: each English text with its translation",
+        run: |workspace, _| texts::check(workspace),
     },
     Step { name: "vendored", fix: "cargo xtask vendor-docs", run: |workspace, _| vendor::check(workspace) },
     Step { name: "policy", fix: "choose another dependency, or widen deny.toml with a reason", run: deny::check },

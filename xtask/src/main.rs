@@ -18,6 +18,7 @@ mod postgres;
 mod serve;
 mod soak;
 mod test;
+mod texts;
 mod tools;
 mod trace;
 mod vendor;
@@ -42,7 +43,8 @@ struct Cli {
 enum Verb {
     /// Run every test, with a private throwaway PostgreSQL beside them.
     Test(test::Args),
-    /// What CI checks besides the tests: format, lints, docs, policy, generated files, direction, links.
+    /// What CI checks besides the tests: format, lints, docs, policy, generated files, direction, links,
+    /// translations.
     Check(check::Args),
     /// Write the files derived from the code, or say which are stale.
     Gen(generated::Args),

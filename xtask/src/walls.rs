@@ -52,16 +52,27 @@ pub fn check(workspace: &Workspace) -> Result<()> {
 }
 
 /// One significant token and its line.
-struct Token {
-    text: String,
-    line: usize,
-    is_string: bool,
+pub struct Token {
+    /// As it is written.
+    pub text: String,
+    /// From 1.
+    pub line: usize,
+    /// Whether it is a string literal.
+    pub is_string: bool,
+    /// Whether it is a name in `#[derive(…)]`.
+    pub is_derived: bool,
+}
+
+/// The tokens of a source, without documentation and what is only for tests.
+pub fn tokens(source: &str) -> Result<Vec<Token>> {
+    let stream: TokenStream = source.parse().ok().context("not Rust")?;
+    let mut tokens = Vec::new();
+    flatten(stream, &mut tokens);
+    Ok(tokens)
 }
 
 fn faults(is_domain: bool, file: &str, source: &str) -> Result<Vec<(usize, String)>> {
-    let stream: TokenStream = source.parse().ok().with_context(|| format!("{file} is not Rust"))?;
-    let mut tokens = Vec::new();
-    flatten(stream, &mut tokens);
+    let tokens = tokens(source).with_context(|| file.to_owned())?;
 
     let name = file.rsplit('/').next().unwrap_or(file);
     let mut faults = Vec::new();
@@ -84,10 +95,7 @@ fn faults(is_domain: bool, file: &str, source: &str) -> Result<Vec<(usize, Strin
 }
 
 fn has_globals(source: &str) -> Result<bool> {
-    let stream: TokenStream = source.parse().ok().context("not Rust")?;
-    let mut tokens = Vec::new();
-    flatten(stream, &mut tokens);
-    Ok(!globals(&tokens).is_empty())
+    Ok(!globals(&tokens(source)?).is_empty())
 }
 
 fn sql(tokens: &[Token]) -> Result<Vec<(usize, String)>> {
@@ -106,7 +114,7 @@ fn sql(tokens: &[Token]) -> Result<Vec<(usize, String)>> {
 }
 
 /// The text between a literal's quotes, prefixes and hashes taken off.
-fn inner(literal: &str) -> &str {
+pub fn inner(literal: &str) -> &str {
     let open = literal.find('"').map_or(0, |at| at + 1);
     let close = literal.rfind('"').unwrap_or(literal.len()).max(open);
     &literal[open..close]
@@ -178,19 +186,26 @@ fn flatten(stream: TokenStream, out: &mut Vec<Token>) {
                         }
                     }
                 } else if !text.starts_with("doc") {
+                    let start = out.len();
                     flatten(attribute.stream(), out);
+                    let is_derive = text.starts_with("derive(");
+                    out[start..].iter_mut().for_each(|token| token.is_derived = is_derive);
                 }
             }
             // The statics inside are told of once, by the macro's name.
             TokenTree::Group(_) if matches!(out.as_slice(), [.., name, bang] if bang.text == "!" && is_of_globals(name)) =>
                 {}
             TokenTree::Group(group) => flatten(group.stream(), out),
-            TokenTree::Ident(ident) => out.push(Token { text: ident.to_string(), line, is_string: false }),
-            TokenTree::Punct(punct) => out.push(Token { text: punct.to_string(), line, is_string: false }),
+            TokenTree::Ident(ident) => {
+                out.push(Token { text: ident.to_string(), line, is_string: false, is_derived: false })
+            }
+            TokenTree::Punct(punct) => {
+                out.push(Token { text: punct.to_string(), line, is_string: false, is_derived: false })
+            }
             TokenTree::Literal(literal) => {
                 let text = literal.to_string();
                 let is_string = text.ends_with(['"', '#']) && text.contains('"');
-                out.push(Token { text, line, is_string });
+                out.push(Token { text, line, is_string, is_derived: false });
             }
         }
     }

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use http_types::StatusCode;
 use http_types::header::{CONTENT_TYPE, HeaderValue};
-use kernel::{ApiError, Clock, Code, Ctx, ErrorDoc, Random};
+use kernel::{ApiError, Catalogue, Clock, Code, Ctx, ErrorDoc, Random, Text, text};
 use serde_json::{Value, json};
 
+use crate::language::Languages;
 use crate::openapi::{Described, Info, describe};
 use crate::output::json_reply;
 use crate::pages;
@@ -48,6 +49,7 @@ pub struct Api {
     pub(crate) settings: ServerSettings,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
+    pub(crate) languages: Languages,
     state: State,
     authenticator: Option<Arc<dyn Authenticate>>,
     ready_check: Option<ReadyCheck>,
@@ -83,6 +85,7 @@ pub struct ApiBuilder {
     clock: Clock,
     random: Random,
     info: Info,
+    languages: Languages,
     state: State,
     authenticator: Option<Arc<dyn Authenticate>>,
     ready_check: Option<ReadyCheck>,
@@ -108,6 +111,7 @@ impl ApiBuilder {
             clock,
             random,
             info,
+            languages: Languages::default(),
             state: State::default(),
             authenticator: None,
             ready_check: None,
@@ -120,6 +124,11 @@ impl ApiBuilder {
     pub fn info(mut self, title: &str, version: &str, description: &str) -> Self {
         self.info = Info { title: title.into(), version: version.into(), description: description.into() };
         self
+    }
+
+    /// Adds what problems say in a language; of two for one text, the later counts.
+    pub fn texts(&mut self, catalogue: Catalogue) {
+        self.languages.add(catalogue);
     }
 
     /// The services, to fill.
@@ -185,6 +194,7 @@ impl ApiBuilder {
             settings: self.settings,
             clock: self.clock,
             random: self.random,
+            languages: self.languages,
             state: self.state,
             authenticator: self.authenticator,
             ready_check: self.ready_check,
@@ -276,8 +286,8 @@ impl ApiError for NotReady {
         "not_ready"
     }
 
-    fn message(&self) -> std::borrow::Cow<'_, str> {
-        "The server is starting, stopping, or cannot reach its database.".into()
+    fn message(&self) -> Text {
+        text!("The server is starting, stopping, or cannot reach its database.")
     }
 
     fn describe(out: &mut Vec<ErrorDoc>) {

@@ -1,9 +1,8 @@
-use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
 
 use http_types::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
-use kernel::{ApiError, Code, Ctx, ErrorDoc, Identity, Role, SessionId, UserId};
+use kernel::{ApiError, Code, Ctx, ErrorDoc, Identity, Role, SessionId, Text, UserId, text};
 
 use crate::{Input, Operation, Problem, Request};
 
@@ -31,7 +30,7 @@ pub enum AccessError {
 
 impl fmt::Display for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message())
+        self.message().fmt(f)
     }
 }
 
@@ -55,16 +54,15 @@ impl ApiError for AccessError {
         }
     }
 
-    fn message(&self) -> Cow<'_, str> {
+    fn message(&self) -> Text {
         match self {
-            Self::MissingToken => "Sign in, and send the access token as `Authorization: Bearer …`.",
+            Self::MissingToken => text!("Sign in, and send the access token as `Authorization: Bearer …`."),
             Self::InvalidToken => {
-                "The access token is not valid, has expired or was revoked. Refresh it or sign in again."
+                text!("The access token is not valid, has expired or was revoked. Refresh it or sign in again.")
             }
-            Self::Forbidden => "Your account may not do this.",
-            Self::Undecided => "The token cannot be checked right now. Try again.",
+            Self::Forbidden => text!("Your account may not do this."),
+            Self::Undecided => text!("The token cannot be checked right now. Try again."),
         }
-        .into()
     }
 
     fn describe(out: &mut Vec<ErrorDoc>) {

@@ -2,9 +2,8 @@
 //! rule is written once. Lengths count characters, as JSON Schema does (not bytes, as `str::len` does).
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use kernel::{Decimal, Faults, Id, IdKind, Json, Place, Secret, Time};
+use kernel::{Argument, Decimal, Faults, Id, IdKind, Json, Place, Secret, Text, Time, text};
 use serde_json::Value;
 
 use crate::Change;
@@ -51,7 +50,7 @@ impl Pointer {
     }
 
     /// Adds a fault here.
-    pub fn fault(&self, faults: &mut Faults, code: &'static str, message: impl Into<String>) {
+    pub fn fault(&self, faults: &mut Faults, code: &'static str, message: Text) {
         faults.add(self.place, self.text.clone(), code, message);
     }
 }
@@ -66,7 +65,8 @@ pub(crate) fn push_token(text: &mut String, name: &str) {
     }
 }
 
-const NUL: &str = "must not contain the NUL character";
+/// What is said of a text that neither database keeps alike.
+pub(crate) const NUL: Text = text!("must not contain the NUL character");
 
 impl Check for str {
     fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
@@ -161,54 +161,57 @@ impl<const SCALE: u32> Check for Decimal<SCALE> {
     fn check(&self, _: &mut Pointer, _: &mut Faults) {}
 }
 
+pub(crate) const CHARACTERS: Text = text!("characters");
+pub(crate) const ITEMS: Text = text!("items");
+
 /// What has a length: text in characters, lists in items. An absent option has none.
 pub trait Length {
     /// The length, where there is a value.
     fn length(&self) -> Option<usize>;
     /// What is counted.
-    const UNIT: &'static str;
+    const UNIT: Text;
 }
 
 impl Length for String {
     fn length(&self) -> Option<usize> {
         Some(self.chars().count())
     }
-    const UNIT: &'static str = "characters";
+    const UNIT: Text = CHARACTERS;
 }
 
 impl<T> Length for Vec<T> {
     fn length(&self) -> Option<usize> {
         Some(self.len())
     }
-    const UNIT: &'static str = "items";
+    const UNIT: Text = ITEMS;
 }
 
 impl<T: Length> Length for Option<T> {
     fn length(&self) -> Option<usize> {
         self.as_ref().and_then(Length::length)
     }
-    const UNIT: &'static str = T::UNIT;
+    const UNIT: Text = T::UNIT;
 }
 
 impl<T: Length> Length for Secret<T> {
     fn length(&self) -> Option<usize> {
         self.expose().length()
     }
-    const UNIT: &'static str = T::UNIT;
+    const UNIT: Text = T::UNIT;
 }
 
 impl<T: Length> Length for Change<T> {
     fn length(&self) -> Option<usize> {
         self.as_option().and_then(Length::length)
     }
-    const UNIT: &'static str = T::UNIT;
+    const UNIT: Text = T::UNIT;
 }
 
 impl Length for kernel::Blob {
     fn length(&self) -> Option<usize> {
         Some(self.0.len())
     }
-    const UNIT: &'static str = "bytes";
+    const UNIT: Text = text!("bytes");
 }
 
 /// The text of a value, where it has one.
@@ -264,35 +267,51 @@ impl<T: Numeric> Numeric for Change<T> {
     }
 }
 
-fn bounds(min: Option<impl ToString>, max: Option<impl ToString>) -> String {
-    match (min.map(|m| m.to_string()), max.map(|m| m.to_string())) {
-        (Some(min), Some(max)) => format!("{min} to {max}"),
-        (Some(min), None) => format!("at least {min}"),
-        (None, Some(max)) => format!("at most {max}"),
-        (None, None) => "any".to_owned(),
-    }
+/// What is said of a length; `None` where there is no bound to say.
+pub(crate) fn length_text(min: Option<u64>, max: Option<u64>, unit: Text) -> Option<Text> {
+    Some(match (min, max) {
+        (Some(min), Some(max)) => text!("must have {min} to {max} {unit}", min, max, unit),
+        (Some(min), None) => text!("must have at least {min} {unit}", min, unit),
+        (None, Some(max)) => text!("must have at most {max} {unit}", max, unit),
+        (None, None) => return None,
+    })
+}
+
+/// What is said of a number's size; `None` where there is no bound to say.
+pub(crate) fn range_text<N: Into<Argument>>(min: Option<N>, max: Option<N>) -> Option<Text> {
+    Some(match (min, max) {
+        (Some(min), Some(max)) => text!("must be {min} to {max}", min, max),
+        (Some(min), None) => text!("must be at least {min}", min),
+        (None, Some(max)) => text!("must be at most {max}", max),
+        (None, None) => return None,
+    })
 }
 
 /// `#[check(length(min = …, max = …))]`
 pub fn length<T: Length>(value: &T, min: Option<usize>, max: Option<usize>, pointer: &Pointer, faults: &mut Faults) {
     let Some(length) = value.length() else { return };
-    if min.is_some_and(|min| length < min) || max.is_some_and(|max| length > max) {
-        pointer.fault(faults, "length", format!("must have {} {}", bounds(min, max), T::UNIT));
+    let is_outside = min.is_some_and(|min| length < min) || max.is_some_and(|max| length > max);
+    let bound = |bound: Option<usize>| bound.map(|b| b as u64);
+    if is_outside && let Some(text) = length_text(bound(min), bound(max), T::UNIT) {
+        pointer.fault(faults, "length", text);
     }
 }
 
 /// `#[check(range(min = …, max = …))]`
 pub fn range<T: Numeric>(value: &T, min: Option<f64>, max: Option<f64>, pointer: &Pointer, faults: &mut Faults) {
     let Some(number) = value.number() else { return };
-    if min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max) {
-        pointer.fault(faults, "range", format!("must be {}", bounds(min, max)));
+    let is_outside = min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max);
+    if is_outside && let Some(text) = range_text(min, max) {
+        pointer.fault(faults, "range", text);
     }
 }
+
+pub(crate) const EMAIL: Text = text!("must be an e-mail address");
 
 /// `#[check(email)]`: the same rule that the schema's `format: email` stands for in the slow path.
 pub fn email<T: Textual>(value: &T, pointer: &Pointer, faults: &mut Faults) {
     if value.text().is_some_and(|text| !is_email(text)) {
-        pointer.fault(faults, "email", "must be an e-mail address");
+        pointer.fault(faults, "email", EMAIL);
     }
 }
 
@@ -300,17 +319,19 @@ pub(crate) fn is_email(text: &str) -> bool {
     text.len() <= 254 && email_address::EmailAddress::is_valid(text) && !text.contains([' ', '"', '(', '<', '['])
 }
 
+pub(crate) fn pattern_text(pattern: &str) -> Text {
+    text!("must match {pattern}", pattern)
+}
+
 /// `#[check(pattern = "…")]`
 pub fn pattern<T: Textual>(value: &T, regex: &regex::Regex, pointer: &Pointer, faults: &mut Faults) {
     if value.text().is_some_and(|text| !regex.is_match(text)) {
-        let mut message = String::from("must match ");
-        let _ = write!(message, "{regex}");
-        pointer.fault(faults, "pattern", message);
+        pointer.fault(faults, "pattern", pattern_text(regex.as_str()));
     }
 }
 
 /// `#[check(with = path::to::rule)]`: a rule of one's own, whose error is the message.
-pub fn with<T: ?Sized>(value: &T, rule: fn(&T) -> Result<(), String>, pointer: &Pointer, faults: &mut Faults) {
+pub fn with<T: ?Sized>(value: &T, rule: fn(&T) -> Result<(), Text>, pointer: &Pointer, faults: &mut Faults) {
     if let Err(message) = rule(value) {
         pointer.fault(faults, "rule", message);
     }
@@ -324,7 +345,7 @@ mod tests {
     fn a_pointer_is_escaped() {
         let mut pointer = Pointer::root(Place::Body);
         let mut faults = Faults::new();
-        pointer.at("a/b~c", |p| p.at("0", |p| p.fault(&mut faults, "x", "y")));
+        pointer.at("a/b~c", |p| p.at("0", |p| p.fault(&mut faults, "x", text!("y"))));
         assert_eq!(faults.into_sorted()[0].pointer, "/a~1b~0c/0");
     }
 

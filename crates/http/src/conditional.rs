@@ -1,12 +1,11 @@
 //! Conditional requests (RFC 9110 section 13).
 
-use std::borrow::Cow;
 use std::fmt;
 
 use blake2::digest::Digest;
 use blake2::digest::consts::U12;
 use http_types::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
-use kernel::{ApiError, Code, ErrorDoc, Place};
+use kernel::{ApiError, Code, ErrorDoc, Place, Text, text};
 use serde_json::json;
 
 use crate::{Input, Operation, Parameter, Problem, Request};
@@ -80,7 +79,7 @@ pub struct Stale;
 
 impl fmt::Display for Stale {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message())
+        self.message().fmt(f)
     }
 }
 
@@ -95,8 +94,8 @@ impl ApiError for Stale {
         "precondition_failed"
     }
 
-    fn message(&self) -> Cow<'_, str> {
-        "It has changed since you read it. Read it again, then repeat your change with its new ETag.".into()
+    fn message(&self) -> Text {
+        text!("It has changed since you read it. Read it again, then repeat your change with its new ETag.")
     }
 
     fn describe(out: &mut Vec<ErrorDoc>) {

@@ -1,9 +1,9 @@
 use std::any::{TypeId, type_name};
 
 use http_types::header::CONTENT_TYPE;
-use kernel::{Ctx, Faults, Id, IdKind, JsonError, Place, parse_json};
+use kernel::{Ctx, Faults, Id, IdKind, JsonError, Place, Text, parse_json, text};
 
-use crate::check::Pointer;
+use crate::check::{self, Pointer};
 use crate::openapi::{Operation, Parameter};
 use crate::schema::{all_faults, unexplained};
 use crate::{InputType, Problem, Request, RequestError, query};
@@ -124,15 +124,18 @@ fn is_json(value: &str) -> bool {
 /// What is wrong with a body that was refused, in the words of the wire.
 fn explain_body<T: InputType>(bytes: &[u8], known: Faults) -> RequestError {
     if std::str::from_utf8(bytes).is_err() {
-        return RequestError::MalformedJson { what: "not UTF-8".to_owned() };
+        return RequestError::MalformedJson { what: text!("not UTF-8") };
     }
     let value = match parse_json(bytes) {
         Ok(value) => value,
-        Err(JsonError::Repeated(name)) => return RequestError::RepeatedField { what: format!("The field `{name}`") },
+        Err(JsonError::Repeated(name)) => return RequestError::RepeatedField { name, is_parameter: false },
         Err(JsonError::Syntax { line, column }) => {
-            return RequestError::MalformedJson { what: format!("it breaks at line {line}, column {column}") };
+            let what = text!("it breaks at line {line}, column {column}", line, column);
+            return RequestError::MalformedJson { what };
         }
-        Err(error @ JsonError::TooDeep) => return RequestError::MalformedJson { what: error.to_string() },
+        Err(JsonError::TooDeep) => {
+            return RequestError::MalformedJson { what: text!("nested deeper than 128 levels") };
+        }
     };
     let was_read = !known.is_empty();
     let mut faults = all_faults::<T>(&value, Place::Body, known);
@@ -192,30 +195,30 @@ pub trait PathPart: Sized + Send + schemars::JsonSchema {
     ///
     /// # Errors
     /// What the text should look like.
-    fn read(text: &str) -> Result<Self, String>;
+    fn read(text: &str) -> Result<Self, Text>;
 }
 
 impl<K: IdKind> PathPart for Id<K> {
-    fn read(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|e: kernel::IdError| e.to_string())
+    fn read(text: &str) -> Result<Self, Text> {
+        text.parse().map_err(|e: kernel::IdError| e.text())
     }
 }
 
 impl PathPart for String {
-    fn read(text: &str) -> Result<Self, String> {
-        if text.contains('\0') { Err("must not contain the NUL character".to_owned()) } else { Ok(text.to_owned()) }
+    fn read(text: &str) -> Result<Self, Text> {
+        if text.contains('\0') { Err(check::NUL) } else { Ok(text.to_owned()) }
     }
 }
 
 impl PathPart for i64 {
-    fn read(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| "must be a whole number".to_owned())
+    fn read(text: &str) -> Result<Self, Text> {
+        text.parse().map_err(|_| text!("must be a whole number"))
     }
 }
 
 impl PathPart for u32 {
-    fn read(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| "must be a whole number from 0".to_owned())
+    fn read(text: &str) -> Result<Self, Text> {
+        text.parse().map_err(|_| text!("must be a whole number from 0"))
     }
 }
 

@@ -74,7 +74,8 @@ impl Api {
             Ok(reply) => reply,
             Err(problem) => {
                 log_problem(&problem, &parts.method, parts.uri.path(), &request_id);
-                problem.into_reply(parts.uri.path(), &request_id)
+                // Which language is asked for only once there is something to say.
+                problem.into_reply(parts.uri.path(), &request_id, self.languages.choose(&parts.headers))
             }
         };
         self.finish(&parts, &request_id, preflight_allow, &mut reply);

@@ -11,6 +11,7 @@ mod cors;
 mod endpoint;
 mod example;
 mod input;
+mod language;
 mod layer;
 mod openapi;
 mod output;
@@ -22,6 +23,9 @@ mod router;
 mod schema;
 mod server;
 mod settings;
+
+/// What this crate's own texts are in other languages: a language's tag, and a TOML table of it.
+pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
 
 pub use api::{Api, ApiBuilder, BuildError, State};
 pub use body::{Body, RequestBody};

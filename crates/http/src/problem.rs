@@ -3,13 +3,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_types::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use kernel::{ApiError, Code, ErrorDoc, FieldFault, Refused};
+use http_types::header::{
+    CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
+use kernel::{ApiError, Code, ErrorDoc, FieldFault, Refused, Text, text};
 use serde::Serialize;
 
+use crate::language::Language;
 use crate::{Body, Reply};
 
-/// A failure on its way to the caller (RFC 9457). Made from any [`ApiError`]; the cause stays behind for the log.
+/// A failure on its way to the caller (RFC 9457). Made from any [`ApiError`]; the cause stays behind for the log. Its
+/// texts are put into the caller's language only here, when the answer is made.
 #[derive(Debug)]
 pub struct Problem(Box<Inner>);
 
@@ -17,7 +21,7 @@ pub struct Problem(Box<Inner>);
 struct Inner {
     code: Code,
     name: &'static str,
-    detail: Cow<'static, str>,
+    detail: Text,
     fields: Vec<FieldFault>,
     retry_after: Option<Duration>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -29,7 +33,7 @@ impl<E: ApiError> From<E> for Problem {
         Self(Box::new(Inner {
             code: error.code(),
             name: error.name(),
-            detail: Cow::Owned(error.message().into_owned()),
+            detail: error.message(),
             fields: error.fields().to_vec(),
             retry_after: error.retry_after(),
             headers: Vec::new(),
@@ -41,9 +45,9 @@ impl<E: ApiError> From<E> for Problem {
 #[derive(Serialize)]
 struct Wire<'a> {
     r#type: String,
-    title: &'static str,
+    title: Cow<'static, str>,
     status: u16,
-    detail: &'a str,
+    detail: Cow<'static, str>,
     instance: &'a str,
     code: &'static str,
     request_id: &'a str,
@@ -56,12 +60,13 @@ struct WireField<'a> {
     r#in: &'static str,
     pointer: &'a str,
     code: &'static str,
-    message: &'a str,
+    message: Cow<'static, str>,
 }
 
 impl<'a> WireField<'a> {
-    fn of(fault: &'a FieldFault) -> Self {
-        Self { r#in: fault.place.name(), pointer: &fault.pointer, code: fault.code, message: &fault.message }
+    fn of(fault: &'a FieldFault, language: &Language) -> Self {
+        let message = language.say(&fault.message);
+        Self { r#in: fault.place.name(), pointer: &fault.pointer, code: fault.code, message }
     }
 }
 
@@ -94,13 +99,14 @@ impl Problem {
     }
 
     /// The answer. `path` is what was asked for, without its query: a query may hold secrets.
-    pub fn into_reply(self, path: &str, request_id: &str) -> Reply {
-        let errors = (!self.0.fields.is_empty()).then(|| self.0.fields.iter().map(WireField::of).collect());
+    pub(crate) fn into_reply(self, path: &str, request_id: &str, language: &Language) -> Reply {
+        let fields = &self.0.fields;
+        let errors = (!fields.is_empty()).then(|| fields.iter().map(|f| WireField::of(f, language)).collect());
         let wire = Wire {
             r#type: format!("urn:mainstay:problem:{}", self.0.name),
-            title: self.0.code.title(),
+            title: language.say(&self.0.code.title()),
             status: self.0.code.status(),
-            detail: &self.0.detail,
+            detail: language.say(&self.0.detail),
             instance: path,
             code: self.0.name,
             request_id,
@@ -110,6 +116,8 @@ impl Problem {
         let mut reply = Reply::new(Body::new(bytes));
         *reply.status_mut() = http_types::StatusCode::from_u16(self.0.code.status()).unwrap_or_default();
         reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        reply.headers_mut().insert(CONTENT_LANGUAGE, language.tag().clone());
+        reply.headers_mut().append(VARY, HeaderValue::from_static("accept-language"));
         let wait = self.0.retry_after.or((self.0.code == Code::Unavailable).then_some(Duration::from_secs(1)));
         if let Some(wait) = wait {
             reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
@@ -131,12 +139,14 @@ pub enum RequestError {
     /// The body is not JSON.
     MalformedJson {
         /// Where it breaks.
-        what: String,
+        what: Text,
     },
     /// A name stands twice.
     RepeatedField {
         /// The name.
-        what: String,
+        name: String,
+        /// Whether it is a parameter of the query, not a field of the body.
+        is_parameter: bool,
     },
     /// The query string cannot be read.
     MalformedQuery,
@@ -206,7 +216,7 @@ const fn doc(code: Code, name: &'static str, meaning: &'static str) -> ErrorDoc 
 
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message())
+        self.message().fmt(f)
     }
 }
 
@@ -236,25 +246,30 @@ impl ApiError for RequestError {
         }
     }
 
-    fn message(&self) -> Cow<'_, str> {
+    fn message(&self) -> Text {
         match self {
-            Self::MalformedJson { what } => format!("The body is not JSON: {what}.").into(),
-            Self::RepeatedField { what } => format!("{what} stands twice. Send it once.").into(),
-            Self::MalformedQuery => "The query string is not valid: percent-encode it as UTF-8.".into(),
-            Self::BadHeader { name } => format!("The header `{name}` must stand once and be plain text.").into(),
-            Self::Invalid(refused) => refused.message(),
-            Self::NoRoute => "There is nothing at this path. `/openapi.json` lists what there is.".into(),
-            Self::NoMethod { allow } => format!("This path takes {allow}.").into(),
-            Self::TooSlow => "The request did not arrive in time.".into(),
-            Self::BodyBroken => "The body ended early.".into(),
-            Self::BodyTooLarge { limit } => format!("The body is larger than {limit} bytes.").into(),
-            Self::MediaType => "Send the body as `Content-Type: application/json`.".into(),
-            Self::HeadersTooLarge => {
-                "The headers are larger than this server reads. Send fewer or shorter ones.".into()
+            Self::MalformedJson { what } => text!("The body is not JSON: {what}.", what = what.clone()),
+            Self::RepeatedField { name, is_parameter: false } => {
+                text!("The field `{name}` stands twice. Send it once.", name)
             }
-            Self::Deadline => "The answer was not ready in time. Try again.".into(),
+            Self::RepeatedField { name, is_parameter: true } => {
+                text!("The parameter `{name}` stands twice. Send it once.", name)
+            }
+            Self::MalformedQuery => text!("The query string is not valid: percent-encode it as UTF-8."),
+            Self::BadHeader { name } => text!("The header `{name}` must stand once and be plain text.", name = *name),
+            Self::Invalid(refused) => refused.message(),
+            Self::NoRoute => text!("There is nothing at this path. `/openapi.json` lists what there is."),
+            Self::NoMethod { allow } => text!("This path takes {allow}.", allow),
+            Self::TooSlow => text!("The request did not arrive in time."),
+            Self::BodyBroken => text!("The body ended early."),
+            Self::BodyTooLarge { limit } => text!("The body is larger than {limit} bytes.", limit = *limit),
+            Self::MediaType => text!("Send the body as `Content-Type: application/json`."),
+            Self::HeadersTooLarge => {
+                text!("The headers are larger than this server reads. Send fewer or shorter ones.")
+            }
+            Self::Deadline => text!("The answer was not ready in time. Try again."),
             Self::Panicked | Self::Unwritable => {
-                "Something went wrong on our side. Quote the request id when you report it.".into()
+                text!("Something went wrong on our side. Quote the request id when you report it.")
             }
         }
     }

@@ -22,7 +22,7 @@ pub fn parse_pairs(query: &str) -> Result<QueryPairs<'_>, RequestError> {
         let (name, value) = (decode(name)?, decode(value)?);
         if pairs.iter().any(|(known, _)| *known == name) {
             let shown: String = name.chars().take(100).collect();
-            return Err(RequestError::RepeatedField { what: format!("The parameter `{shown}`") });
+            return Err(RequestError::RepeatedField { name: shown, is_parameter: true });
         }
         pairs.push((name, value));
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
-use kernel::{Faults, Place};
+use kernel::{Faults, Place, Text, text};
 use serde_json::Value;
 
 use crate::InputType;
@@ -109,7 +109,7 @@ pub(crate) fn unexplained(path: &serde_path_to_error::Path, place: Place) -> Fau
         }
     }
     let mut faults = Faults::new();
-    faults.add(place, pointer, "not_acceptable", "this value cannot be read here; see the field's description");
+    faults.add(place, pointer, "not_acceptable", text!("this value cannot be read here; see the field's description"));
     faults
 }
 
@@ -124,45 +124,50 @@ fn explain(error: &ValidationError<'_>, place: Place, faults: &mut Faults) {
     match error.kind() {
         Kind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
-            faults.add(place, child(name), "required", "this field is required");
+            faults.add(place, child(name), "required", text!("this field is required"));
         }
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
             for name in unexpected {
-                faults.add(place, child(name), "unknown_field", "there is no such field here");
+                faults.add(place, child(name), "unknown_field", text!("there is no such field here"));
             }
         }
         Kind::Type { kind } => {
-            let expected = match kind {
-                TypeKind::Single(one) => one.to_string(),
-                TypeKind::Multiple(many) => many.iter().map(|t| t.to_string()).collect::<Vec<_>>().join(" or "),
+            let kinds: Vec<String> = match kind {
+                TypeKind::Single(one) => vec![one.to_string()],
+                TypeKind::Multiple(many) => many.iter().map(|t| t.to_string()).collect(),
             };
-            faults.add(place, at, "type", format!("must be {}", with_article(&expected)));
+            let either = |all: Text, kind: Text| text!("{all} or {kind}", all, kind);
+            if let Some(kinds) = kinds.iter().map(|kind| kind_text(kind)).reduce(either) {
+                faults.add(place, at, "type", text!("must be {kinds}", kinds));
+            }
         }
-        Kind::MinLength { limit } => length(place, at, faults, error, *limit, "characters"),
-        Kind::MaxLength { limit } => length(place, at, faults, error, *limit, "characters"),
-        Kind::MinItems { limit } => length(place, at, faults, error, *limit, "items"),
-        Kind::MaxItems { limit } => length(place, at, faults, error, *limit, "items"),
+        Kind::MinLength { limit } => length(place, at, faults, error, *limit, check::CHARACTERS),
+        Kind::MaxLength { limit } => length(place, at, faults, error, *limit, check::CHARACTERS),
+        Kind::MinItems { limit } => length(place, at, faults, error, *limit, check::ITEMS),
+        Kind::MaxItems { limit } => length(place, at, faults, error, *limit, check::ITEMS),
         Kind::Minimum { limit } | Kind::ExclusiveMinimum { limit } => {
-            faults.add(place, at, "range", format!("must be at least {limit}"));
+            faults.add(place, at, "range", text!("must be at least {min}", min = limit.to_string()));
         }
         Kind::Maximum { limit } | Kind::ExclusiveMaximum { limit } => {
-            faults.add(place, at, "range", format!("must be at most {limit}"));
+            faults.add(place, at, "range", text!("must be at most {max}", max = limit.to_string()));
         }
         Kind::Pattern { pattern } if pattern.contains("u0000") => {
-            faults.add(place, at, "nul_character", "must not contain the NUL character");
+            faults.add(place, at, "nul_character", check::NUL);
         }
-        Kind::Pattern { pattern } => faults.add(place, at, "pattern", format!("must match {pattern}")),
-        Kind::Format { format } if format == "email" => faults.add(place, at, "email", "must be an e-mail address"),
+        Kind::Pattern { pattern } => faults.add(place, at, "pattern", check::pattern_text(pattern)),
+        Kind::Format { format } if format == "email" => faults.add(place, at, "email", check::EMAIL),
         Kind::Format { format } if format == "date-time" => {
-            faults.add(place, at, "format", kernel::TimeError.to_string());
+            faults.add(place, at, "format", kernel::TimeError.text());
         }
-        Kind::Format { format } => faults.add(place, at, "format", format!("must be a {format}")),
+        Kind::Format { format } => faults.add(place, at, "format", text!("must be a {format}", format)),
         Kind::Enum { options } => {
             let names: Vec<String> =
                 options.as_array().map(|list| list.iter().map(ToString::to_string).collect()).unwrap_or_default();
-            faults.add(place, at, "not_allowed", format!("must be one of {}", names.join(", ")));
+            faults.add(place, at, "not_allowed", text!("must be one of {names}", names = names.join(", ")));
         }
-        Kind::Constant { expected_value } => faults.add(place, at, "not_allowed", format!("must be {expected_value}")),
+        Kind::Constant { expected_value } => {
+            faults.add(place, at, "not_allowed", text!("must be exactly {value}", value = expected_value.to_string()));
+        }
         // An optional nested value is `anyOf: [value, null]`, a choice is `oneOf`: explain the branch that comes closest,
         // which is the one with the fewest faults that is not "must be null".
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
@@ -173,22 +178,35 @@ fn explain(error: &ValidationError<'_>, place: Place, faults: &mut Faults) {
             };
             match context.iter().filter(|b| !is_null(b)).min_by_key(|b| b.len()) {
                 Some(branch) => branch.iter().for_each(|e| explain(e, place, faults)),
-                None => faults.add(place, at, "type", "must be null"),
+                None => faults.add(place, at, "type", text!("must be {kinds}", kinds = kind_text("null"))),
             }
         }
-        _ => faults.add(place, at, "not_acceptable", "this value is not acceptable; see the field's description"),
+        _ => {
+            let message = text!("this value is not acceptable; see the field's description");
+            faults.add(place, at, "not_acceptable", message);
+        }
     }
 }
 
-fn length(place: Place, at: String, faults: &mut Faults, error: &ValidationError<'_>, limit: u64, unit: &str) {
-    let side = match error.kind() {
-        ValidationErrorKind::MinLength { .. } | ValidationErrorKind::MinItems { .. } => "at least",
-        _ => "at most",
+fn length(place: Place, at: String, faults: &mut Faults, error: &ValidationError<'_>, limit: u64, unit: Text) {
+    let (min, max) = match error.kind() {
+        ValidationErrorKind::MinLength { .. } | ValidationErrorKind::MinItems { .. } => (Some(limit), None),
+        _ => (None, Some(limit)),
     };
-    faults.add(place, at, "length", format!("must have {side} {limit} {unit}"));
+    if let Some(text) = check::length_text(min, max, unit) {
+        faults.add(place, at, "length", text);
+    }
 }
 
-fn with_article(types: &str) -> String {
-    let article = if types.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
-    if types == "null" { "null".to_owned() } else { format!("{article} {types}") }
+/// JSON Schema's word for a type, as part of a sentence.
+fn kind_text(kind: &str) -> Text {
+    match kind {
+        "array" => text!("an array"),
+        "boolean" => text!("a boolean"),
+        "integer" => text!("an integer"),
+        "null" => text!("null"),
+        "number" => text!("a number"),
+        "object" => text!("an object"),
+        _ => text!("a string"),
+    }
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
 
+use crate::{Text, text};
+
 /// A moment: microseconds since 1970-01-01T00:00:00Z. On the wire RFC 3339 in UTC with `Z`, always six decimals
 /// when not whole seconds, so that equal moments have equal text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,9 +77,16 @@ impl fmt::Debug for Time {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeError;
 
+impl TimeError {
+    /// What a time looks like, for the caller.
+    pub fn text(&self) -> Text {
+        text!("a time is written like 2026-11-22T09:30:00Z (RFC 3339, at most microseconds)")
+    }
+}
+
 impl fmt::Display for TimeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a time is written like 2026-11-22T09:30:00Z (RFC 3339, at most microseconds)")
+        self.text().fmt(f)
     }
 }
 

@@ -1,3 +1,5 @@
+use crate::{Text, text};
+
 /// The kind of a failure, as its caller needs to know it. The one place where HTTP statuses are written (RFC 9110
 /// section 15, RFC 6585); everything else names a `Code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,25 +81,25 @@ impl Code {
         }
     }
 
-    /// A short title in English, the same for every problem of this kind (RFC 9457 section 3.1.4).
-    pub const fn title(self) -> &'static str {
+    /// A short title, the same for every problem of this kind (RFC 9457 section 3.1.4).
+    pub const fn title(self) -> Text {
         match self {
-            Code::Malformed => "The request cannot be read",
-            Code::Unauthenticated => "Authentication is required",
-            Code::Forbidden => "Not allowed",
-            Code::NotFound => "Not found",
-            Code::MethodNotAllowed => "Method not allowed",
-            Code::RequestTimeout => "The request took too long to arrive",
-            Code::Conflict => "Conflict",
-            Code::PreconditionFailed => "A precondition does not hold",
-            Code::TooLarge => "The body is too large",
-            Code::UnsupportedMediaType => "Unsupported media type",
-            Code::Invalid => "The request is not valid",
-            Code::TooManyRequests => "Too many requests",
-            Code::HeadersTooLarge => "The headers are too large",
-            Code::Internal => "Internal error",
-            Code::Unavailable => "Temporarily unavailable",
-            Code::StorageFull => "Storage is full",
+            Code::Malformed => text!("The request cannot be read"),
+            Code::Unauthenticated => text!("Authentication is required"),
+            Code::Forbidden => text!("Not allowed"),
+            Code::NotFound => text!("Not found"),
+            Code::MethodNotAllowed => text!("Method not allowed"),
+            Code::RequestTimeout => text!("The request took too long to arrive"),
+            Code::Conflict => text!("Conflict"),
+            Code::PreconditionFailed => text!("A precondition does not hold"),
+            Code::TooLarge => text!("The body is too large"),
+            Code::UnsupportedMediaType => text!("Unsupported media type"),
+            Code::Invalid => text!("The request is not valid"),
+            Code::TooManyRequests => text!("Too many requests"),
+            Code::HeadersTooLarge => text!("The headers are too large"),
+            Code::Internal => text!("Internal error"),
+            Code::Unavailable => text!("Temporarily unavailable"),
+            Code::StorageFull => text!("Storage is full"),
         }
     }
 

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::{Text, text};
+
 /// An exact decimal with `SCALE` digits after the point, kept as a count of its smallest unit: `Decimal<2>` of
 /// `12.34` is 1234. On the wire a string, because JSON readers turn numbers into binary floats.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,9 +44,16 @@ pub struct DecimalError {
     scale: u32,
 }
 
+impl DecimalError {
+    /// What a decimal looks like, for the caller.
+    pub fn text(&self) -> Text {
+        text!("a decimal here has at most {scale} digits after the point and 18 in all", scale = self.scale)
+    }
+}
+
 impl fmt::Display for DecimalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a decimal here has at most {} digits after the point and 18 in all", self.scale)
+        self.text().fmt(f)
     }
 }
 

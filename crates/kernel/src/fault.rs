@@ -1,8 +1,7 @@
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use crate::Code;
+use crate::{Code, Text, text};
 
 /// What an error must tell before it may leave an endpoint: its kind, a stable name, a message for the caller, and
 /// the list of everything it can be, for the document. Normally derived (`derive(ApiError)`).
@@ -13,8 +12,8 @@ pub trait ApiError: std::error::Error + Send + Sync + 'static {
     /// The stable name clients match on, in `snake_case`: `post_not_found`.
     fn name(&self) -> &'static str;
 
-    /// What to tell the caller. Never names a Rust type, SQL, a path or an inner cause.
-    fn message(&self) -> Cow<'_, str>;
+    /// What to tell the caller, in the language it asked for. Never names a Rust type, SQL, a path or an inner cause.
+    fn message(&self) -> Text;
 
     /// How long the caller should wait before it tries again, where that is known.
     fn retry_after(&self) -> Option<Duration> {
@@ -78,7 +77,7 @@ pub struct FieldFault {
     /// Stable name of the rule it breaks: `required`, `type`, `length`, `unknown_field` …
     pub code: &'static str,
     /// The rule in a sentence.
-    pub message: String,
+    pub message: Text,
 }
 
 /// Collects the faults of one request, each once.
@@ -97,8 +96,8 @@ impl Faults {
     }
 
     /// Adds a fault unless the same rule is already broken at the same place.
-    pub fn add(&mut self, place: Place, pointer: impl Into<String>, code: &'static str, message: impl Into<String>) {
-        let fault = FieldFault { place, pointer: pointer.into(), code, message: message.into() };
+    pub fn add(&mut self, place: Place, pointer: impl Into<String>, code: &'static str, message: Text) {
+        let fault = FieldFault { place, pointer: pointer.into(), code, message };
         let known = |f: &FieldFault| f.place == fault.place && f.code == fault.code && f.pointer == fault.pointer;
         if self.list.len() < Self::MOST && !self.list.iter().any(known) {
             self.list.push(fault);
@@ -173,10 +172,10 @@ impl ApiError for Refused {
         Self::DOC.name
     }
 
-    fn message(&self) -> Cow<'_, str> {
+    fn message(&self) -> Text {
         match self.0.as_slice() {
-            [_] => "One value is not acceptable; see `errors`.".into(),
-            all => format!("{} values are not acceptable; see `errors`.", all.len()).into(),
+            [_] => text!("One value is not acceptable; see `errors`."),
+            all => text!("{count} values are not acceptable; see `errors`.", count = all.len()),
         }
     }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
-use crate::{Clock, Random};
+use crate::{Clock, Random, Text, text};
 
 /// What an [`Id`] identifies: the marker behind each id type.
 pub trait IdKind: 'static {
@@ -125,9 +125,16 @@ pub struct IdError {
     prefix: &'static str,
 }
 
+impl IdError {
+    /// What an id looks like, for the caller.
+    pub fn text(&self) -> Text {
+        text!("an id here is `{prefix}_` and 26 characters", prefix = self.prefix)
+    }
+}
+
 impl fmt::Display for IdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an id here is `{}_` and 26 characters", self.prefix)
+        self.text().fmt(f)
     }
 }
 

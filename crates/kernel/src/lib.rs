@@ -12,6 +12,10 @@ mod identity;
 mod json;
 mod random;
 mod secret;
+mod text;
+
+/// What this crate's own texts are in other languages: a language's tag, and a TOML table of it.
+pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
 
 pub use accounts::{Account, AccountDirectory, AccountDirectoryError, DirectoryFuture};
 pub use blob::Blob;
@@ -28,3 +32,4 @@ pub use identity::{
 pub use json::{Json, JsonError, parse_json};
 pub use random::Random;
 pub use secret::{Secret, SecretKey};
+pub use text::{Argument, Catalogue, CatalogueError, Text};

@@ -36,6 +36,30 @@ impl Parse for Kind {
     }
 }
 
+/// The fields that stand in a message's places, each once. `{name}` alone is a place: the message is a text that other
+/// languages have too, and how a value is written is its own affair (`Display`).
+fn places(message: &LitStr, fields: &Fields) -> Result<Vec<Ident>> {
+    let known: Vec<Ident> = match fields {
+        Fields::Unit => Vec::new(),
+        Fields::Named(named) => named.named.iter().filter_map(|f| f.ident.clone()).collect(),
+        Fields::Unnamed(unnamed) => (0..unnamed.unnamed.len()).map(|i| format_ident!("_{i}")).collect(),
+    };
+    let text = message.value().replace("{{", "").replace("}}", "");
+    let mut found: Vec<Ident> = Vec::new();
+    for rest in text.split('{').skip(1) {
+        let name = rest.split('}').next().unwrap_or_default();
+        let Some(field) = known.iter().find(|field| *field == name) else {
+            let all: Vec<String> = known.iter().map(|field| format!("`{{{field}}}`")).collect();
+            let all = if all.is_empty() { "no place at all".to_owned() } else { all.join(", ") };
+            return Err(error(message, &format!("`{{{name}}}` names no field of this variant: it can have {all}")));
+        };
+        if !found.contains(field) {
+            found.push(field.clone());
+        }
+    }
+    Ok(found)
+}
+
 pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
     let item: DeriveInput = parse2(item)?;
     let ident = &item.ident;
@@ -95,9 +119,12 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
                 };
                 codes.push(quote!(#skipped => #kernel::Code::#code));
                 names.push(quote!(#skipped => #name));
-                messages.push(
-                    quote!(Self::#v { .. } => ::std::borrow::Cow::Owned(::std::string::ToString::to_string(self))),
-                );
+                let places = places(&message, &variant.fields)?;
+                let said = places.iter().map(ToString::to_string);
+                messages.push(quote! {
+                    #pattern => #kernel::Text::plain(#message)
+                        #(.with(#said, ::std::string::ToString::to_string(#places)))*
+                });
                 displays.push(quote!(#pattern => ::core::write!(f, #message)));
                 described.push(
                     quote!(out.push(#kernel::ErrorDoc { code: #kernel::Code::#code, name: #name, meaning: #meaning });),
@@ -132,7 +159,8 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
                 match self { #(#names),* }
             }
 
-            fn message(&self) -> ::std::borrow::Cow<'_, str> {
+            #[allow(unused_variables, clippy::allow_attributes, reason = "a message need not name every field")]
+            fn message(&self) -> #kernel::Text {
                 match self { #(#messages),* }
             }
 

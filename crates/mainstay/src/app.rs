@@ -1,10 +1,11 @@
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Api, ApiBuilder, Authenticate, State};
-use kernel::{Clock, Ctx, Random, SecretKey};
+use kernel::{Catalogue, Clock, Ctx, Random, SecretKey};
 use resource::{Cursors, Loaders};
 use store::{Applied, Migrations, Reactions, Store, StoreError, Tx};
 
@@ -18,6 +19,7 @@ pub struct App {
     description: String,
     domains: Vec<Domain>,
     glue: Reactions,
+    texts: Vec<(&'static str, &'static str)>,
 }
 
 impl fmt::Debug for App {
@@ -178,6 +180,7 @@ impl App {
             description: String::new(),
             domains: Vec::new(),
             glue: Reactions::new(),
+            texts: Vec::new(),
         }
     }
 
@@ -204,6 +207,14 @@ impl App {
         Fut: Future<Output = Result<(), StoreError>> + Send + 'static,
     {
         self.glue.on("app", react);
+        self
+    }
+
+    /// What texts are in another language, or otherwise in English: a product's own word on those of the platform and
+    /// of its domains. See [`Domain::texts`].
+    #[must_use]
+    pub fn texts(mut self, language: &'static str, table: &'static str) -> Self {
+        self.texts.push((language, table));
         self
     }
 
@@ -236,7 +247,10 @@ impl App {
         let mut sets = Vec::new();
         let mut loaders = Loaders::default();
         let mut parts = Vec::new();
+        let mut texts = platform_texts()?;
         for domain in self.domains {
+            let of = format!("the domain `{}`", domain.name);
+            texts.extend(catalogues(&of, &domain.texts)?);
             reactions.extend(domain.reactions);
             sets.extend(domain.migrations);
             loaders.link(domain.name);
@@ -246,6 +260,7 @@ impl App {
             parts.push((domain.name, domain.endpoints, domain.provide));
         }
         reactions.extend(self.glue);
+        texts.extend(catalogues("the app", &self.texts)?);
 
         let store = Store::open(&settings.database, reactions)
             .await
@@ -257,6 +272,7 @@ impl App {
             &self.version,
             &self.description,
         );
+        texts.into_iter().for_each(|catalogue| api.texts(catalogue));
         let boot = Boot {
             store: store.clone(),
             settings: settings.clone(),
@@ -298,4 +314,19 @@ async fn migrate(store: &Store, sets: &[Migrations], clock: &Clock) -> Result<Ve
         .migrate(sets, clock)
         .await
         .map_err(|e| StartError::caused("the database's tables cannot be brought up to date", e))
+}
+
+/// What the platform's own crates say in other languages.
+fn platform_texts() -> Result<Vec<Catalogue>, StartError> {
+    let tables = [kernel::TEXTS, http::TEXTS, store::TEXTS, resource::TEXTS];
+    catalogues("the platform", &tables.concat())
+}
+
+fn catalogues(of: &str, tables: &[(&str, &str)]) -> Result<Vec<Catalogue>, StartError> {
+    let read = |&(language, table): &(&str, &str)| {
+        let texts: BTreeMap<String, String> =
+            toml::from_str(table).map_err(|e| StartError::new(format!("{of}: texts in `{language}`: {e}")))?;
+        Catalogue::new(language, texts).map_err(|e| StartError::new(format!("{of}: texts in `{language}`: {e}")))
+    };
+    tables.iter().map(read).collect()
 }

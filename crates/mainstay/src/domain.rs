@@ -22,6 +22,7 @@ pub struct Domain {
     pub(crate) loaders: Vec<Loader>,
     pub(crate) provide: Vec<Provide>,
     pub(crate) section: Option<Section>,
+    pub(crate) texts: Vec<(&'static str, &'static str)>,
 }
 
 impl fmt::Debug for Domain {
@@ -41,6 +42,7 @@ impl Domain {
             loaders: Vec::new(),
             provide: Vec::new(),
             section: None,
+            texts: Vec::new(),
         }
     }
 
@@ -100,6 +102,14 @@ impl Domain {
         Fut: Future<Output = Result<(), StartError>> + Send + 'static,
     {
         self.provide.push(Box::new(move |boot| Box::pin(provide(boot))));
+        self
+    }
+
+    /// What its texts are in another language: the language's tag and a TOML table, each English text with its
+    /// translation, `"There is no user with this id." = "이 id의 사용자가 없습니다."`. What is not there is said in English.
+    #[must_use]
+    pub fn texts(mut self, language: &'static str, table: &'static str) -> Self {
+        self.texts.push((language, table));
         self
     }
 

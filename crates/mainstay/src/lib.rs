@@ -28,7 +28,7 @@ pub mod prelude {
     pub use http::{
         Admin, Anyone, Caller, Change, Created, Json, NoContent, Page, Path, Private, Query, Service, Text, User, Valid,
     };
-    pub use kernel::{Blob, Code, Ctx, Decimal, Id, IdKind, Role, Secret, Time, UserId};
+    pub use kernel::{Blob, Code, Ctx, Decimal, Id, IdKind, Role, Secret, Time, UserId, text};
     pub use resource::Loader;
     pub use store::{FromRow, Reads, Store, StoreError, Tx, migrations, params};
 }

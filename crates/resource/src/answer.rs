@@ -1,25 +1,27 @@
 //! What a resource's operations answer with, besides the rows.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use http::Problem;
-use kernel::{ApiError, Code, ErrorDoc};
+use kernel::{ApiError, Code, ErrorDoc, Text, text};
 use store::{StoreError, ViolationKind};
 
 use crate::Spec;
+
+/// What is said of a parameter that is not one.
+pub(crate) const NO_PARAMETER: Text = text!("there is no such parameter here");
 
 /// A failure of one resource, under the names its spec gives.
 #[derive(Debug)]
 pub(crate) struct ResourceError {
     code: Code,
     name: &'static str,
-    message: String,
+    message: Text,
 }
 
 impl fmt::Display for ResourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        self.message.fmt(f)
     }
 }
 
@@ -34,8 +36,8 @@ impl ApiError for ResourceError {
         self.name
     }
 
-    fn message(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.message)
+    fn message(&self) -> Text {
+        self.message.clone()
     }
 
     /// Each operation documents its own, by the spec's names.
@@ -44,7 +46,8 @@ impl ApiError for ResourceError {
 
 impl Spec {
     pub(crate) fn not_found(&self) -> Problem {
-        let message = format!("There is no {} with this id, or it is not yours to see.", self.name);
+        let message =
+            text!("There is no {name} with this id, or it is not yours to see.", name = Text::plain(self.name));
         ResourceError { code: Code::NotFound, name: self.not_found, message }.into()
     }
 
@@ -68,7 +71,8 @@ impl Spec {
     pub(crate) fn store_problem(&self, error: StoreError) -> Problem {
         match error.violation().map(|v| v.kind) {
             Some(ViolationKind::Unique | ViolationKind::ForeignKey) => {
-                let message = format!("This {} contradicts something that is there already.", self.name);
+                let name = Text::plain(self.name);
+                let message = text!("This {name} contradicts something that is there already.", name);
                 ResourceError { code: Code::Conflict, name: self.conflict, message }.into()
             }
             _ => error.into(),

@@ -1,6 +1,9 @@
-use kernel::{Blob, Decimal, Id, IdKind, Json, Time};
+use kernel::{Blob, Decimal, Id, IdKind, Json, Text, Time, text};
 use schemars::JsonSchema;
 use store::Value;
+
+/// What is said of anything else where a yes or no is asked for.
+pub(crate) const TRUE_OR_FALSE: Text = text!("must be `true` or `false`");
 
 /// What a column holds, in the words of migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub trait FieldType: Clone + Into<Value> {
     ///
     /// # Errors
     /// What the text should look like.
-    fn parse(text: &str) -> Result<Value, String>;
+    fn parse(text: &str) -> Result<Value, Text>;
     /// Its schema as a parameter of a list.
     fn schema() -> serde_json::Value;
 }
@@ -64,8 +67,8 @@ fn schema_of<T: JsonSchema>() -> serde_json::Value {
 impl<K: IdKind> FieldType for Id<K> {
     const KIND: Kind = Kind::Id;
 
-    fn parse(text: &str) -> Result<Value, String> {
-        text.parse::<Self>().map(Into::into).map_err(|e| e.to_string())
+    fn parse(text: &str) -> Result<Value, Text> {
+        text.parse::<Self>().map(Into::into).map_err(|e| e.text())
     }
 
     fn schema() -> serde_json::Value {
@@ -76,8 +79,8 @@ impl<K: IdKind> FieldType for Id<K> {
 impl FieldType for Time {
     const KIND: Kind = Kind::Time;
 
-    fn parse(text: &str) -> Result<Value, String> {
-        text.parse::<Self>().map(Into::into).map_err(|e| e.to_string())
+    fn parse(text: &str) -> Result<Value, Text> {
+        text.parse::<Self>().map(Into::into).map_err(|e| e.text())
     }
 
     fn schema() -> serde_json::Value {
@@ -88,11 +91,11 @@ impl FieldType for Time {
 impl FieldType for bool {
     const KIND: Kind = Kind::Bool;
 
-    fn parse(text: &str) -> Result<Value, String> {
+    fn parse(text: &str) -> Result<Value, Text> {
         match text {
             "true" => Ok(Value::Bool(true)),
             "false" => Ok(Value::Bool(false)),
-            _ => Err("must be `true` or `false`".to_owned()),
+            _ => Err(TRUE_OR_FALSE),
         }
     }
 
@@ -106,9 +109,10 @@ macro_rules! whole_numbers {
         $(impl FieldType for $t {
             const KIND: Kind = Kind::Int;
 
-            fn parse(text: &str) -> Result<Value, String> {
-                let number: Self =
-                    text.parse().map_err(|_| format!("must be a whole number from {} to {}", Self::MIN, Self::MAX))?;
+            fn parse(text: &str) -> Result<Value, Text> {
+                let number: Self = text.parse().map_err(|_| {
+                    text!("must be a whole number from {least} to {most}", least = Self::MIN, most = Self::MAX)
+                })?;
                 Ok(Value::Int(number.into()))
             }
 
@@ -123,9 +127,9 @@ whole_numbers!(i64, i32, u32);
 impl FieldType for String {
     const KIND: Kind = Kind::Text;
 
-    fn parse(text: &str) -> Result<Value, String> {
+    fn parse(text: &str) -> Result<Value, Text> {
         if text.contains('\0') {
-            return Err("must not contain the NUL character".to_owned());
+            return Err(text!("must not contain the NUL character"));
         }
         Ok(Value::Text(text.to_owned()))
     }
@@ -138,8 +142,8 @@ impl FieldType for String {
 impl<const SCALE: u32> FieldType for Decimal<SCALE> {
     const KIND: Kind = Kind::Decimal;
 
-    fn parse(text: &str) -> Result<Value, String> {
-        text.parse::<Self>().map(Into::into).map_err(|e| e.to_string())
+    fn parse(text: &str) -> Result<Value, Text> {
+        text.parse::<Self>().map(Into::into).map_err(|e| e.text())
     }
 
     fn schema() -> serde_json::Value {
@@ -152,8 +156,8 @@ macro_rules! not_compared {
         $(impl FieldType for $t {
             const KIND: Kind = $kind;
 
-            fn parse(_: &str) -> Result<Value, String> {
-                Err("this field can only be asked for null".to_owned())
+            fn parse(_: &str) -> Result<Value, Text> {
+                Err(text!("this field can only be asked for null"))
             }
 
             fn schema() -> serde_json::Value {
@@ -171,7 +175,7 @@ where
     const KIND: Kind = T::KIND;
     const IS_NULLABLE: bool = true;
 
-    fn parse(text: &str) -> Result<Value, String> {
+    fn parse(text: &str) -> Result<Value, Text> {
         T::parse(text)
     }
 

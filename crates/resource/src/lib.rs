@@ -10,6 +10,9 @@ mod selection;
 mod spec;
 mod sql;
 
+/// What this crate's own texts are in other languages: a language's tag, and a TOML table of it.
+pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
+
 pub use cursor::Cursors;
 pub use field::{FieldType, Kind};
 pub use include::{Loaded, Loader, Loaders};

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 
 use http::{Operation, Parameter, Problem, RequestError, parse_pairs};
-use kernel::{Faults, Identity, Place};
+use kernel::{Faults, Identity, Place, Text, text};
 use serde_json::{Value as Json, json};
 use store::Value;
 
-use crate::selection::{Relation, Selection};
+use crate::answer::NO_PARAMETER;
+use crate::field::TRUE_OR_FALSE;
+use crate::selection::{Relation, Selection, repeated};
 use crate::sql::{Lead, Sql, boolean, quoted, visible};
 use crate::{Column, Cursors, Kind, Resource, Spec};
 
@@ -108,9 +110,12 @@ impl ListQuery {
             match name.as_ref() {
                 "limit" => match text.parse::<usize>() {
                     Ok(limit) if (1..=MOST_LIMIT).contains(&limit) => list.limit = limit,
-                    Ok(_) => faults.add(Place::Query, "/limit", "range", format!("must be 1 to {MOST_LIMIT}")),
+                    Ok(_) => {
+                        faults.add(Place::Query, "/limit", "range", text!("must be 1 to {most}", most = MOST_LIMIT))
+                    }
                     Err(_) => {
-                        faults.add(Place::Query, "/limit", "type", format!("must be a whole number, 1 to {MOST_LIMIT}"))
+                        let message = text!("must be a whole number, 1 to {most}", most = MOST_LIMIT);
+                        faults.add(Place::Query, "/limit", "type", message);
                     }
                 },
                 "cursor" => cursor = Some(text),
@@ -120,7 +125,7 @@ impl ListQuery {
                 "total" => match text.as_ref() {
                     "true" => list.wants_total = true,
                     "false" => {}
-                    _ => faults.add(Place::Query, "/total", "type", "must be `true` or `false`"),
+                    _ => faults.add(Place::Query, "/total", "type", TRUE_OR_FALSE),
                 },
                 _ => {
                     if list.read_filter(spec, name, text, &mut faults) {
@@ -134,7 +139,7 @@ impl ListQuery {
         if let Some(cursor) = cursor {
             list.after = cursors.read(&list.identity, cursor).filter(|values| values.len() == list.orders.len());
             if list.after.is_none() && faults.is_empty() {
-                let message = "must be the `next_cursor` of this same list, with the same filters and sort";
+                let message = text!("must be the `next_cursor` of this same list, with the same filters and sort");
                 faults.add(Place::Query, "/cursor", "cursor", message);
             }
         }
@@ -146,17 +151,14 @@ impl ListQuery {
             let (is_descending, name) = item.strip_prefix('-').map_or((false, item), |name| (true, name));
             match spec.column(name).filter(|(_, c)| c.is_sort) {
                 Some((index, _)) if self.orders.iter().any(|o| o.index == index) => {
-                    faults.add(Place::Query, "/sort", "repeated", format!("names `{name}` twice"));
+                    repeated("/sort", name, faults);
                 }
                 Some((index, column)) => self.orders.push(Order { index, column, is_descending }),
                 None => {
                     let all: Vec<&str> = spec.columns.iter().filter(|c| c.is_sort).map(|c| c.name).collect();
-                    faults.add(
-                        Place::Query,
-                        "/sort",
-                        "not_allowed",
-                        format!("may name {}; `-` before one sorts it descending", all.join(", ")),
-                    );
+                    let names = all.join(", ");
+                    let message = text!("may name {names}; `-` before one sorts it descending", names);
+                    faults.add(Place::Query, "/sort", "not_allowed", message);
                 }
             }
         }
@@ -177,7 +179,7 @@ impl ListQuery {
         };
         let pointer = format!("/{}", name.chars().take(100).collect::<String>().replace('~', "~0").replace('/', "~1"));
         let Some((_, column)) = spec.column(column).filter(|(_, c)| c.is_filter) else {
-            faults.add(Place::Query, pointer, "unknown_field", "there is no such parameter here");
+            faults.add(Place::Query, pointer, "unknown_field", NO_PARAMETER);
             return false;
         };
         let known = Operator::ALL.iter().find(|(_, word, _)| Some(*word) == operator).map(|(o, _, _)| *o);
@@ -187,19 +189,20 @@ impl ListQuery {
                 .filter(|(o, word, _)| o.fits(column) && !word.is_empty())
                 .map(|(_, word, _)| format!("[{word}]"))
                 .collect();
-            faults.add(Place::Query, pointer, "unknown_field", format!("`{}` takes {}", column.name, all.join(", ")));
+            let message = text!("`{name}` takes {operators}", name = column.name, operators = all.join(", "));
+            faults.add(Place::Query, pointer, "unknown_field", message);
             return false;
         };
-        let parsed: Result<Vec<Value>, String> = match operator {
+        let parsed: Result<Vec<Value>, Text> = match operator {
             Operator::Null => match text {
                 "true" => Ok(vec![Value::Bool(true)]),
                 "false" => Ok(vec![Value::Bool(false)]),
-                _ => Err("must be `true` or `false`".to_owned()),
+                _ => Err(TRUE_OR_FALSE),
             },
             Operator::In => {
                 let texts: Vec<&str> = text.split(',').collect();
                 if texts.len() > MOST_IN {
-                    Err(format!("may list at most {MOST_IN} values"))
+                    Err(text!("may list at most {most} values", most = MOST_IN))
                 } else {
                     texts.into_iter().map(column.parse).collect()
                 }

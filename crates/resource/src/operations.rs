@@ -8,11 +8,12 @@ use http::{
 };
 use http_types::StatusCode;
 use http_types::header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION};
-use kernel::{ApiError, Ctx, Faults, Id, Identity, Place, UserId};
+use kernel::{ApiError, Ctx, Faults, Id, Identity, Place, UserId, text};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use store::{Reads, Store, StoreError};
 
+use crate::answer::NO_PARAMETER;
 use crate::list::{ListQuery, describe_list, describe_selection};
 use crate::selection::{Relation, Selection};
 use crate::sql::{Statements, own_values};
@@ -312,7 +313,7 @@ fn read_selection(shared: &Shared, query: &str) -> Result<Selection, Problem> {
             "include" => selection.read_include(&shared.relations, &text, &mut faults),
             other => {
                 let shown: String = other.chars().take(100).collect();
-                faults.add(Place::Query, format!("/{shown}"), "unknown_field", "there is no such parameter here");
+                faults.add(Place::Query, format!("/{shown}"), "unknown_field", NO_PARAMETER);
             }
         }
     }
@@ -320,14 +321,14 @@ fn read_selection(shared: &Shared, query: &str) -> Result<Selection, Problem> {
 }
 
 /// Operations without parameters in the query refuse them.
-fn refuse_query(shared: &Shared, request: &Request) -> Result<(), Problem> {
+fn refuse_query(request: &Request) -> Result<(), Problem> {
     if request.query().is_empty() {
         return Ok(());
     }
     let mut faults = Faults::new();
     for (name, _) in parse_pairs(request.query())? {
         let shown: String = name.chars().take(100).collect();
-        let message = format!("this operation of {} takes no parameters in the query", shared.spec.plural);
+        let message = text!("this operation takes no parameters in the query");
         faults.add(Place::Query, format!("/{shown}"), "unknown_field", message);
     }
     Err(RequestError::Invalid(faults.into()).into())
@@ -392,7 +393,7 @@ async fn read_body<T: InputType>(request: &mut Request) -> Result<T, Problem> {
 async fn create<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {
     let spec = shared.spec;
     let (ctx, user_id) = writer(spec, &mut request).await?;
-    refuse_query(&shared, &request)?;
+    refuse_query(&request)?;
     let new: R::New = read_body(&mut request).await?;
     let store: Store = service(&request)?;
     drop(request);
@@ -441,7 +442,7 @@ async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
     let spec = shared.spec;
     let (ctx, _) = writer(spec, &mut request).await?;
     let Path(id) = Path::<Id<R::Kind>>::extract(&mut request).await?;
-    refuse_query(&shared, &request)?;
+    refuse_query(&request)?;
     let precondition = Precondition::extract(&mut request).await?;
     let patch: R::Patch = read_body(&mut request).await?;
     let store: Store = service(&request)?;
@@ -471,7 +472,7 @@ async fn delete<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
     let spec = shared.spec;
     let (ctx, _) = writer(spec, &mut request).await?;
     let Path(id) = Path::<Id<R::Kind>>::extract(&mut request).await?;
-    refuse_query(&shared, &request)?;
+    refuse_query(&request)?;
     let precondition = Precondition::extract(&mut request).await?;
     let store: Store = service(&request)?;
     drop(request);

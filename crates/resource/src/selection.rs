@@ -1,6 +1,6 @@
 //! What is sent of each row: `?fields=` and `?include=`.
 
-use kernel::{Faults, Place};
+use kernel::{Faults, Place, Text, text};
 use serde_json::{Map, Value};
 use store::{Store, StoreError};
 
@@ -35,7 +35,7 @@ impl Selection {
                 Some((_, column)) => fields.push(column.name),
                 None => {
                     let all: Vec<&str> = spec.columns.iter().filter(|c| c.is_visible).map(|c| c.name).collect();
-                    faults.add(Place::Query, "/fields", "not_allowed", format!("may name {}", all.join(", ")));
+                    faults.add(Place::Query, "/fields", "not_allowed", may_name(&all));
                 }
             }
         }
@@ -50,11 +50,7 @@ impl Selection {
                 Some(relation) => self.relations.push(relation.clone()),
                 None => {
                     let all: Vec<&str> = known.iter().map(|r| r.include.name).collect();
-                    let message = if all.is_empty() {
-                        "nothing can be included".into()
-                    } else {
-                        format!("may name {}", all.join(", "))
-                    };
+                    let message = if all.is_empty() { text!("nothing can be included") } else { may_name(&all) };
                     faults.add(Place::Query, "/include", "not_allowed", message);
                 }
             }
@@ -103,6 +99,10 @@ impl Selection {
     }
 }
 
-fn repeated(pointer: &str, name: &str, faults: &mut Faults) {
-    faults.add(Place::Query, pointer, "repeated", format!("names `{name}` twice"));
+fn may_name(all: &[&str]) -> Text {
+    text!("may name {names}", names = all.join(", "))
+}
+
+pub(crate) fn repeated(pointer: &str, name: &str, faults: &mut Faults) {
+    faults.add(Place::Query, pointer, "repeated", text!("names `{name}` twice", name));
 }

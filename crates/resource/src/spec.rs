@@ -1,5 +1,5 @@
 use http::InputType;
-use kernel::{Id, IdKind, Identity, UserId};
+use kernel::{Id, IdKind, Identity, Text, UserId};
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::{FromRow, Value};
@@ -83,7 +83,7 @@ pub struct Column {
     /// Whether lists can be sorted by it.
     pub is_sort: bool,
     /// Reads a filter's text.
-    pub parse: fn(&str) -> Result<Value, String>,
+    pub parse: fn(&str) -> Result<Value, Text>,
     /// Its schema as a parameter.
     pub schema: fn() -> serde_json::Value,
 }

@@ -1,8 +1,7 @@
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use kernel::{ApiError, Code, ErrorDoc};
+use kernel::{ApiError, Code, ErrorDoc, Text, text};
 
 /// What lies behind a failure, for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -133,18 +132,18 @@ impl ApiError for StoreError {
         }
     }
 
-    fn message(&self) -> Cow<'_, str> {
-        Cow::Borrowed(match self {
-            StoreError::Unavailable { .. } => "The storage is not available now.",
-            StoreError::Busy => "The storage is busy. Try again in a moment.",
-            StoreError::Timeout => "The storage did not answer in time.",
-            StoreError::Full => "The storage is full.",
-            StoreError::ReadOnly => "The storage takes no changes now.",
-            StoreError::Corrupt { .. } => "The storage needs repair.",
+    fn message(&self) -> Text {
+        match self {
+            StoreError::Unavailable { .. } => text!("The storage is not available now."),
+            StoreError::Busy => text!("The storage is busy. Try again in a moment."),
+            StoreError::Timeout => text!("The storage did not answer in time."),
+            StoreError::Full => text!("The storage is full."),
+            StoreError::ReadOnly => text!("The storage takes no changes now."),
+            StoreError::Corrupt { .. } => text!("The storage needs repair."),
             StoreError::Violation(_) | StoreError::Nested | StoreError::Stalled | StoreError::Internal { .. } => {
-                "Something went wrong on our side."
+                text!("Something went wrong on our side.")
             }
-        })
+        }
     }
 
     fn retry_after(&self) -> Option<Duration> {

@@ -15,6 +15,9 @@ mod thread;
 mod tx;
 mod value;
 
+/// What this crate's own texts are in other languages: a language's tag, and a TOML table of it.
+pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
+
 pub use error::{Cause, OpenError, OpenErrorKind, StoreError, Violation, ViolationKind};
 pub use migrate::{Applied, MigrateError, Migrations};
 pub use reactions::Reactions;

@@ -1,9 +1,9 @@
-use mainstay::kernel::{FieldFault, Place, Refused};
+use mainstay::kernel::{FieldFault, Place, Refused, Text};
 use mainstay::prelude::*;
 
 /// A fault of one field of a body.
-pub(crate) fn fault(pointer: &str, code: &'static str, message: impl Into<String>) -> FieldFault {
-    FieldFault { place: Place::Body, pointer: pointer.to_owned(), code, message: message.into() }
+pub(crate) fn fault(pointer: &str, code: &'static str, message: Text) -> FieldFault {
+    FieldFault { place: Place::Body, pointer: pointer.to_owned(), code, message }
 }
 
 /// Why a password was not hashed.

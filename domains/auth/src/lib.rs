@@ -27,6 +27,7 @@ pub use settings::{AuthSettings, SigningAlgorithm};
 /// The domain: add it to an app before every domain whose endpoints ask who calls.
 pub fn domain() -> Domain {
     Domain::new("auth")
+        .texts("ko", include_str!("../texts/ko.toml"))
         .migrations(migrations!("auth", "0001_accounts"))
         .settings::<AuthSettings>()
         .endpoint(api::register)

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use mainstay::http::check::{self, Pointer};
-use mainstay::kernel::{Faults, FieldFault, Place, Secret};
+use mainstay::kernel::{Faults, FieldFault, Place, Secret, Text, text};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::fault;
@@ -45,7 +45,7 @@ pub(crate) fn email_key(text: &str) -> String {
 }
 
 /// What is said of a password on the block list.
-pub(crate) const COMMON_PASSWORD: &str = "is one of the first that are guessed; choose another";
+pub(crate) const COMMON_PASSWORD: Text = text!("is one of the first that are guessed; choose another");
 
 /// Most characters of a password. Longer ones are refused, never cut: cut ones would be other passwords.
 pub(crate) const MOST_PASSWORD_CHARACTERS: usize = 256;
@@ -80,7 +80,8 @@ impl Password {
         let length = text.chars().count();
         let mut faults = Vec::new();
         if length < least_characters as usize || length > MOST_PASSWORD_CHARACTERS {
-            let message = format!("must have {least_characters} to {MOST_PASSWORD_CHARACTERS} characters");
+            let (least, most) = (least_characters, MOST_PASSWORD_CHARACTERS);
+            let message = text!("must have {least} to {most} characters", least, most);
             faults.push(fault("/password", "length", message));
         }
         if is_common(text, about) {

@@ -12,6 +12,7 @@ pub use model::{NewPost, Post, PostId, PostKind, PostPart, PostPatch, PostView};
 /// The domain: add it to an app.
 pub fn domain() -> Domain {
     Domain::new("posts")
+        .texts("ko", include_str!("../texts/ko.toml"))
         .migrations(mainstay::store::migrations!("posts", "0001_posts"))
         .resource(resource::of::<Post>())
         .loader(Loader::many("posts.by_author", |ctx, database, authors| async move {

@@ -1,4 +1,4 @@
-use mainstay::kernel::{AccountDirectoryError, FieldFault, Place, Refused};
+use mainstay::kernel::{AccountDirectoryError, FieldFault, Place, Refused, text};
 use mainstay::prelude::*;
 
 /// A cursor that was not made here for this list.
@@ -7,7 +7,7 @@ pub(crate) fn bad_cursor() -> Refused {
         place: Place::Query,
         pointer: "/cursor".to_owned(),
         code: "cursor",
-        message: "is not a cursor of this list; begin without one".to_owned(),
+        message: text!("is not a cursor of this list; begin without one"),
     })
 }
 

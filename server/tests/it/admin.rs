@@ -5,6 +5,8 @@ use std::process::Stdio;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::pty::openpty;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use testkit::{TestDatabase, both};
 
@@ -101,6 +103,47 @@ both! {
         }
         let server = Server::start(&folder, &db, &[]);
         assert_eq!(role(&server.log_in("root@example.com")), "admin");
+    }
+
+    async fn an_interrupted_question_gives_the_terminal_back(db: TestDatabase) {
+        let folder = Folder::new();
+        for (runtime, signal, code) in [("per-core", Signal::SIGINT, 130), ("work-stealing", Signal::SIGTERM, 143)] {
+            let pty = openpty(None, None).unwrap();
+            let mut command = mainstay(&folder);
+            command.args(["admin", "create", "root@example.com"]);
+            command.env("MAINSTAY_DATABASE__URL", db.url()).env("MAINSTAY_SERVER__RUNTIME", runtime);
+            command.stdin(Stdio::from(pty.slave.try_clone().unwrap())).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let child = command.spawn().unwrap();
+            wait_until_hidden(&pty.slave);
+            kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{said}");
+            assert!(said.ends_with("\nmainstay: interrupted; the same command may be run again\n"), "{said}");
+            assert!(is_echoing(&pty.slave), "{signal}: the terminal goes on hiding what is typed");
+        }
+    }
+
+    /// What goes wrong is told a terminal in lines it can show, and a program in one line.
+    async fn a_terminal_is_told_in_lines(db: TestDatabase) {
+        let folder = Folder::new();
+        let pty = openpty(None, None).unwrap();
+        let mut command = mainstay(&folder);
+        command.arg("serve").env("MAINSTAY_DATABASE__URL", db.url()).env("MAINSTAY_SECRET_KEY", "password".repeat(4));
+        let piped = run(command.env("MAINSTAY_MODE", "production"), "");
+        assert_eq!((piped.code, piped.err.lines().count()), (Some(1), 2), "{}", piped.err);
+
+        command.stderr(Stdio::from(pty.slave));
+        assert_eq!(command.status().unwrap().code(), Some(1));
+        drop(command);
+        let mut shown = Vec::new();
+        // The end of a terminal is an error on Linux.
+        let _ = File::from(pty.master).read_to_end(&mut shown);
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        assert!(shown.contains("`openssl rand -base64 48`"), "{shown}");
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&shown), words(&piped.err));
     }
 }
 

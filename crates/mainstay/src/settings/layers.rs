@@ -68,8 +68,12 @@ impl SettingsBuilder {
     /// # Errors
     /// When it is not TOML, has a key nobody knows, or a value of another kind.
     pub fn file(&mut self, path: &str, text: &str) -> Result<(), SettingsError> {
-        let table: Table =
-            text.parse().map_err(|e: toml::de::Error| SettingsError(format!("{path} is not TOML: {}", e.message())))?;
+        let table: Table = text.parse().map_err(|e: toml::de::Error| {
+            // Its line, and not its text: there may be a secret in it.
+            let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            SettingsError(format!("{path} is not TOML, at line {line}: {}", e.message()))
+        })?;
         overlay(&mut self.tree, table, "", &Origin::File(path.to_owned()))
     }
 

@@ -51,7 +51,8 @@ impl Section {
             .to_value();
         let validate = |table: &Table| {
             let read = serde_path_to_error::deserialize::<_, S>(Value::Table(table.clone()));
-            read.map_err(|e| format!("{}: {}", e.path(), e.inner().message())).and_then(|s| s.validate())
+            let told = |message: &str| format!("{message}{}", advice(message));
+            read.map_err(|e| format!("{}: {}", e.path(), told(e.inner().message()))).and_then(|s| s.validate())
         };
         Self { name, defaults, schema, validate }
     }
@@ -85,4 +86,9 @@ pub(super) fn secret_keys(section: &str, schema: &serde_json::Value, out: &mut V
             secret_keys(&key, property, out);
         }
     }
+}
+
+/// What to write instead, where the reader's own words do not say it.
+fn advice(message: &str) -> &'static str {
+    if message.contains("socket address") { "; write an address and a port, as in 127.0.0.1:8080" } else { "" }
 }

@@ -29,6 +29,7 @@ pub fn domain() -> Domain {
     Domain::new("library")
         .migrations(migrations!("library", "0001_books"))
         .settings::<LibrarySettings>()
+        .texts("ko", include_str!("../texts/ko.toml"))
         .resource(resource::of::<Book>())
         .endpoint(api::lend_book)
         .loader(Loader::many("library.by_owner", |ctx, database, owners| async move {

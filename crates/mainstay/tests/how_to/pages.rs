@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 /// The pages, and the folders whose files they quote.
-const PAGES: [(&str, &[&str]); 4] = [
+const PAGES: [(&str, &[&str]); 5] = [
     ("README.md", &["domains/posts", OURS]),
+    ("README.ko.md", &["domains/posts", OURS]),
     ("docs/how-to/add-a-domain.md", &[OURS, "crates/mainstay/migrations"]),
     ("docs/how-to/add-a-resource.md", &[OURS, "crates/mainstay/migrations"]),
     ("docs/how-to/add-an-endpoint.md", &[OURS]),
@@ -78,4 +79,29 @@ fn every_dependency_has_a_line_that_says_why() {
     foreign.sort();
     listed.sort();
     assert_eq!(listed, foreign, "docs/dependencies.md on the left, the root Cargo.toml on the right");
+}
+
+/// The Korean README says the same: the same headings in number, and every block of commands and code as it is.
+#[test]
+fn the_korean_readme_follows() {
+    let root: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", ".."].iter().collect();
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let shape = |page: &str| {
+        let mut is_block = false;
+        let mut shape = Vec::new();
+        for line in page.lines() {
+            let is_fence = line.starts_with("```");
+            if is_fence || is_block {
+                shape.push(line.to_owned());
+            } else if line.starts_with('#') {
+                shape.push(line.chars().take_while(|c| *c == '#').collect());
+            }
+            is_block ^= is_fence;
+        }
+        shape
+    };
+    let (english, korean) = (shape(&read("README.md")), shape(&read("README.ko.md")));
+    let differs = english.iter().zip(&korean).find(|(english, korean)| english != korean);
+    assert_eq!(differs, None, "README.ko.md must say what README.md says: translate the change");
+    assert_eq!(english.len(), korean.len(), "README.ko.md must say what README.md says: translate the change");
 }

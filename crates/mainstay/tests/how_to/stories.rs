@@ -31,7 +31,9 @@ both! {
 
         let lent = ada.post(&lend).json(&json!({ "days": 3 })).await.expect(200).json();
         assert_eq!(lent["lent_until"], "2026-11-25T09:30:00Z");
-        ada.post(&lend).json(&json!({ "days": 3 })).await.expect_problem(409, "already_lent");
+        let again = ada.post(&lend).json(&json!({ "days": 3 }));
+        let told = again.header("accept-language", "ko").await.expect_problem(409, "already_lent");
+        assert_eq!(told.json()["detail"], "책이 대출 중입니다. 반납 예정: 2026-11-25T09:30:00Z.");
         app.clock().advance(std::time::Duration::from_secs(3 * 24 * 3600));
         ada.post(&lend).json(&json!({ "days": 1 })).await.expect(200);
     }

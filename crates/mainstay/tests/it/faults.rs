@@ -1,5 +1,6 @@
 //! Bad bodies, each with its exact answer. All faults of one body come back at once, by wire name.
 
+use mainstay::kernel::Text;
 use mainstay::prelude::*;
 use serde_json::json;
 
@@ -55,13 +56,13 @@ pub struct NewOrder {
 
 type Json2 = mainstay::kernel::Json;
 
-fn even(number: &Option<i64>) -> Result<(), String> {
-    if number.is_some_and(|n| n % 2 == 1) { Err("must be even".to_owned()) } else { Ok(()) }
+fn even(number: &Option<i64>) -> Result<(), Text> {
+    if number.is_some_and(|n| n % 2 == 1) { Err(text!("must be even")) } else { Ok(()) }
 }
 
 /// Order.
 #[post("/orders")]
-async fn create_order(Valid(new): Valid<NewOrder>) -> Result<Json<OrderView>, StoreError> {
+pub async fn create_order(Valid(new): Valid<NewOrder>) -> Result<Json<OrderView>, StoreError> {
     Ok(Json(OrderView { text: format!("{new:?}") }))
 }
 

@@ -127,4 +127,20 @@ testkit::both! {
         app.lose_database().await;
         login(&app, ada.email(), PASSWORD).await.expect_problem(503, "store_unavailable");
     }
+
+    async fn a_korean_is_told_in_korean(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let told = |path: &str, body: serde_json::Value| {
+            let call = app.post(path).header("accept-language", "ko").json(&body);
+            async move { call.await.json() }
+        };
+        let wrong = told("/api/v1/auth/login", json!({ "email": "a@example.com", "password": PASSWORD })).await;
+        assert_eq!(wrong["detail"], "이메일 주소 또는 비밀번호가 올바르지 않습니다.");
+        let body = json!({ "email": "a@example.com", "password": "password", "display_name": "Ada" });
+        let common = told("/api/v1/auth/register", body).await;
+        assert_eq!(common["errors"][0]["message"], "가장 먼저 추측되는 비밀번호 중 하나입니다. 다른 비밀번호를 선택하세요.");
+        let body = json!({ "email": "a@example.com", "password": "x4Jv0cZ", "display_name": "Ada" });
+        let short = told("/api/v1/auth/register", body).await;
+        assert_eq!(short["errors"][0]["message"], "길이는 8~256자 사이여야 합니다.");
+    }
 }

@@ -73,4 +73,23 @@ both! {
         reply.expect_problem(422, "invalid_request").expect_faults(&[("/body", "length"), ("/published", "type"), ("/title", "length")]);
         send(json!({"title": "x".repeat(201), "body": ""})).await.expect_faults(&[("/title", "length")]);
     }
+
+    async fn a_korean_is_told_in_korean(db: TestDatabase) {
+        let app = app(db).await;
+        let ask = |path: &str| app.get(path).header("accept-language", "ko-KR").send();
+        let missing = ask("/api/v1/posts/pst_01h455vb4pex5vsknk084sn02q").await.expect_problem(404, "post_not_found").json();
+        assert_eq!(missing["detail"], "이 id에 해당하는 게시물 항목이 없거나 볼 수 있는 권한이 없습니다.");
+        let list = ask("/api/v1/posts?limit=0&sort=body&include=x&colour=red&published=maybe&id=1&cursor=x").await;
+        let told: Vec<String> = list.expect_problem(422, "invalid_request").json()["errors"].as_array().unwrap().iter()
+            .map(|error| error["message"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(told, [
+            "여기에는 이런 매개변수가 없습니다.",
+            "여기의 id는 `pst_` 뒤에 26자가 오는 형식입니다.",
+            "사용할 수 있는 이름: author",
+            "1에서 100 사이여야 합니다.",
+            "`true` 또는 `false`여야 합니다.",
+            "사용할 수 있는 이름: id, title, created_at, updated_at. 이름 앞에 `-`를 붙이면 내림차순으로 정렬합니다.",
+        ]);
+    }
 }
