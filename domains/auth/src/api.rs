@@ -49,7 +49,7 @@ impl Check for NewPassword {
 }
 
 impl Length for NewPassword {
-    const UNIT: &'static str = "characters";
+    const UNIT: mainstay::kernel::Text = text!("characters");
 
     fn length(&self) -> Option<usize> {
         self.0.length()
