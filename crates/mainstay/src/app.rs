@@ -318,7 +318,8 @@ async fn migrate(store: &Store, sets: &[Migrations], clock: &Clock) -> Result<Ve
 
 /// What the platform's own crates say in other languages.
 fn platform_texts() -> Result<Vec<Catalogue>, StartError> {
-    let tables = [kernel::TEXTS, http::TEXTS, store::TEXTS, resource::TEXTS];
+    let own: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
+    let tables = [kernel::TEXTS, http::TEXTS, store::TEXTS, resource::TEXTS, own];
     catalogues("the platform", &tables.concat())
 }
 
