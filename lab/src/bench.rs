@@ -61,6 +61,8 @@ pub struct Bench<'a> {
     pub progress: Progress,
     /// Beside the driver, if a row wants it.
     pub postgres: Option<Postgres>,
+    /// Why there is none.
+    pub without_postgres: String,
     /// Posts in SQLite.
     pub sqlite_rows: Option<Seeded>,
     /// Posts in PostgreSQL.
@@ -87,8 +89,24 @@ impl Bench<'_> {
     pub fn contender(&self, name: &str) -> Result<&Contender> {
         self.contenders.get(name).with_context(|| match self.absent.get(name) {
             Some(absent) => format!("{name}: {}", absent.why),
-            None => format!("{name} does not take part"),
+            None => format!("{name} does not take part, and this cannot do without it"),
         })
+    }
+
+    /// The running PostgreSQL; the error says why there is none.
+    pub fn postgres(&self) -> Result<&Postgres> {
+        self.postgres.as_ref().with_context(|| format!("no PostgreSQL: {}", self.without_postgres))
+    }
+
+    fn start_postgres(&mut self, with_rows: bool) -> Result<()> {
+        // Beside the driver: the server under test has its core for itself.
+        let postgres = Postgres::start(self.lab, contender::Placement::PINNED.driver)?;
+        if with_rows {
+            let mainstay = self.contender("mainstay-postgres")?;
+            self.postgres_rows = Some(Seeded::postgres(self.lab, mainstay, &postgres, ROWS)?);
+        }
+        self.postgres = Some(postgres);
+        Ok(())
     }
 }
 
@@ -124,6 +142,7 @@ pub fn run(args: &Args, lab: &Lab) -> Result<()> {
         seconds: args.seconds,
         progress: Progress::new(steps),
         postgres: None,
+        without_postgres: "nobody takes part who needs PostgreSQL".to_owned(),
         sqlite_rows: None,
         postgres_rows: None,
     };
@@ -134,13 +153,11 @@ pub fn run(args: &Args, lab: &Lab) -> Result<()> {
     }
     if wants(Kind::Postgres) && needs_postgres {
         bench.progress.step(&format!("starting PostgreSQL, writing {ROWS} posts"));
-        // Beside the driver: the server under test has its core for itself.
-        let postgres = Postgres::start(lab, contender::Placement::PINNED.driver)?;
-        if wants(Kind::PostgresRows) {
-            let mainstay = bench.contender("mainstay-postgres")?;
-            bench.postgres_rows = Some(Seeded::postgres(lab, mainstay, &postgres, ROWS)?);
+        if let Err(error) = bench.start_postgres(wants(Kind::PostgresRows)) {
+            lab.stop.check()?;
+            eprintln!("without PostgreSQL: {error:#}");
+            bench.without_postgres = format!("{error:#}");
         }
-        bench.postgres = Some(postgres);
     }
 
     let mut results = Vec::new();

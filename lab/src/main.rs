@@ -44,7 +44,7 @@ enum Verb {
     Bench(bench::Args),
     /// List the rows and the contenders.
     List,
-    /// Write lab/results/README.md from a folder of results.
+    /// Write the tables (lab/results/README.md, README.md) from a folder of results.
     Report {
         /// A folder under lab/results.
         folder: PathBuf,

@@ -1,4 +1,4 @@
-//! The table: `lab/results/README.md`, made from one run's results.
+//! The tables: `lab/results/README.md` and the short one in the repository's README, made from one run's results.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,6 +11,10 @@ use crate::contender;
 use crate::lab::Lab;
 use crate::results::{Figure, Row, Run};
 use crate::stats::{self, Verdict, Wanted};
+
+/// The marks round the table in the repository's README.
+const BEGIN: &str = "<!-- lab: begin -->";
+const END: &str = "<!-- lab: end -->";
 
 /// What no run of this lab shows, whatever its figures.
 const NOT_SHOWN: &[&str] = &[
@@ -44,11 +48,39 @@ pub fn write(lab: &Lab, folder: &Path) -> Result<()> {
     let folder = fs::canonicalize(folder).with_context(|| format!("cannot find {}", folder.display()))?;
     let name = folder.file_name().context("a folder has a name")?.to_string_lossy().into_owned();
     let abouts = contender::all(lab)?.into_iter().map(|(name, contender)| (name, contender.about)).collect::<Vec<_>>();
-    let text = page(&Run::read(&folder)?, &name, &abouts)?;
+    let run = Run::read(&folder)?;
+    let text = page(&run, &name, &abouts)?;
     let file = lab.root.join("lab/results/README.md");
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     println!("wrote {}", file.display());
+    let readme = lab.root.join("README.md");
+    let old = fs::read_to_string(&readme).with_context(|| format!("cannot read {}", readme.display()))?;
+    let new = between_marks(&old, &summary(&run)).context("README.md has lost the marks round its table")?;
+    fs::write(&readme, new).with_context(|| format!("cannot write {}", readme.display()))?;
+    println!("wrote {}", readme.display());
     Ok(())
+}
+
+/// The short table of the repository's README: what a goal was set for.
+fn summary(run: &Run) -> String {
+    let mut lines = vec!["| | Measured | Goal |".to_owned(), "|---|---:|---:|".to_owned()];
+    for row in &run.rows {
+        for figure in &row.figures {
+            let Some(goal) = &figure.goal else { continue };
+            let verdict =
+                if goal.verdict == Verdict::Met { String::new() } else { format!(", {}", word(goal.verdict)) };
+            let (value, wanted) = (shown(figure.value, &figure.unit), shown(goal.value, &figure.unit));
+            lines.push(format!("| {} · {} | {value}{verdict} | {} {wanted} |", row.id, figure.what, sign(goal.wanted)));
+        }
+    }
+    lines.join("\n")
+}
+
+/// The text with what stands between its marks replaced.
+fn between_marks(text: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
 }
 
 fn page(run: &Run, name: &str, abouts: &[(String, String)]) -> Result<String> {
@@ -223,6 +255,34 @@ mod tests {
             assert_eq!(number(value), text);
         }
         assert_eq!((shown(0.8, "×"), shown(3.0, "")), ("0.80 ×".to_owned(), "3".to_owned()));
+    }
+
+    #[test]
+    fn a_table_goes_between_the_marks() {
+        let old = format!("# A\n{BEGIN}\nold\n{END}\nafter\n");
+        let new = between_marks(&old, "new").unwrap();
+        assert_eq!(new, format!("# A\n{BEGIN}\nnew\n{END}\nafter\n"));
+        assert_eq!(between_marks(&new, "new").unwrap(), new);
+        assert!(between_marks("# A", "new").is_none());
+    }
+
+    #[test]
+    fn the_short_table_has_the_goals_alone() {
+        let mut row = Row::new("health", "Health", "wrk");
+        row.figures.push(Figure::new("a", 0.5, "×").goal(Some((Wanted::AtLeast, 0.8))));
+        row.figures.push(Figure::new("b", 9.0, "ms").goal(Some((Wanted::AtMost, 10.0))));
+        row.figures.push(Figure::new("c", 1.0, "×"));
+        let table = summary(&Run { setup: json!({}), rows: vec![row] });
+        let wanted = "| | Measured | Goal |\n|---|---:|---:|\n| health · a | 0.50 ×, **missed** | ≥ 0.80 × |\n\
+                      | health · b | 9 ms | ≤ 10 ms |";
+        assert_eq!(table, wanted);
+    }
+
+    /// `report` has somewhere to put it.
+    #[test]
+    fn the_readme_has_the_marks() {
+        let readme = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+        assert!(between_marks(&fs::read_to_string(readme).unwrap(), "").is_some());
     }
 
     #[test]

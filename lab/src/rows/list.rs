@@ -126,7 +126,7 @@ fn conclude(row: &mut Row) {
 
 /// How many statements a list of 20 and one of 100 cost, as PostgreSQL's own log tells it.
 fn statements(bench: &Bench<'_>) -> Result<Vec<Figure>> {
-    let postgres = bench.postgres.as_ref().context("there is no PostgreSQL")?;
+    let postgres = bench.postgres()?;
     let mainstay = bench.contender("mainstay-postgres")?;
     let url = postgres.fresh("counted")?;
     let home = Home { data: bench.lab.folder("counted")?, database_url: url, ..Home::default() };

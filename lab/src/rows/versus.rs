@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::bench::Bench;
 use crate::contender::{Contender, Database, Home, Placement, Server};
@@ -162,7 +162,12 @@ impl Versus {
     }
 
     fn seeded<'a>(&self, bench: &'a Bench<'_>) -> Result<&'a Seeded> {
-        let rows = if self.scene == Scene::RowPostgres { &bench.postgres_rows } else { &bench.sqlite_rows };
+        let rows = if self.scene == Scene::RowPostgres {
+            bench.postgres()?;
+            &bench.postgres_rows
+        } else {
+            &bench.sqlite_rows
+        };
         rows.as_ref().context("the rows were not written")
     }
 
@@ -174,12 +179,11 @@ impl Versus {
         }
         let data = bench.lab.folder("turn")?;
         let mut home = Home { database_file: data.join("posts.db"), data, ..Home::default() };
-        let postgres = || bench.postgres.as_ref().context("there is no PostgreSQL");
         match contender.database {
             Database::None | Database::Own => {}
             Database::Sqlite => data::empty_sqlite(&home.data, &home.database_file)?,
-            Database::Postgres => home.database_url = data::empty_postgres(bench.lab, postgres()?, "turn")?,
-            Database::OwnPostgres => home.database_url = postgres()?.fresh("turn")?,
+            Database::Postgres => home.database_url = data::empty_postgres(bench.lab, bench.postgres()?, "turn")?,
+            Database::OwnPostgres => home.database_url = bench.postgres()?.fresh("turn")?,
         }
         Ok(home)
     }
@@ -228,7 +232,8 @@ pub fn load(
     let (before, database_before) = (server.usage()?, database(bench)?);
     let counted = run(bench.seconds)?;
     let (after, database_after) = (server.usage()?, database(bench)?);
-    let good = counted.requests.saturating_sub(counted.refused) as f64;
+    ensure!(counted.requests > counted.refused, "nothing was answered well: {counted:?}");
+    let good = (counted.requests - counted.refused) as f64;
     let cpu_s = after.cpu_s - before.cpu_s;
     let mut sample = Sample::from([
         ("requests".to_owned(), counted.requests as f64),
