@@ -97,7 +97,9 @@ async fn korean(call: Call, status: u16, code: &str) -> Value {
     for text in [&problem["title"], &problem["detail"]].into_iter().chain(errors) {
         let text = text.as_str().unwrap();
         assert!(text.chars().any(|c| ('가'..='힣').contains(&c)), "{code} is not told in Korean: {text}");
-        assert!(!text.contains(['{', '}']), "{code} has an open place: {text}");
+        // A pattern has braces of its own, round numbers.
+        let is_open = text.split('{').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+        assert!(!is_open, "{code} has an open place: {text}");
     }
     problem
 }
@@ -183,7 +185,7 @@ both! {
             "/at 시각은 2026-11-22T09:30:00Z처럼 쓰세요(RFC 3339, 마이크로초까지).",
             "/couponCode 다음 정규식과 일치해야 합니다: ^[A-Z]{3}$",
             "/email 필수 필드입니다.",
-            "/even 값의 타입은 정수 또는 null만 가능합니다.",
+            "/even 값의 타입은 null 또는 정수만 가능합니다.",
             "/lines/0/colour 여기에는 이런 필드가 없습니다.",
             "/lines/0/count 1 이상이어야 합니다.",
             "/lines/0/sku 길이는 최대 5자 이하여야 합니다.",
