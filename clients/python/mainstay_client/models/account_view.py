@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import (
     Any,
     Literal,
-    Self,
     TypeVar,
     cast,
 )
@@ -27,7 +26,7 @@ class AccountView:
     email: str
     """ The address to sign in with. """
     id: str
-    role: Literal["admin", "user"]
+    role: Literal["admin"] | Literal["user"]
     """ What an account may do beyond its own things. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -40,7 +39,7 @@ class AccountView:
 
         id = self.id
 
-        role: Literal["admin", "user"]
+        role: Literal["admin"] | Literal["user"]
         role = self.role
 
         field_dict: dict[str, Any] = {}
@@ -58,7 +57,7 @@ class AccountView:
         return field_dict
 
     @classmethod
-    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
         created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
 
@@ -68,7 +67,7 @@ class AccountView:
 
         id = d.pop("id")
 
-        def _parse_role(data: object) -> Literal["admin", "user"]:
+        def _parse_role(data: object) -> Literal["admin"] | Literal["user"]:
             componentsschemas_role_type_0 = cast(Literal["user"], data)
             if componentsschemas_role_type_0 != "user":
                 raise ValueError(

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import (
     Any,
     Literal,
-    Self,
     TypeVar,
     cast,
 )
@@ -27,7 +26,7 @@ class MeView:
     email: str
     """ The address you sign in with. Nobody else sees it but administrators. """
     id: str
-    role: Literal["admin", "user"]
+    role: Literal["admin"] | Literal["user"]
     """ What an account may do beyond its own things. """
     updated_at: datetime.datetime
     """ When the profile was last changed. """
@@ -42,7 +41,7 @@ class MeView:
 
         id = self.id
 
-        role: Literal["admin", "user"]
+        role: Literal["admin"] | Literal["user"]
         role = self.role
 
         updated_at = self.updated_at.isoformat()
@@ -63,7 +62,7 @@ class MeView:
         return field_dict
 
     @classmethod
-    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
         created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
 
@@ -73,7 +72,7 @@ class MeView:
 
         id = d.pop("id")
 
-        def _parse_role(data: object) -> Literal["admin", "user"]:
+        def _parse_role(data: object) -> Literal["admin"] | Literal["user"]:
             componentsschemas_role_type_0 = cast(Literal["user"], data)
             if componentsschemas_role_type_0 != "user":
                 raise ValueError(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -26,7 +26,7 @@ class PostPage:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.post_view import PostView
+        from ..models.post_view import PostView  # noqa: PLC0415
 
         items = []
         for items_item_data in self.items:
@@ -57,9 +57,9 @@ class PostPage:
         return field_dict
 
     @classmethod
-    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
-        from ..models.post_part import PostPart
-        from ..models.post_view import PostView
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.post_part import PostPart  # noqa: PLC0415
+        from ..models.post_view import PostView  # noqa: PLC0415
 
         d = dict(src_dict)
         items = []
