@@ -51,6 +51,7 @@ pub fn on_core(core: Option<usize>, program: &str) -> Command {
 pub struct Running {
     child: Child,
     pid: Pid,
+    is_over: bool,
 }
 
 impl Running {
@@ -58,7 +59,7 @@ impl Running {
     pub fn start(command: &mut Command) -> Result<Self> {
         let child = command.process_group(0).spawn().with_context(|| format!("cannot start {}", shown(command)))?;
         let pid = Pid::from_raw(i32::try_from(child.id()).context("a process id beyond i32")?);
-        Ok(Self { child, pid })
+        Ok(Self { child, pid, is_over: false })
     }
 
     /// Its id.
@@ -83,14 +84,18 @@ impl Running {
         }
         let _ = killpg(self.pid, Signal::SIGKILL);
         self.child.wait().context("cannot wait for a process's end")?;
+        self.is_over = true;
         Ok(())
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = killpg(self.pid, Signal::SIGKILL);
-        let _ = self.child.wait();
+        // Once the group is gone its number may become someone else's.
+        if !self.is_over {
+            let _ = killpg(self.pid, Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
     }
 }
 

@@ -241,6 +241,8 @@ pub fn load(
         ("broken".to_owned(), counted.broken as f64),
         ("seconds".to_owned(), counted.seconds),
         ("server_cpu_s".to_owned(), cpu_s),
+        // Below its share of cores, the server was not the bottleneck.
+        ("server_cores_used".to_owned(), cpu_s / counted.seconds),
         (PER_SECOND.to_owned(), good / counted.seconds),
         (PER_CPU.to_owned(), good / cpu_s),
         ("closed_loop_p50_ms".to_owned(), counted.p50_us / 1e3),
