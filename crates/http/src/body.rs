@@ -30,6 +30,11 @@ impl Body {
         self.0.as_ref()
     }
 
+    /// The bytes, taken out.
+    pub(crate) fn into_bytes(self) -> Option<Bytes> {
+        self.0
+    }
+
     /// Its length in bytes.
     pub fn len(&self) -> usize {
         self.0.as_ref().map_or(0, Bytes::len)

@@ -8,8 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http_types::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST,
+    HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use http_types::{Method as HttpMethod, StatusCode};
 use kernel::{Ctx, Identity};
@@ -38,6 +38,12 @@ impl Api {
                 Err(error.into())
             }
             Ok(()) => match self.router.find(&parts.method, parts.uri.path()) {
+                // Before anything is asked of anyone. RFC 9110 sections 15.5.16 and 12.5.3.
+                Found::Endpoint(..) if is_coded(&parts) => {
+                    body.drain();
+                    let accepted = HeaderValue::from_static("identity");
+                    Err(Problem::from(RequestError::ContentCoding).with_header(ACCEPT_ENCODING, accepted))
+                }
                 Found::Endpoint(endpoint, params) => {
                     let request = Request {
                         parts: parts.clone(),
@@ -183,6 +189,14 @@ async fn run(handler: impl Future<Output = Result<Reply, Problem>>, deadline: In
             .await
             .unwrap_or_else(|_| Err(RequestError::Deadline.into())),
     }
+}
+
+/// Whether the body is compressed, by its own word (RFC 9110 section 8.4). None is ever decoded here: what a few bytes
+/// would become is not known before they have.
+fn is_coded(parts: &http_types::request::Parts) -> bool {
+    let mut codings = parts.headers.get_all(CONTENT_ENCODING).iter();
+    let is_read = parts.method == HttpMethod::GET || parts.method == HttpMethod::HEAD;
+    !is_read && codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 /// The client's own request id, where it is one that can be logged as it stands.

@@ -16,6 +16,7 @@ mod layer;
 mod openapi;
 mod output;
 mod pages;
+mod patience;
 mod problem;
 mod query;
 mod request;

@@ -339,6 +339,10 @@ pub(crate) fn describe(
         for name in ["bad_header", "headers_too_large", "internal", "deadline_exceeded"] {
             op.request_error(name);
         }
+        if endpoint.method != crate::Method::Get {
+            // A body in a coding is refused, whether one is read or not.
+            op.request_error("unsupported_media_type");
+        }
         if let Some(unused) = op.path_params.next() {
             op.mistakes.push(format!("its path has `{{{unused}}}`, but no argument takes it"));
         }

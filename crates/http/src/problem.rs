@@ -175,6 +175,8 @@ pub enum RequestError {
     },
     /// Not JSON by its own word.
     MediaType,
+    /// Compressed, or coded in another way.
+    ContentCoding,
     /// The header section is larger than allowed.
     HeadersTooLarge,
     /// The handler did not finish in time.
@@ -196,7 +198,11 @@ impl RequestError {
         doc(Code::MethodNotAllowed, "method_not_allowed", "The path does not take this method."),
         doc(Code::RequestTimeout, "request_timeout", "The request took too long to arrive."),
         doc(Code::TooLarge, "body_too_large", "The body is larger than allowed."),
-        doc(Code::UnsupportedMediaType, "unsupported_media_type", "The body must be `application/json`."),
+        doc(
+            Code::UnsupportedMediaType,
+            "unsupported_media_type",
+            "The body must be `application/json`, and not compressed.",
+        ),
         Refused::DOC,
         doc(Code::HeadersTooLarge, "headers_too_large", "The header section is larger than allowed."),
         doc(Code::Internal, "internal", "A fault of the server."),
@@ -239,7 +245,7 @@ impl ApiError for RequestError {
             Self::TooSlow => "request_timeout",
             Self::BodyBroken => "body_broken",
             Self::BodyTooLarge { .. } => "body_too_large",
-            Self::MediaType => "unsupported_media_type",
+            Self::MediaType | Self::ContentCoding => "unsupported_media_type",
             Self::HeadersTooLarge => "headers_too_large",
             Self::Deadline => "deadline_exceeded",
             Self::Panicked | Self::Unwritable => "internal",
@@ -264,6 +270,7 @@ impl ApiError for RequestError {
             Self::BodyBroken => text!("The body ended early."),
             Self::BodyTooLarge { limit } => text!("The body is larger than {limit} bytes.", limit = *limit),
             Self::MediaType => text!("Send the body as `Content-Type: application/json`."),
+            Self::ContentCoding => text!("Send the body as it is, without `Content-Encoding`."),
             Self::HeadersTooLarge => {
                 text!("The headers are larger than this server reads. Send fewer or shorter ones.")
             }

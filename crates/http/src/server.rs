@@ -9,11 +9,13 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::patience::{Frames, STEP, Watch, Watched};
 use crate::{Api, RequestBody, RuntimeKind, ServerSettings};
 
 /// A socket in front of an [`Api`]: HTTP/1.1 and HTTP/2 without TLS (h2c by prior knowledge, RFC 9113 section 3.3).
@@ -33,6 +35,14 @@ enum Stage {
     Draining,
     /// Whatever still runs is cut.
     Cut,
+}
+
+/// How many connections there may be. Shared by the lanes.
+#[derive(Debug, Clone)]
+struct Room {
+    connections: Arc<Semaphore>,
+    /// Those that were answered, and whose client still sends.
+    lingering: Arc<Semaphore>,
 }
 
 /// Stops a server that runs in the background when asked, or when dropped.
@@ -107,7 +117,11 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let settings = self.api.settings().clone();
         let (stage, watched) = watch::channel(Stage::Open);
-        let room = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
+        let connections = settings.max_connections.min(Semaphore::MAX_PERMITS);
+        let room = Room {
+            connections: Arc::new(Semaphore::new(connections)),
+            lingering: Arc::new(Semaphore::new(LINGERING.min(connections))),
+        };
         let mut lanes = Vec::new();
         let mut listeners = self.listeners.into_iter();
         let first = listeners.next();
@@ -130,7 +144,8 @@ impl Server {
         stage.send_replace(Stage::Draining);
         let all = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
         let finished =
-            tokio::time::timeout(Duration::from_millis(settings.drain_timeout_ms), room.acquire_many(all)).await;
+            tokio::time::timeout(Duration::from_millis(settings.drain_timeout_ms), room.connections.acquire_many(all))
+                .await;
         if finished.is_err() {
             tracing::warn!(target: "mainstay::server", "requests still open after drain_timeout_ms were cut");
         }
@@ -172,7 +187,7 @@ impl ServerSettings {
     }
 }
 
-async fn lane(api: Arc<Api>, listener: StdListener, room: Arc<Semaphore>, mut stage: watch::Receiver<Stage>) {
+async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch::Receiver<Stage>) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -184,7 +199,7 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Arc<Semaphore>, mut st
     loop {
         // Room first: what finds none waits in the system's backlog, not in our memory.
         let permit = tokio::select! {
-            permit = room.clone().acquire_owned() => permit,
+            permit = room.connections.clone().acquire_owned() => permit,
             _ = stage.wait_for(|s| *s != Stage::Open) => break,
         };
         let Ok(permit) = permit else { break };
@@ -195,7 +210,7 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Arc<Semaphore>, mut st
         match accepted {
             Ok((stream, _)) => {
                 let watched = stage.clone();
-                tokio::spawn(connection(api.clone(), builder.clone(), stream, permit, watched));
+                tokio::spawn(connection(api.clone(), builder.clone(), stream, permit, room.lingering.clone(), watched));
             }
             Err(error) => {
                 // Out of descriptors, most often: those we have will come free.
@@ -238,16 +253,23 @@ async fn connection(
     builder: Arc<auto::Builder<TokioExecutor>>,
     stream: TcpStream,
     permit: OwnedSemaphorePermit,
+    lingering: Arc<Semaphore>,
     mut stage: watch::Receiver<Stage>,
 ) {
-    // Small answers must not wait for a full packet.
-    let _ = stream.set_nodelay(true);
-    let io = Guarded::new(stream, api.settings());
+    set_up(&stream, api.settings());
+    let watch = Watch::new(api.settings());
+    let io = Guarded::new(stream, api.settings(), watch.clone(), lingering);
+    let watched = watch.clone();
     let service = service_fn(move |request: http_types::Request<hyper::body::Incoming>| {
-        let api = api.clone();
-        async move { Ok::<_, Infallible>(api.handle(request.map(RequestBody::Incoming)).await) }
+        let (api, open) = (api.clone(), watched.enter());
+        async move {
+            let reply = api.handle(request.map(RequestBody::Incoming)).await;
+            Ok::<_, Infallible>(reply.map(|body| Watched::new(body, open)))
+        }
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let now = Instant::now();
+    let mut look = pin!(sleep_until(watch.look(now).unwrap_or(now)));
     loop {
         let next = tokio::select! {
             ended = connection.as_mut() => {
@@ -257,6 +279,17 @@ async fn connection(
                 }
                 break;
             }
+            () = look.as_mut() => match watch.look(Instant::now()) {
+                Some(next) => {
+                    look.as_mut().reset(next);
+                    continue;
+                }
+                None => {
+                    tracing::debug!(target: "mainstay::server", "a connection was cut: its client takes or asks nothing");
+                    watch.cut();
+                    break;
+                }
+            },
             changed = stage.changed() => changed.map_or(Stage::Cut, |()| *stage.borrow()),
         };
         match next {
@@ -268,30 +301,60 @@ async fn connection(
     drop(permit);
 }
 
-/// A socket with patience: a client that sends nothing at the start, or takes nothing of an answer, is cut. hyper's own
-/// timers begin later (after the protocol is known) and do not watch writes.
+/// Unsent bytes of answers that the system keeps for one connection. It would take megabytes from us, and hold them for a
+/// client that reads nothing.
+const UNSENT: u32 = 128 * 1024;
+
+/// None of these is worth a connection: where the system refuses one, it goes without.
+fn set_up(stream: &TcpStream, settings: &ServerSettings) {
+    // Small answers must not wait for a full packet.
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    {
+        let socket = SockRef::from(stream);
+        let _ = socket.set_tcp_notsent_lowat(UNSENT);
+        // What the system has taken must be taken from it too, also after we have closed.
+        let _ = socket.set_tcp_user_timeout(Some(settings.write_timeout()));
+    }
+}
+
+/// A socket with patience: a client that sends nothing at the start, takes nothing of an answer, or floods, is cut.
+/// hyper's own timers begin later (after the protocol is known) and do not watch writes.
 #[derive(Debug)]
 struct Guarded {
     /// There until dropped.
     stream: Option<TcpStream>,
+    watch: Arc<Watch>,
+    lingering: Arc<Semaphore>,
     /// Bytes read so far, up to the length of HTTP/2's preface: until then hyper has no timer of its own.
     opening: usize,
     opening_deadline: Instant,
+    /// Whether those bytes are that preface.
+    is_preface: bool,
+    /// Once the client is seen to speak HTTP/2.
+    frames: Option<Frames>,
     write_timeout: Duration,
+    /// Bytes that left since the write timer was set.
+    moved: usize,
     read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// The length of the HTTP/2 preface (RFC 9113 section 3.4).
-const PREFACE: usize = 24;
+/// How HTTP/2 begins (RFC 9113 section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Guarded {
-    fn new(stream: TcpStream, settings: &ServerSettings) -> Self {
+    fn new(stream: TcpStream, settings: &ServerSettings, watch: Arc<Watch>, lingering: Arc<Semaphore>) -> Self {
         Self {
             stream: Some(stream),
+            watch,
+            lingering,
             opening: 0,
             opening_deadline: Instant::now() + settings.header_timeout(),
+            is_preface: true,
+            frames: None,
             write_timeout: settings.write_timeout(),
+            moved: 0,
             read_timer: None,
             write_timer: None,
         }
@@ -304,16 +367,62 @@ impl Guarded {
         }
     }
 
-    /// Lets a finished write through, and lets one that waits wait only so long.
-    fn watch_write<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Lets a write through that moved something, and lets one that waits wait only so long. The timer runs until all was
+    /// taken, or a whole step.
+    fn watch_write(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = poll {
+            if let Some(frames) = &mut self.frames {
+                frames.sent(count);
+            }
+            self.moved += count;
+            if self.moved >= STEP {
+                self.write_timer = None;
+            }
+        }
+        self.wait_write(cx, poll)
+    }
+
+    /// The same for what has no size: a flush, which is asked for when all was written.
+    fn watch_end(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
         if poll.is_ready() {
             self.write_timer = None;
+        }
+        self.wait_write(cx, poll)
+    }
+
+    fn wait_write<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
             return poll;
         }
-        let timeout = self.write_timeout;
-        let timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + timeout)));
+        let (timeout, moved) = (self.write_timeout, &mut self.moved);
+        let timer = self.write_timer.get_or_insert_with(|| {
+            *moved = 0;
+            Box::pin(sleep_until(Instant::now() + timeout))
+        });
         ready!(timer.as_mut().poll(cx));
+        self.watch.cut();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Looks at what was just read.
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.opening < PREFACE.len() {
+            let count = bytes.len().min(PREFACE.len() - self.opening);
+            self.is_preface &= PREFACE[self.opening..self.opening + count] == bytes[..count];
+            self.opening += count;
+            if self.is_preface && self.opening == PREFACE.len() {
+                self.watch.is_http2();
+                self.frames = Some(Frames::new());
+                return self.read(&bytes[count..]);
+            }
+        } else if let Some(frames) = &mut self.frames
+            && !frames.take(bytes)
+        {
+            tracing::debug!(target: "mainstay::server", "a connection was cut: too many frames that carry nothing");
+            self.watch.cut();
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
     }
 }
 
@@ -321,16 +430,14 @@ impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let poll = self.poll_stream(|stream| stream.poll_read(cx, buf));
-        if self.opening < PREFACE {
-            if poll.is_ready() {
-                self.opening += buf.filled().len() - before;
-                self.read_timer = None;
-            } else {
-                let deadline = self.opening_deadline;
-                let timer = self.read_timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-                ready!(timer.as_mut().poll(cx));
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
+        if poll.is_ready() {
+            self.read_timer = None;
+            self.read(&buf.filled()[before..])?;
+        } else if self.opening < PREFACE.len() {
+            let deadline = self.opening_deadline;
+            let timer = self.read_timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            ready!(timer.as_mut().poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         poll
     }
@@ -357,27 +464,37 @@ impl AsyncWrite for Guarded {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = self.poll_stream(|stream| stream.poll_flush(cx));
-        self.watch_write(cx, poll)
+        self.watch_end(cx, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = self.poll_stream(|stream| stream.poll_shutdown(cx));
-        self.watch_write(cx, poll)
+        self.watch_end(cx, poll)
     }
 }
 
-/// How long, and how much, a client may go on sending after the last answer.
+/// How long, how much, and how many clients may go on sending after the last answer.
 const LINGER_TIME: Duration = Duration::from_secs(5);
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
+const LINGERING: usize = 256;
 
 impl Drop for Guarded {
     /// A client that is still sending what was refused is listened to a little longer: closing now would reset the
     /// connection, and the reset can overtake our answer (RFC 9112 section 9.6).
     fn drop(&mut self) {
         let Some(mut stream) = self.stream.take() else { return };
+        if self.watch.is_cut() {
+            // A reset: otherwise the system would go on offering what nobody takes.
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            return;
+        }
         let is_sending = matches!(stream.try_read(&mut [0; 1]), Ok(1..));
-        if is_sending && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if is_sending
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && let Ok(place) = self.lingering.clone().try_acquire_owned()
+        {
             runtime.spawn(tokio::time::timeout(LINGER_TIME, async move {
+                let _place = place;
                 let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
                 let mut rest = tokio::io::AsyncReadExt::take(stream, LINGER_BYTES);
                 // Whatever happens to what we throw away does not matter.

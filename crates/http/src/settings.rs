@@ -24,9 +24,9 @@ pub struct ServerSettings {
     pub max_headers: usize,
     /// Time a client has to send a request's headers, and an idle connection may stay open, in milliseconds.
     pub header_timeout_ms: u64,
-    /// Time for a whole request, from its headers to the last byte handed to the socket, in milliseconds.
+    /// Time for a whole request, from its headers until its answer begins, in milliseconds.
     pub request_timeout_ms: u64,
-    /// Time a client may read nothing of an answer that waits for it, in milliseconds.
+    /// Time a client has to take each 16 KiB of an answer that waits for it, in milliseconds.
     pub write_timeout_ms: u64,
     /// Requests one HTTP/2 connection may have open at once.
     pub max_streams: u32,

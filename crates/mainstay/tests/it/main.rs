@@ -8,6 +8,7 @@ mod endpoints;
 mod faults;
 mod languages;
 mod pages;
+mod hostile;
 mod wire;
 
 use std::sync::Arc;
