@@ -1,6 +1,6 @@
 //! One SQLite connection: how it is set up, and how a statement runs on it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags};
 
 use super::failure::map;
+use super::home::Home;
 use super::limit;
 use crate::alike::{MOST_ROWS, gives_rows, too_many};
 use crate::row::Source;
@@ -33,7 +34,8 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
     // Each connection is used by one thread at a time: either its own, or under the lock of its slot.
     let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX
         | match role {
-            Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+            // Never made here: a file that went missing would come back empty.
+            Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE,
             Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
         };
     let mut connection = Connection::open_with_flags(path, flags)?;
@@ -74,15 +76,15 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
 /// reader thread as its own; emptied when the store closes.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    path: Arc<PathBuf>,
+    home: Arc<Home>,
     wait: Duration,
     closed: Arc<AtomicBool>,
     connection: Option<Connection>,
 }
 
 impl Slot {
-    pub(crate) fn new(path: Arc<PathBuf>, wait: Duration, closed: Arc<AtomicBool>) -> Self {
-        Self { path, wait, closed, connection: None }
+    pub(crate) fn new(home: Arc<Home>, wait: Duration, closed: Arc<AtomicBool>) -> Self {
+        Self { home, wait, closed, connection: None }
     }
 
     pub(crate) fn get(&mut self) -> Result<&Connection, StoreError> {
@@ -93,7 +95,9 @@ impl Slot {
         match &mut self.connection {
             Some(connection) => Ok(connection),
             empty => {
-                let opened = open(&self.path, Role::Reader, self.wait).map_err(|error| map(error, None))?;
+                // Not another file than the rest of us have open.
+                self.home.check()?;
+                let opened = open(self.home.path(), Role::Reader, self.wait).map_err(|error| map(error, None))?;
                 Ok(empty.insert(opened))
             }
         }

@@ -29,6 +29,14 @@ pub(crate) fn seat(connection: Option<Connection>) {
     });
 }
 
+/// Takes the connection off, without closing it.
+pub(crate) fn clear() -> Option<Connection> {
+    DESK.with_borrow_mut(|desk| {
+        desk.turn = None;
+        desk.connection.take()
+    })
+}
+
 /// Whether there is no connection on this thread's desk.
 pub(crate) fn is_empty() -> bool {
     DESK.with_borrow(|desk| desk.connection.is_none())

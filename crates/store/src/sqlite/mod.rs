@@ -3,6 +3,7 @@
 mod connection;
 mod desk;
 mod failure;
+mod home;
 mod limit;
 mod member;
 mod migrate;
@@ -19,6 +20,7 @@ use kernel::{Clock, Ctx};
 use tokio::sync::oneshot;
 
 use self::connection::{Access, Slot};
+use self::home::Home;
 use self::limit::{Gone, Limit};
 use self::reader::{Lanes, Readers};
 use self::writer::{Work, Writer};
@@ -36,6 +38,7 @@ pub(crate) struct Sqlite {
     lanes: Lanes,
     readers: Readers,
     writer: Writer,
+    home: Arc<Home>,
     closed: Arc<AtomicBool>,
 }
 
@@ -47,9 +50,16 @@ impl Sqlite {
         let (path, connection) = tokio::task::spawn_blocking(move || open::writer(&path, wait))
             .await
             .map_err(|error| OpenError::new(OpenErrorKind::Other, "opening the database panicked").because(error))??;
-        let path = Arc::new(path);
+        let home = Arc::new(Home::new(&path));
+        home.note().map_err(|error| {
+            OpenError::new(
+                OpenErrorKind::Other,
+                format!("the files of the database `{}` vanished while it was opened; start again", path.display()),
+            )
+            .because(error)
+        })?;
         let closed = Arc::new(AtomicBool::new(false));
-        let slots = |count: usize| (0..count).map(|_| Slot::new(path.clone(), wait, closed.clone())).collect();
+        let slots = |count: usize| (0..count).map(|_| Slot::new(home.clone(), wait, closed.clone())).collect();
         // One for each thread of the runtime, and some for tests and tools that read from elsewhere.
         let lanes = std::thread::available_parallelism().map_or(4, |threads| (threads.get() * 2).clamp(4, 64));
         let threads = |error: std::io::Error| {
@@ -59,7 +69,8 @@ impl Sqlite {
         Ok(Self {
             lanes: Lanes::new(slots(lanes)),
             readers: Readers::start(slots(settings.readers), settings.queue).map_err(threads)?,
-            writer: Writer::start(connection, path.clone(), wait, settings.queue).map_err(threads)?,
+            writer: Writer::start(connection, home.clone(), wait, settings.queue).map_err(threads)?,
+            home,
             closed,
         })
     }
@@ -152,6 +163,7 @@ impl Sqlite {
         if !self.writer.is_alive() {
             return Err(StoreError::unavailable("the writer has ended"));
         }
+        self.home.check()?;
         // Looks into the file, unlike `SELECT 1`.
         self.row::<(i64,)>(ctx, "SELECT count(*) FROM sqlite_schema", &[]).await.map(|_| ())
     }

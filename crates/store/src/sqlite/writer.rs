@@ -4,7 +4,6 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -17,6 +16,7 @@ use tokio::sync::watch;
 
 use super::connection::{self, Role};
 use super::failure::map;
+use super::home::Home;
 use super::member::{Member, Parker, Ran};
 use super::{desk, limit, raw};
 use crate::{StoreError, Violation, ViolationKind};
@@ -45,7 +45,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(
         connection: Connection,
-        path: Arc<PathBuf>,
+        home: Arc<Home>,
         wait: Duration,
         queue: usize,
     ) -> std::io::Result<Self> {
@@ -56,7 +56,7 @@ impl Writer {
         std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
             // Closures may ask for the time, or create a timer; without a runtime that would panic.
             let _runtime = runtime.enter();
-            let thread = WriterThread { receiver, parker: Parker::new(), kept_back: Cell::new(None), path, wait };
+            let thread = WriterThread { receiver, parker: Parker::new(), kept_back: Cell::new(None), home, wait };
             desk::seat(Some(connection));
             // A panic in there is a fault of ours: those who wait are told, and a new connection goes on.
             while catch_unwind(AssertUnwindSafe(|| thread.serve())).is_err() {
@@ -64,6 +64,13 @@ impl Writer {
                 desk::seat(None);
             }
             is_alive.store(false, Ordering::Release);
+            if thread.home.check().is_err() {
+                // Closed in good order it would remove the log that stands there now, which may be that of a database
+                // somebody has put back.
+                std::mem::forget(desk::clear());
+                let _ = end.send(true);
+                return;
+            }
             // Moves the log into the database. Readers may hold it back; nothing is lost then, only left in the log.
             let _ =
                 desk::with(|connection| Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))));
@@ -106,7 +113,7 @@ struct WriterThread {
     parker: Arc<Parker>,
     /// Work that came while a group was open and does not belong into one.
     kept_back: Cell<Option<Work>>,
-    path: Arc<PathBuf>,
+    home: Arc<Home>,
     wait: Duration,
 }
 
@@ -153,7 +160,10 @@ impl WriterThread {
     /// Gets a connection again after a fault took it away.
     fn reopen(&self) {
         if desk::is_empty() {
-            match connection::open(&self.path, Role::Writer, self.wait) {
+            let opened = self.home.check().and_then(|()| {
+                connection::open(self.home.path(), Role::Writer, self.wait).map_err(|error| map(error, None))
+            });
+            match opened {
                 Ok(connection) => desk::seat(Some(connection)),
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "the writer cannot open the database");
@@ -166,7 +176,8 @@ impl WriterThread {
     fn group(&self, mut waiting: VecDeque<Box<dyn Member>>, mut take: Take) {
         loop {
             let Some(first) = waiting.front() else { return };
-            let Err(error) = limit::during(first.limit(), || command("BEGIN IMMEDIATE")) else { break };
+            let begun = self.home.check().and_then(|()| limit::during(first.limit(), || command("BEGIN IMMEDIATE")));
+            let Err(error) = begun else { break };
             // Whoever comes next tries again: it may have been the first one's own deadline.
             if let Some(mut first) = waiting.pop_front() {
                 first.fail(error);
@@ -201,6 +212,9 @@ impl WriterThread {
         }
         let kept = done.iter().any(|done| done.ran == Ran::Keep);
         let Err(error) = command(if kept { "COMMIT" } else { "ROLLBACK" }) else {
+            if kept {
+                self.acknowledge(&mut done);
+            }
             return done.into_iter().for_each(|done| done.member.settle());
         };
         tracing::warn!(error = &error as &dyn std::error::Error, members = done.len(), "a shared commit failed");
@@ -212,6 +226,18 @@ impl WriterThread {
             done.into_iter().for_each(|done| done.member.settle());
         } else {
             self.singly(done.into_iter());
+        }
+    }
+
+    /// The last question before anyone is told that it is kept: kept where it will be found? The commit itself would not
+    /// have noticed.
+    fn acknowledge(&self, done: &mut [Done]) {
+        if let Err(error) = self.home.check() {
+            let mut first = Some(error);
+            for done in done.iter_mut().filter(|done| done.ran == Ran::Keep) {
+                let again = || StoreError::unavailable("the database's file was removed or replaced while it was open");
+                done.member.fail(first.take().unwrap_or_else(again));
+            }
         }
     }
 

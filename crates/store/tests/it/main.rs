@@ -5,6 +5,7 @@
 mod deadlines;
 mod faults;
 mod lanes;
+mod home;
 mod migrations;
 mod proxy;
 mod reactions;
