@@ -1,8 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
@@ -188,14 +188,16 @@ pub struct Clock(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
-    System,
+    System(Arc<Steady>),
     Fake(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// The machine's clock.
-    pub const fn system() -> Self {
-        Self(Source::System)
+    /// The machine's clock, except that it never goes back: what has expired must not come back to life, and ids must go
+    /// on rising. When the machine's clock is set back, this one and its clones go on from where they were, a tenth more
+    /// slowly, until that one has caught up. A new process knows nothing of it.
+    pub fn system() -> Self {
+        Self(Source::System(Arc::new(Steady::new())))
     }
 
     /// A clock that stands still at `start` until it is moved.
@@ -206,11 +208,7 @@ impl Clock {
     /// The present moment.
     pub fn now(&self) -> Time {
         match &self.0 {
-            #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
-            Source::System => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Time::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-            }
+            Source::System(steady) => Time::from_micros(steady.now()),
             Source::Fake(at) => Time(at.load(Ordering::SeqCst)),
         }
     }
@@ -220,6 +218,74 @@ impl Clock {
         if let Source::Fake(at) = &self.0 {
             at.fetch_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
         }
+    }
+}
+
+/// Keeps a clock that is set back from going back. The machine's other clock, which only counts from the start, tells how
+/// much time has really passed: between the two lies an offset that stays the same until someone sets the time.
+#[derive(Debug)]
+struct Steady {
+    start: Instant,
+    /// The offset this clock goes by, in microseconds.
+    offset: AtomicI64,
+    /// The wall is behind, and when the clock was last held back for it, in microseconds since the start.
+    behind: Mutex<Option<i64>>,
+    is_behind: AtomicBool,
+}
+
+/// Offsets this close are the same: the two clocks are read one after the other. Microseconds.
+const NOISE: i64 = 1000;
+/// How much more slowly a clock goes that has to wait: a tenth.
+const SLOWER: i64 = 10;
+
+impl Steady {
+    fn new() -> Self {
+        let steady = Self {
+            start: Instant::now(),
+            offset: AtomicI64::new(0),
+            behind: Mutex::new(None),
+            is_behind: AtomicBool::new(false),
+        };
+        let (wall, passed) = steady.read();
+        steady.offset.store(wall.saturating_sub(passed), Ordering::Release);
+        steady
+    }
+
+    /// Both clocks, in microseconds.
+    fn read(&self) -> (i64, i64) {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        (micros(wall), micros(self.start.elapsed()))
+    }
+
+    fn now(&self) -> i64 {
+        let (wall, passed) = self.read();
+        self.judge(wall, passed)
+    }
+
+    /// The time, from what the wall says and how much has passed.
+    fn judge(&self, wall: i64, passed: i64) -> i64 {
+        let (seen, known) = (wall.saturating_sub(passed), self.offset.load(Ordering::Acquire));
+        // The common case takes no lock and writes nothing: cores would wait for each other.
+        if seen.abs_diff(known) <= NOISE as u64 && !self.is_behind.load(Ordering::Acquire) {
+            return passed.saturating_add(known.max(seen));
+        }
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.offset.load(Ordering::Acquire);
+        let offset = if seen.saturating_add(NOISE) >= known {
+            *behind = None;
+            known.max(seen)
+        } else {
+            let since = behind.map_or(passed, |since| since.max(0));
+            let lost = (passed - since).max(0) / SLOWER;
+            // What is too little to be lost yet counts on.
+            *behind = Some(if lost > 0 { passed } else { since });
+            known - lost
+        };
+        self.is_behind.store(behind.is_some(), Ordering::Release);
+        self.offset.store(offset, Ordering::Release);
+        passed.saturating_add(offset)
     }
 }
 
@@ -264,6 +330,56 @@ mod tests {
             "２026-11-22T09:30:00Z",
         ] {
             assert!(text.parse::<Time>().is_err(), "{text}");
+        }
+    }
+
+    const SECOND: i64 = 1_000_000;
+
+    /// Asks every second, with a wall that is so far from the true time.
+    fn run(steady: &Steady, seconds: std::ops::Range<i64>, ahead: i64) -> Vec<i64> {
+        let at = |second: i64| steady.judge(1_000_000 * SECOND + second * SECOND + ahead, second * SECOND);
+        seconds.map(at).collect()
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on_more_slowly_until_the_machines_has_caught_up() {
+        let steady = Steady::new();
+        steady.offset.store(1_000_000 * SECOND, Ordering::SeqCst);
+        let mut told = run(&steady, 0..100, 0);
+        assert_eq!(told.last(), Some(&(1_000_099 * SECOND)));
+        told.extend(run(&steady, 100..40_000, -3600 * SECOND));
+        assert!(told.windows(2).all(|two| two[0] < two[1]), "it never goes back, nor stands still");
+        assert_eq!(told[1000], 1_001_000 * SECOND - 90 * SECOND, "after a quarter of an hour, a tenth of it is lost");
+        assert_eq!(told[36_000], 1_036_000 * SECOND - 3590 * SECOND);
+        let caught_up = 1_039_999 * SECOND - 3600 * SECOND;
+        assert!((told[39_999] - caught_up).abs() <= SECOND / 10, "{} {caught_up}", told[39_999]);
+        assert!(!steady.is_behind.load(Ordering::SeqCst) || told[39_999] > caught_up);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_forward_follows_at_once() {
+        let steady = Steady::new();
+        steady.offset.store(1_000_000 * SECOND, Ordering::SeqCst);
+        run(&steady, 0..10, 0);
+        assert_eq!(run(&steady, 10..11, 86_400 * SECOND), [1_086_410 * SECOND]);
+        // And where it was set back before.
+        let back = run(&steady, 11..20, 0);
+        assert!(back[0] > 1_086_410 * SECOND);
+        assert_eq!(run(&steady, 20..21, 90_000 * SECOND), [1_090_020 * SECOND]);
+        assert!(!steady.is_behind.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn reading_one_clock_late_changes_nothing() {
+        let steady = Steady::new();
+        steady.offset.store(1_000_000 * SECOND, Ordering::SeqCst);
+        let mut last = 0;
+        for second in 1..1000 {
+            // The thread slept between the two: the wall seems to be behind.
+            let late = if second % 7 == 0 { 50_000 } else { 5 };
+            let told = steady.judge(1_000_000 * SECOND + second * SECOND - late, second * SECOND);
+            assert!(told > last && (told - 1_000_000 * SECOND - second * SECOND).abs() <= NOISE, "{second}: {told}");
+            last = told;
         }
     }
 

@@ -145,11 +145,14 @@ impl KeyRing {
         Ok(self.keys().iter().filter(|key| is_believed(key)).cloned().collect())
     }
 
-    /// The key that signs now: the one that began last.
+    /// The key that signs now: the one that began last. Where none has begun, the clock was set back behind the first of
+    /// them; that one signs then, for without any nobody could sign in until the clock has caught up.
     pub(crate) async fn signing(&self, ctx: &Ctx) -> Result<Arc<SigningKey>, KeyRingError> {
         let keys = self.published(ctx).await?;
-        let begun = keys.into_iter().filter(|key| key.not_before <= ctx.now());
-        begun.max_by_key(|key| (key.not_before, key.id())).ok_or(KeyRingError::Missing)
+        let begun = keys.iter().filter(|key| key.not_before <= ctx.now());
+        let latest = begun.max_by_key(|key| (key.not_before, key.id()));
+        let key = latest.or_else(|| keys.iter().min_by_key(|key| (key.not_before, key.id())));
+        key.cloned().ok_or(KeyRingError::Missing)
     }
 
     /// The key of this name, if this process knows it and its tokens are believed. Does no I/O.
