@@ -10,6 +10,7 @@ mod clients;
 mod cover;
 mod deny;
 mod direction;
+mod drill;
 mod generated;
 mod links;
 mod machine;
@@ -54,6 +55,8 @@ enum Verb {
     Soak(soak::Args),
     /// Show that an acknowledged write had reached the disk before the answer left.
     Trace(trace::Args),
+    /// Do to the server what enemies and accidents do, and judge what is seen from outside.
+    Drill(drill::Args),
     /// Measure line coverage.
     Cover(cover::Args),
     /// Fetch the documentation pages' scripts from npm again, at the versions written down.
@@ -81,6 +84,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Outside(args) => outside::run(&args, &workspace, &stop),
         Verb::Soak(args) => soak::run(&args, &workspace, &stop),
         Verb::Trace(args) => trace::run(&args, &workspace, &stop),
+        Verb::Drill(args) => drill::run(&args, &workspace, &stop),
         Verb::Cover(args) => cover::run(&args, &workspace, &stop),
         Verb::VendorDocs(args) => vendor::run(&args, &workspace, &stop),
     }

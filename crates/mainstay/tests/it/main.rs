@@ -6,9 +6,9 @@ mod app;
 mod document;
 mod endpoints;
 mod faults;
+mod hostile;
 mod languages;
 mod pages;
-mod hostile;
 mod wire;
 
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 
 mod deadlines;
 mod faults;
-mod lanes;
 mod home;
+mod lanes;
 mod migrations;
 mod proxy;
 mod reactions;

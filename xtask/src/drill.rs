@@ -1,0 +1,146 @@
+//! `cargo xtask drill NAME`: does to the release server, on loopback and with data of its own, what enemies and accidents
+//! do, and judges what it saw from outside. Each drill is bounded in time and stops by itself.
+
+mod bench;
+mod bodies;
+mod clock;
+mod disk;
+mod heads;
+mod http2;
+mod logins;
+mod removed;
+mod slow;
+mod traffic;
+mod wire;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use crate::child::Stop;
+use crate::drill::bench::Bench;
+use crate::machine;
+use crate::serve;
+use crate::workspace::Workspace;
+
+/// Options of `cargo xtask drill`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which drill; `all` runs every one and prints a table.
+    #[arg(value_enum)]
+    name: Name,
+    /// Drill this binary instead of building one.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// Where the results go, as JSON [default: docs/results]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Name {
+    /// Clients that send or read a byte now and then.
+    SlowClients,
+    /// Floods of HTTP/2 frames, and header lists that swell.
+    Http2Floods,
+    /// HTTP/1.1 heads and chunks without end, and requests that two readers would read differently.
+    HeaderFloods,
+    /// Compressed, deep, wide and faulty bodies.
+    CompressedBombs,
+    /// Hundreds of log-ins at once.
+    LoginStorm,
+    /// A disk that fills up, and has room again.
+    DiskFull,
+    /// The machine's clock is set back.
+    ClockBack,
+    /// The database's files are removed or replaced while it runs.
+    DatabaseRemoved,
+    /// Every one of them.
+    All,
+}
+
+type Drill = fn(&Bench<'_>, &mut Report) -> Result<()>;
+
+const DRILLS: [(Name, &str, Drill); 8] = [
+    (Name::SlowClients, "slow-clients", slow::run),
+    (Name::Http2Floods, "http2-floods", http2::run),
+    (Name::HeaderFloods, "header-floods", heads::run),
+    (Name::CompressedBombs, "compressed-bombs", bodies::run),
+    (Name::LoginStorm, "login-storm", logins::run),
+    (Name::DiskFull, "disk-full", disk::run),
+    (Name::ClockBack, "clock-back", clock::run),
+    (Name::DatabaseRemoved, "database-removed", removed::run),
+];
+
+/// What a drill saw.
+#[derive(Default)]
+pub struct Report {
+    checks: Vec<Value>,
+    figures: Map<String, Value>,
+    faults: usize,
+}
+
+impl Report {
+    /// Enters one judgement, and prints it.
+    pub fn judge(&mut self, is_good: bool, what: &str, seen: impl std::fmt::Display) {
+        let seen = seen.to_string();
+        println!("  {} {what}: {seen}", if is_good { "ok   " } else { "FAULT" });
+        self.checks.push(json!({ "what": what, "seen": seen, "good": is_good }));
+        self.faults += usize::from(!is_good);
+    }
+
+    /// Enters a figure, which is judged by nobody.
+    pub fn figure(&mut self, name: &str, value: impl Into<Value>) {
+        self.figures.insert(name.to_owned(), value.into());
+    }
+}
+
+/// Runs one drill or all, and writes each result down whatever it is.
+pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> {
+    let binary = match &args.binary {
+        Some(binary) => binary.canonicalize().context("there is no such binary")?,
+        None => serve::build(true, workspace, stop)?,
+    };
+    let out = args.out.clone().unwrap_or_else(|| workspace.root.join("docs/results"));
+    let mut table = Vec::new();
+    for (name, word, drill) in DRILLS {
+        if args.name != name && args.name != Name::All {
+            continue;
+        }
+        println!("{word}");
+        let (start, mut report) = (Instant::now(), Report::default());
+        let outcome = drill(&Bench { binary: &binary, stop }, &mut report);
+        // A drill broken off says nothing, so nothing is written down.
+        stop.check()?;
+        if let Err(error) = &outcome {
+            report.judge(false, "the drill runs to its end", format!("{error:#}"));
+        }
+        let verdict = if report.faults == 0 { "passed" } else { "FAILED" };
+        let seconds = start.elapsed().as_secs();
+        println!(
+            "  {verdict}: {} of {} as they should be, {seconds} s",
+            report.checks.len() - report.faults,
+            report.checks.len()
+        );
+        let result = json!({
+            "drill": word,
+            "verdict": verdict,
+            "checks": report.checks,
+            "figures": report.figures,
+            "seconds": seconds,
+        });
+        machine::write_result(&out.join(format!("drill-{word}.json")), result, workspace)?;
+        table.push((word, verdict, report.checks.len(), report.faults, seconds));
+    }
+    if table.len() > 1 {
+        println!("\n{:<18} {:<8} {:>6} {:>7} {:>6}", "drill", "verdict", "checks", "faults", "s");
+        for (word, verdict, checks, faults, seconds) in &table {
+            println!("{word:<18} {verdict:<8} {checks:>6} {faults:>7} {seconds:>6}");
+        }
+    }
+    let is_clean = table.iter().all(|(_, _, _, faults, _)| *faults == 0);
+    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
