@@ -6,7 +6,6 @@ mod app;
 mod document;
 mod endpoints;
 mod faults;
-mod hostile;
 mod languages;
 mod pages;
 mod wire;

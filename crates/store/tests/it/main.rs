@@ -4,7 +4,6 @@
 
 mod deadlines;
 mod faults;
-mod home;
 mod lanes;
 mod migrations;
 mod proxy;
