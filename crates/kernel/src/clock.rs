@@ -151,8 +151,10 @@ fn read(text: &[u8]) -> Option<i64> {
         0,
     )
     .ok()?;
-    let since = date_time.duration_since(EPOCH);
-    Some((since.as_secs() - offset_minutes * 60) * 1_000_000 + micros)
+    let seconds = date_time.duration_since(EPOCH).as_secs() - offset_minutes * 60;
+    // Leap seconds end a day of UTC, and stand nowhere else (RFC 3339 section 5.7).
+    let is_possible = second < 60 || seconds.rem_euclid(86_400) == 86_399;
+    is_possible.then_some(seconds * 1_000_000 + micros)
 }
 
 impl serde::Serialize for Time {
@@ -303,6 +305,7 @@ mod tests {
             ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
             ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
             ("2024-02-29T23:59:60z", "2024-02-29T23:59:59Z"),
+            ("2024-03-01T08:59:60.5+09:00", "2024-02-29T23:59:59.500000Z"),
             ("2026-01-01t00:30:00.25-01:30", "2026-01-01T02:00:00.250000Z"),
         ] {
             assert_eq!(text.parse::<Time>().unwrap().to_string(), printed);
@@ -322,6 +325,8 @@ mod tests {
             "0001-01-01T00:00:00+00:01",
             "2026-11-22T09:30:00+24:00",
             "2026-11-22T09:30:61Z",
+            "2026-11-22T09:30:60Z",
+            "2026-11-22T23:59:60+09:00",
             "2026-11-22T09:30:00.Z",
             "2026-11-22T09:30:00.0000000001Z",
             "2026-11-22T09:30:00.0000000000000000000000000000000000000001Z",
