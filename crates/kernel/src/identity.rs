@@ -115,3 +115,47 @@ pub struct AccountDeleted {
     /// The account that goes.
     pub id: UserId,
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn person(role: Role) -> Identity {
+        Identity::User {
+            user_id: UserId::from_uuid(Uuid::from_u128(1)),
+            session_id: SessionId::from_uuid(Uuid::from_u128(2)),
+            role,
+        }
+    }
+
+    #[test]
+    fn a_role_has_one_name_in_the_store_and_on_the_wire() {
+        for (role, name) in [(Role::User, "user"), (Role::Admin, "admin")] {
+            assert_eq!(role.name(), name);
+            assert_eq!(Role::from_name(name), Some(role));
+            assert_eq!(serde_json::to_value(role).unwrap(), name);
+        }
+        for other in ["", "Admin", "ADMIN", "admin ", "root", "superuser"] {
+            assert_eq!(Role::from_name(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn administrators_and_the_process_alone_may_do_everything() {
+        assert!(person(Role::Admin).is_admin());
+        assert!(Identity::System.is_admin());
+        assert!(!person(Role::User).is_admin());
+        assert!(!Identity::Anonymous.is_admin());
+    }
+
+    #[test]
+    fn only_a_person_is_somebody() {
+        for role in [Role::User, Role::Admin] {
+            assert_eq!(person(role).user_id(), Some(UserId::from_uuid(Uuid::from_u128(1))));
+        }
+        assert_eq!(Identity::Anonymous.user_id(), None);
+        assert_eq!(Identity::System.user_id(), None);
+    }
+}
