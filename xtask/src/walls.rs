@@ -1,5 +1,5 @@
-//! Walls inside a crate, judged from its source: where SQL may stand, what a service and a model may not know, and
-//! that nothing is global. Sources are read as Rust tokens, so comments and documentation never count.
+//! Walls inside a crate, judged from its source: where SQL may stand, what a service and a model may not know, that
+//! nothing is global, and that the process has one place. Sources are read as Rust tokens, so comments and documentation never count.
 
 use anyhow::{Context, Result};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
@@ -27,12 +27,14 @@ const MAY_HOLD_GLOBALS: &[(&str, &str)] = &[
     ("crates/store/src/sqlite/limit.rs", "the running statement's limit, read by SQLite's callback on the same thread"),
 ];
 
+/// Where the process is: its environment, its arguments, its end. `docs/decisions/0011-the-process-is-in-the-facade.md`.
+const THE_PROCESS: &str = "crates/mainstay/src/run";
+
 /// Types whose static would be shared mutable state. A `LazyLock` of a plain value is a constant and passes.
 const SHARED_STATE: &[&str] =
     &["Mutex", "RwLock", "OnceLock", "OnceCell", "Cell", "RefCell", "UnsafeCell", "AtomicBool", "AtomicPtr"];
 
-/// Judges every source of crates and domains. The server may read the environment and the like; tests, and the testkit
-/// that exists for them, may do anything.
+/// Judges every source of crates and domains. Tests, and the testkit that exists for them, may do anything.
 pub fn check(workspace: &Workspace) -> Result<()> {
     let mut all = Vec::new();
     for file in workspace.files()? {
@@ -87,6 +89,9 @@ fn faults(is_domain: bool, file: &str, source: &str) -> Result<Vec<(usize, Strin
             faults.extend(asynchrony(&tokens));
         }
     }
+    if !file.starts_with(THE_PROCESS) {
+        faults.extend(process(&tokens));
+    }
     if !MAY_HOLD_GLOBALS.iter().any(|(path, _)| *path == file) {
         faults.extend(globals(&tokens));
     }
@@ -133,6 +138,22 @@ fn http_types(tokens: &[Token]) -> Vec<(usize, String)> {
 fn asynchrony(tokens: &[Token]) -> Vec<(usize, String)> {
     let found = tokens.iter().filter(|token| ["async", "await"].contains(&token.text.as_str()));
     found.map(|token| (token.line, format!("`{}` in a model: rules are pure and do no I/O", token.text))).collect()
+}
+
+fn process(tokens: &[Token]) -> Vec<(usize, String)> {
+    let is_read = |window: &&[Token]| {
+        let words = [&window[0].text, &window[3].text].map(String::as_str);
+        let is_path = window[1].text == ":" && window[2].text == ":";
+        is_path
+            && matches!(words, ["env", "var" | "var_os" | "vars" | "vars_os" | "args" | "args_os"] | ["process", "exit"])
+    };
+    let found = tokens.windows(4).filter(is_read);
+    found
+        .map(|window| {
+            let (from, what) = (&window[0].text, &window[3].text);
+            (window[0].line, format!("`{from}::{what}` outside {THE_PROCESS}: hand the value in"))
+        })
+        .collect()
 }
 
 fn globals(tokens: &[Token]) -> Vec<(usize, String)> {
@@ -250,6 +271,18 @@ mod tests {
         let source = "fn f() {}\nasync fn g() { h().await }\n// async";
         assert_eq!(found("domains/posts/src/model.rs", source), [2, 2]);
         assert!(found("domains/posts/src/service.rs", source).is_empty());
+    }
+
+    #[test]
+    fn the_process_has_one_place() {
+        let source = "
+            fn f() -> &'static str { env!(\"CARGO_PKG_VERSION\") }
+            fn g() { std::env::vars_os(); }
+            use std::env;
+            fn h() { env::args().next(); std::process::exit(1) }
+        ";
+        assert_eq!(found("crates/http/src/lib.rs", source), [3, 5, 5]);
+        assert!(found("crates/mainstay/src/run/settings.rs", source).is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use resource::{Cursors, Loaders};
 use store::{Applied, Migrations, Reactions, Store, StoreError, Tx};
 
 use crate::settings::{Settings, SettingsError, SettingsOf};
-use crate::{Database, Domain, Section};
+use crate::{Command, Database, Domain, Section};
 
 /// A product: a list of domains, and the glue between them.
 pub struct App {
@@ -28,7 +28,7 @@ impl fmt::Debug for App {
     }
 }
 
-/// Why an app does not start: a sentence that says what to do, and the cause.
+/// Why an app does not start, or a command of its does not end well: a sentence that says what to do, and the cause.
 #[derive(Debug)]
 pub struct StartError {
     message: String,
@@ -216,6 +216,26 @@ impl App {
     pub fn texts(mut self, language: &'static str, table: &'static str) -> Self {
         self.texts.push((language, table));
         self
+    }
+
+    /// What the whole is called.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Which version of it this is.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// What it is, in a sentence.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The commands that its domains bring.
+    pub fn commands(&self) -> Vec<Command> {
+        self.domains.iter().flat_map(|domain| domain.commands.iter().cloned()).collect()
     }
 
     /// The settings of all domains, for reading a settings file.

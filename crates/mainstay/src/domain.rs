@@ -7,7 +7,7 @@ use resource::{Loader, Loaders};
 use store::{Migrations, Reactions, StoreError, Tx};
 
 use crate::settings::SettingsOf;
-use crate::{Boot, Section, StartError};
+use crate::{Boot, Command, Section, StartError};
 
 pub(crate) type Provide = Box<dyn FnOnce(Boot) -> Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>> + Send>;
 pub(crate) type MakeEndpoints = Box<dyn Fn(&Loaders) -> Result<Vec<Endpoint>, String> + Send>;
@@ -23,6 +23,7 @@ pub struct Domain {
     pub(crate) provide: Vec<Provide>,
     pub(crate) section: Option<Section>,
     pub(crate) texts: Vec<(&'static str, &'static str)>,
+    pub(crate) commands: Vec<Command>,
 }
 
 impl fmt::Debug for Domain {
@@ -43,6 +44,7 @@ impl Domain {
             provide: Vec::new(),
             section: None,
             texts: Vec::new(),
+            commands: Vec::new(),
         }
     }
 
@@ -110,6 +112,13 @@ impl Domain {
     #[must_use]
     pub fn texts(mut self, language: &'static str, table: &'static str) -> Self {
         self.texts.push((language, table));
+        self
+    }
+
+    /// Adds a command to every program the domain is part of.
+    #[must_use]
+    pub fn command(mut self, command: Command) -> Self {
+        self.commands.push(command);
         self
     }
 

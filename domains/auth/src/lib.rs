@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod commands;
 mod ended;
 mod error;
 mod keyring;
@@ -35,6 +36,7 @@ pub fn domain() -> Domain {
         .endpoint(api::refresh)
         .endpoint(api::logout)
         .endpoint(api::get_jwks)
+        .command(commands::create_admin())
         .provide(|boot| async move {
             let accounts = Accounts::start(&boot).await?;
             boot.authenticator(Arc::new(accounts.verifier()));

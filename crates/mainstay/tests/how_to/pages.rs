@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The pages, and the folders whose files they quote.
 const PAGES: [(&str, &[&str]); 5] = [
-    ("README.md", &["domains/posts", OURS]),
-    ("README.ko.md", &["domains/posts", OURS]),
+    ("README.md", &["domains/posts", "examples/todo", OURS]),
+    ("README.ko.md", &["domains/posts", "examples/todo", OURS]),
     ("docs/how-to/add-a-domain.md", &[OURS, "crates/mainstay/migrations"]),
     ("docs/how-to/add-a-resource.md", &[OURS, "crates/mainstay/migrations"]),
     ("docs/how-to/add-an-endpoint.md", &[OURS]),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use base64::Engine;
-use mainstay::kernel::{Random, Secret};
+use kernel::{Random, Secret};
 
 /// A new secret: 48 random bytes as text.
 pub fn generate(random: &Random) -> String {

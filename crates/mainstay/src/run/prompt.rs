@@ -1,33 +1,38 @@
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::process;
 
-use anyhow::{Context, Result, bail};
-use mainstay::kernel::Secret;
+use kernel::Secret;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::terminal;
+use super::terminal;
+use crate::StartError;
+
+type Result<T> = std::result::Result<T, StartError>;
 
 /// More than any password may have.
 const LONGEST_LINE: u64 = 64 * 1024;
 
 /// Asks twice for a new password on a terminal, without showing it; or reads one line of standard input when that is no
 /// terminal or `is_piped` says so.
-pub fn new_password(is_piped: bool) -> Result<Secret<String>> {
+pub(super) fn new_password(is_piped: bool) -> Result<Secret<String>> {
     if is_piped || !io::stdin().is_terminal() {
         return line();
     }
     let first = ask("Password for the new account: ")?;
     if first != ask("The same again: ")? {
-        bail!("the two passwords differ; nothing was done");
+        return Err(StartError::new("the two passwords differ; nothing was done"));
     }
     Ok(first)
 }
 
 fn ask(question: &str) -> Result<Secret<String>> {
     let mut terminal = io::stderr();
-    terminal.write_all(question.as_bytes()).and_then(|()| terminal.flush()).context("cannot ask for a password")?;
-    let hidden = Hidden::new().context("cannot hide what is typed; use --password-stdin")?;
+    let asked = terminal.write_all(question.as_bytes()).and_then(|()| terminal.flush());
+    asked.map_err(|error| StartError::caused("cannot ask for a password", error))?;
+    let hidden = Hidden::new().map_err(|error| {
+        StartError::caused("cannot hide what is typed; give the password on standard input instead", error)
+    })?;
     let password = line();
     drop(hidden);
     // The line end that was typed was hidden too.
@@ -37,10 +42,11 @@ fn ask(question: &str) -> Result<Secret<String>> {
 
 fn line() -> Result<Secret<String>> {
     let mut text = String::new();
-    io::stdin().lock().take(LONGEST_LINE).read_line(&mut text).context("cannot read the password")?;
+    let read = io::stdin().lock().take(LONGEST_LINE).read_line(&mut text);
+    read.map_err(|error| StartError::caused("cannot read the password", error))?;
     let password = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
     if password.is_empty() {
-        bail!("there was no password on standard input; write it as one line");
+        return Err(StartError::new("there was no password on standard input; write it as one line"));
     }
     Ok(Secret::new(password.to_owned()))
 }
@@ -50,11 +56,11 @@ fn line() -> Result<Secret<String>> {
 ///
 /// # Errors
 /// When signals cannot be heard.
-pub async fn interruptible<T>(work: impl Future<Output = T>) -> Result<T> {
+pub(super) async fn interruptible<T>(program: &str, work: impl Future<Output = T>) -> Result<T> {
     // Where standard input is no terminal, there is nothing to restore.
     let before = tcgetattr(io::stdin()).ok();
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()];
-    let listen = |kind| signal(kind).context("cannot listen for signals");
+    let listen = |kind| signal(kind).map_err(|error| StartError::caused("cannot listen for signals", error));
     let [mut interrupt, mut terminate, mut hangup, mut quit] =
         [listen(kinds[0])?, listen(kinds[1])?, listen(kinds[2])?, listen(kinds[3])?];
     let kind = tokio::select! {
@@ -70,7 +76,7 @@ pub async fn interruptible<T>(work: impl Future<Output = T>) -> Result<T> {
         // The question has no line end.
         eprintln!();
     }
-    terminal::complain("interrupted; the same command may be run again");
+    terminal::complain(program, "interrupted; the same command may be run again");
     // As a shell tells a death by this signal.
     process::exit(128 + kind.as_raw_value());
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use mainstay::http::{Api, RequestError};
-use mainstay::kernel::{ApiError, ErrorDoc};
-use mainstay::{PREFIX, Section};
+use http::{Api, RequestError};
+use kernel::{ApiError, ErrorDoc};
 use toml::{Table, Value};
+
+use crate::{PREFIX, Section};
 
 /// Columns of a comment in the default settings file.
 const WIDTH: usize = 100;
@@ -74,9 +75,9 @@ fn meaning(property: &serde_json::Value) -> String {
 }
 
 /// A settings file with every default, each commented out with a `#` and no space: it changes nothing as it is.
-pub fn default_file(sections: &[Section]) -> String {
-    let mut text = String::from(
-        "# Every setting with its default: `mainstay config default` prints this file.\n\
+pub fn default_file(program: &str, sections: &[Section]) -> String {
+    let mut text = format!(
+        "# Every setting with its default: `{program} config default` prints this file.\n\
          # Save it as mainstay.toml, and take the `#` off the lines you change.\n\
          # Environment variables win over the file, flags over both.\n",
     );
@@ -98,14 +99,14 @@ pub fn default_file(sections: &[Section]) -> String {
 }
 
 /// The reference of all settings as Markdown.
-pub fn settings(sections: &[Section]) -> String {
-    let mut text = String::from(
+pub fn settings(program: &str, sections: &[Section]) -> String {
+    let mut text = format!(
         "# Settings\n\n\
          Read once, at the start: defaults, then `mainstay.toml` in the working directory (or `--config FILE`), then the\n\
          environment, then flags. A name that is not in this list, or a value that cannot be, keeps the server from\n\
-         starting, and the message says what to write instead. `mainstay config check` judges settings without starting,\n\
-         `mainstay config show` prints what is in force. In the environment a list is written with commas.\n\n\
-         Printed by `mainstay config reference`; `cargo xtask gen` writes it here.\n",
+         starting, and the message says what to write instead. `{program} config check` judges settings without starting,\n\
+         `{program} config show` prints what is in force. In the environment a list is written with commas.\n\n\
+         Printed by `{program} config reference`; to change it, change the code.\n",
     );
     let mut heading = None;
     for entry in entries(sections) {
@@ -128,20 +129,20 @@ pub fn settings(sections: &[Section]) -> String {
 }
 
 /// Every stable error code as Markdown: of the operations, and of requests that reach none.
-pub fn errors(api: &Api) -> String {
+pub fn errors(program: &str, api: &Api) -> String {
     let mut docs = Vec::new();
     RequestError::describe(&mut docs);
     let mut all: BTreeMap<(u16, &str), ErrorDoc> = BTreeMap::new();
     for doc in docs.into_iter().chain(api.errors().values().copied()) {
         all.insert((doc.code.status(), doc.name), doc);
     }
-    let mut text = String::from(
+    let mut text = format!(
         "# Errors\n\n\
          A failure is answered as `application/problem+json` (RFC 9457). `code` is stable: match on it. `detail` is for\n\
          people and may change. `request_id` finds the request in the log. An `invalid_request` lists every fault in\n\
          `errors`, each with the JSON pointer of the value and the rule it breaks. 429 and 503 say in `Retry-After` when to\n\
          try again; 401 says in `WWW-Authenticate` how to sign in.\n\n\
-         Printed by `mainstay errors`; `cargo xtask gen` writes it here.\n\n\
+         Printed by `{program} errors`; to change it, change the code.\n\n\
          | Code | Status | Title | Meaning |\n|---|---|---|---|\n",
     );
     for ((status, name), doc) in &all {

@@ -3,27 +3,27 @@ use std::net::SocketAddr;
 use std::process;
 
 use anyhow::{Context, Result, anyhow};
-use mainstay::http::{RuntimeKind, Server};
-use mainstay::kernel::{Clock, Random};
-use mainstay::telemetry::{self, Format, Guard};
-use mainstay::{LogFormat, Settings};
+use http::{RuntimeKind, Server};
+use kernel::{Clock, Random};
+use telemetry::{Format, Guard};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::settings::Loaded;
-use crate::{assemble, banner, say};
+use super::settings::Loaded;
+use super::{Program, banner, say};
+use crate::{LogFormat, Settings};
 
 /// Serves until a signal, then drains, closes the database, and returns.
-pub fn serve(loaded: &Loaded) -> Result<()> {
+pub fn serve(program: &Program<'_>, loaded: &Loaded) -> Result<()> {
     let _log = log(&loaded.settings)?;
     runtime(&loaded.settings)?.block_on(async {
-        let running = assemble::app().start(loaded.settings.clone(), Clock::system(), Random::os()).await?;
-        let server =
-            Server::bind(running.api.clone()).map_err(|error| no_listener(&error, loaded.settings.server.listen))?;
+        let running = program.app().start(loaded.settings.clone(), Clock::system(), Random::os()).await?;
+        let server = Server::bind(running.api.clone())
+            .map_err(|error| no_listener(&program.name, &error, loaded.settings.server.listen))?;
         // Before anyone can know that we serve.
-        let stop = stop_signal().context("cannot listen for signals")?;
-        say(&banner::text(loaded, &running, server.address()))?;
+        let stop = stop_signal(program.name.clone()).context("cannot listen for signals")?;
+        say(&banner::text(program, loaded, &running, server.address()))?;
         server
             .run(async {
                 // A sender that is gone means the same.
@@ -63,7 +63,7 @@ pub fn runtime(settings: &Settings) -> Result<Runtime> {
 }
 
 /// Ready at the first SIGINT or SIGTERM. The second ends the process at once.
-fn stop_signal() -> io::Result<oneshot::Receiver<()>> {
+fn stop_signal(program: String) -> io::Result<oneshot::Receiver<()>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let (sender, receiver) = oneshot::channel();
     tokio::spawn(async move {
@@ -72,7 +72,7 @@ fn stop_signal() -> io::Result<oneshot::Receiver<()>> {
         // The server may have ended by itself.
         let _ = sender.send(());
         either(&mut interrupt, &mut terminate).await;
-        eprintln!("mainstay: ended at once, as asked; open requests were cut");
+        eprintln!("{program}: ended at once, as asked; open requests were cut");
         process::exit(1);
     });
     Ok(receiver)
@@ -85,16 +85,16 @@ async fn either(a: &mut Signal, b: &mut Signal) {
     }
 }
 
-fn no_listener(error: &io::Error, address: SocketAddr) -> anyhow::Error {
+fn no_listener(program: &str, error: &io::Error, address: SocketAddr) -> anyhow::Error {
     let ip = address.ip();
     match error.kind() {
         io::ErrorKind::AddrInUse => anyhow!(
-            "another process listens on {address} already; take a free port with `mainstay serve --listen {}`, or another \
+            "another process listens on {address} already; take a free port with `{program} serve --listen {}`, or another \
              one with server.listen",
             SocketAddr::new(ip, 0)
         ),
         io::ErrorKind::PermissionDenied => anyhow!(
-            "this user may not listen on port {}; take one above 1023, as in `mainstay serve --listen {}`",
+            "this user may not listen on port {}; take one above 1023, as in `{program} serve --listen {}`",
             address.port(),
             SocketAddr::new(ip, 8080)
         ),

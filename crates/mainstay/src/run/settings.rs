@@ -6,11 +6,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use mainstay::kernel::{Random, Secret};
-use mainstay::{Origin, PREFIX, Section, Settings, SettingsBuilder};
+use kernel::{Random, Secret};
 
-use crate::cli::Flags;
-use crate::{assemble, secret};
+use super::cli::Flags;
+use super::secret;
+use crate::{Origin, PREFIX, Section, Settings, SettingsBuilder};
 
 /// The settings file that is read when none is named and this one is there.
 const USUAL_FILE: &str = "mainstay.toml";
@@ -43,15 +43,20 @@ pub struct Loaded {
 }
 
 /// Every heading there is: the process's own, then the domains'.
-pub fn sections() -> Vec<Section> {
+pub fn all(domains: Vec<Section>) -> Vec<Section> {
     let mut sections = Section::core();
-    sections.extend(assemble::app().sections());
+    sections.extend(domains);
     sections
 }
 
 /// Reads defaults, file, environment and flags, and checks everything before anything is made.
-pub fn load(flags: &Flags, listen: Option<SocketAddr>, purpose: Purpose) -> Result<Loaded> {
-    let loaded = read(flags, listen, None)?;
+pub fn load(
+    domains: Vec<Section>,
+    flags: &Flags,
+    listen: Option<SocketAddr>,
+    purpose: Purpose,
+) -> Result<Loaded> {
+    let loaded = read(domains.clone(), flags, listen, None)?;
     let settings = &loaded.settings;
     let needs_secret = purpose == Purpose::Serve && settings.secret_key.expose().is_empty();
     let is_kept_in_data = settings.database.url.expose().starts_with(&format!("sqlite://{}/", loaded.data.display()));
@@ -64,11 +69,16 @@ pub fn load(flags: &Flags, listen: Option<SocketAddr>, purpose: Purpose) -> Resu
     // Only in development mode: production has refused to go on without one.
     let file = loaded.data.join(SECRET_FILE);
     let kept = secret::keep(&file, &Random::os())?;
-    read(flags, listen, Some((&file, &kept)))
+    read(domains, flags, listen, Some((&file, &kept)))
 }
 
-fn read(flags: &Flags, listen: Option<SocketAddr>, kept: Option<(&Path, &Secret<String>)>) -> Result<Loaded> {
-    let mut builder = SettingsBuilder::new(assemble::app().sections());
+fn read(
+    domains: Vec<Section>,
+    flags: &Flags,
+    listen: Option<SocketAddr>,
+    kept: Option<(&Path, &Secret<String>)>,
+) -> Result<Loaded> {
+    let mut builder = SettingsBuilder::new(domains);
     let mut sources = vec!["the defaults".to_owned()];
 
     // The data folder moves what is kept in it by default; a `database.url` that anyone sets wins.

@@ -3,25 +3,15 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use mainstay::kernel::{Clock, Random};
-use mainstay::{App, Origin, Running, SettingsBuilder};
+use kernel::{Clock, Random};
 
-use crate::secret;
-
-/// What this binary is made of. A domain that uses another's services comes after it.
-pub fn app() -> App {
-    App::new()
-        .info("Mainstay", env!("CARGO_PKG_VERSION"), "Accounts, profiles and posts: what the `mainstay` binary serves.")
-        .domain(auth::domain())
-        .domain(users::domain())
-        .domain(posts::domain())
-}
+use super::secret;
+use crate::{App, Origin, Running, SettingsBuilder};
 
 /// The app as it describes itself, over a database of its own that is gone afterwards: whatever is configured is
 /// neither read nor touched.
-pub fn described() -> Result<Running> {
+pub fn start(app: App) -> Result<Running> {
     let folder = Scratch::new()?;
-    let app = app();
     let mut builder = SettingsBuilder::new(app.sections());
     let here = Origin::Flag("this command".to_owned());
     let url = format!("sqlite://{}", folder.0.join("mainstay.db").display());

@@ -5,10 +5,10 @@ use std::io::{self, IsTerminal};
 /// Columns that every terminal has.
 const COLUMNS: usize = 80;
 
-/// Says on standard error what went wrong. On a terminal lines are broken between words; what a program reads, or a
+/// Says on standard error what went wrong with this program. On a terminal lines are broken between words; what a program reads, or a
 /// log keeps, stays in the lines it has.
-pub fn complain(text: &str) {
-    let text = format!("mainstay: {text}");
+pub(super) fn complain(program: &str, text: &str) {
+    let text = format!("{program}: {text}");
     if io::stderr().is_terminal() {
         eprintln!("{}", wrapped(&text, COLUMNS));
     } else {

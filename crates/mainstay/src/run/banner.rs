@@ -2,20 +2,22 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use mainstay::http::ApiBuilder;
-use mainstay::{Mode, Running};
+use http::ApiBuilder;
 
-use crate::settings::Loaded;
+use super::Program;
+use super::settings::Loaded;
+use crate::{Mode, Running};
 
 /// What a person reads first: where everything is, and what to do next. Names nothing that is not there.
-pub fn text(loaded: &Loaded, running: &Running, address: SocketAddr) -> String {
+pub fn text(program: &Program<'_>, loaded: &Loaded, running: &Running, address: SocketAddr) -> String {
     let settings = &loaded.settings;
     let here = format!("http://{address}");
     let mode = match settings.mode {
         Mode::Development => "development mode, for this machine alone",
         Mode::Production => "production mode",
     };
-    let mut text = format!("Mainstay {}, {mode}\n\n", env!("CARGO_PKG_VERSION"));
+    let app = program.app();
+    let mut text = format!("{} {}, {mode}\n\n", app.title(), app.version());
     let mut line = |name: &str, value: &str| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<10} {value}");
@@ -39,10 +41,10 @@ pub fn text(loaded: &Loaded, running: &Running, address: SocketAddr) -> String {
         },
     );
 
-    let flags = flags(loaded);
-    text.push_str("\nThe first administrator is made with one of these, in another terminal:\n\n");
-    for start in ["mainstay", "cargo run --release --"] {
-        let _ = writeln!(text, "  {start} admin create{flags} you@example.com");
+    for command in app.commands() {
+        let Some((purpose, arguments)) = command.first_step else { continue };
+        let (typed, path, flags) = (&program.typed, command.path, flags(loaded));
+        let _ = write!(text, "\nIn another terminal, {purpose}:\n\n  {typed} {path}{flags} {arguments}\n");
     }
     text.push_str("\nCtrl-C stops the server; open requests finish first.\n");
     text
