@@ -14,6 +14,7 @@ mod drill;
 mod generated;
 mod links;
 mod machine;
+mod new_domain;
 mod outside;
 mod postgres;
 mod serve;
@@ -57,6 +58,8 @@ enum Verb {
     Trace(trace::Args),
     /// Do to the server what enemies and accidents do, and judge what is seen from outside.
     Drill(drill::Args),
+    /// Make the smallest domain that passes every gate, and add it to the server.
+    NewDomain(new_domain::Args),
     /// Measure line coverage.
     Cover(cover::Args),
     /// Fetch the documentation pages' scripts from npm again, at the versions written down.
@@ -85,6 +88,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Soak(args) => soak::run(&args, &workspace, &stop),
         Verb::Trace(args) => trace::run(&args, &workspace, &stop),
         Verb::Drill(args) => drill::run(&args, &workspace, &stop),
+        Verb::NewDomain(args) => new_domain::run(&args, &workspace),
         Verb::Cover(args) => cover::run(&args, &workspace, &stop),
         Verb::VendorDocs(args) => vendor::run(&args, &workspace, &stop),
     }

@@ -145,7 +145,10 @@ fn process(tokens: &[Token]) -> Vec<(usize, String)> {
         let words = [&window[0].text, &window[3].text].map(String::as_str);
         let is_path = window[1].text == ":" && window[2].text == ":";
         is_path
-            && matches!(words, ["env", "var" | "var_os" | "vars" | "vars_os" | "args" | "args_os"] | ["process", "exit"])
+            && matches!(
+                words,
+                ["env", "var" | "var_os" | "vars" | "vars_os" | "args" | "args_os"] | ["process", "exit"]
+            )
     };
     let found = tokens.windows(4).filter(is_read);
     found

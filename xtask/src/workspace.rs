@@ -64,7 +64,12 @@ impl Workspace {
                 .args(["metadata", "--no-deps", "--format-version", "1"])
                 .current_dir(env!("CARGO_MANIFEST_DIR")),
         )?;
-        let metadata: Metadata = serde_json::from_str(&text).context("cannot read cargo's metadata")?;
+        Self::read_from(&text)
+    }
+
+    /// Reads what cargo tells.
+    pub fn read_from(metadata: &str) -> Result<Self> {
+        let metadata: Metadata = serde_json::from_str(metadata).context("cannot read cargo's metadata")?;
         let root = metadata.workspace_root;
         let packages = metadata.packages.into_iter().map(|package| {
             let dir = package.manifest_path.parent().unwrap_or(&package.manifest_path);

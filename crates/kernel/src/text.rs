@@ -149,7 +149,6 @@ words!(&str, String, &String, char, u8, u16, u32, u64, usize, i8, i16, i32, i64,
 /// found and translated; its places and the arguments are held together while it is compiled.
 ///
 /// ```
-/// use mainstay_kernel as kernel;
 /// let most = 100;
 /// let text = kernel::text!("must be {least} to {most}", least = 1, most);
 /// assert_eq!(text.to_string(), "must be 1 to 100");

@@ -238,6 +238,16 @@ impl App {
         self.domains.iter().flat_map(|domain| domain.commands.iter().cloned()).collect()
     }
 
+    /// What `doctor` looks at in its domains.
+    pub(crate) fn examinations(&self) -> Vec<crate::domain::Examine> {
+        self.domains.iter().flat_map(|domain| domain.examinations.iter().cloned()).collect()
+    }
+
+    /// The tables of its domains.
+    pub(crate) fn migration_sets(&self) -> Vec<Migrations> {
+        self.domains.iter().filter_map(|domain| domain.migrations).collect()
+    }
+
     /// The settings of all domains, for reading a settings file.
     pub fn sections(&self) -> Vec<Section> {
         self.domains.iter().filter_map(|d| d.section.clone()).collect()
@@ -248,7 +258,7 @@ impl App {
     /// # Errors
     /// What stands in the way, and what to do.
     pub async fn migrate(self, settings: &Settings, clock: &Clock) -> Result<(Store, Vec<Applied>), StartError> {
-        let sets: Vec<Migrations> = self.domains.iter().filter_map(|d| d.migrations).collect();
+        let sets = self.migration_sets();
         let store = Store::open(&settings.database, Reactions::new())
             .await
             .map_err(|e| StartError::caused("the database cannot be opened", e))?;

@@ -7,9 +7,10 @@ use resource::{Loader, Loaders};
 use store::{Migrations, Reactions, StoreError, Tx};
 
 use crate::settings::SettingsOf;
-use crate::{Boot, Command, Section, StartError};
+use crate::{Boot, Command, Finding, Patient, Section, StartError};
 
 pub(crate) type Provide = Box<dyn FnOnce(Boot) -> Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>> + Send>;
+pub(crate) type Examine = Arc<dyn Fn(Patient) -> Pin<Box<dyn Future<Output = Vec<Finding>> + Send>> + Send + Sync>;
 pub(crate) type MakeEndpoints = Box<dyn Fn(&Loaders) -> Result<Vec<Endpoint>, String> + Send>;
 
 /// One subject of a product, whole: its endpoints, tables, reactions, loaders, services and settings. Each domain crate
@@ -24,6 +25,7 @@ pub struct Domain {
     pub(crate) section: Option<Section>,
     pub(crate) texts: Vec<(&'static str, &'static str)>,
     pub(crate) commands: Vec<Command>,
+    pub(crate) examinations: Vec<Examine>,
 }
 
 impl fmt::Debug for Domain {
@@ -45,6 +47,7 @@ impl Domain {
             section: None,
             texts: Vec::new(),
             commands: Vec::new(),
+            examinations: Vec::new(),
         }
     }
 
@@ -112,6 +115,17 @@ impl Domain {
     #[must_use]
     pub fn texts(mut self, language: &'static str, table: &'static str) -> Self {
         self.texts.push((language, table));
+        self
+    }
+
+    /// Adds what `doctor` looks at in this domain's settings and tables.
+    #[must_use]
+    pub fn examine<F, Fut>(mut self, examine: F) -> Self
+    where
+        F: Fn(Patient) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Vec<Finding>> + Send + 'static,
+    {
+        self.examinations.push(Arc::new(move |patient| Box::pin(examine(patient))));
         self
     }
 

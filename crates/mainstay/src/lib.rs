@@ -13,11 +13,11 @@ mod work;
 pub use app::{App, Boot, Running, StartError};
 pub use database::Database;
 pub use domain::Domain;
+pub use macros::{ApiError, Resource, Row, delete, get, input, patch, post, put, settings, view};
 /// The allocator that is measured fastest here, for a program that wants it:
 /// `#[global_allocator] static ALLOCATOR: mainstay::Allocator = mainstay::Allocator;`
 pub use mimalloc::MiMalloc as Allocator;
-pub use macros::{ApiError, Resource, Row, delete, get, input, patch, post, put, settings, view};
-pub use run::{Command, Invocation, run};
+pub use run::{Command, Finding, Invocation, Patient, Severity, run};
 pub use settings::{
     Core, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder, SettingsError, SettingsOf,
 };

@@ -5,6 +5,7 @@ mod cli;
 mod command;
 mod completions;
 mod described;
+mod doctor;
 mod prompt;
 mod reference;
 mod secret;
@@ -25,10 +26,11 @@ use crate::run::cli::{ConfigVerb, ServeArgs, Verb};
 use crate::run::settings::Purpose;
 
 pub use command::{Command, Invocation};
+pub use doctor::{Finding, Patient, Severity};
 
 /// Makes a program of an app: `fn main() -> ExitCode { mainstay::run(app) }`.
 ///
-/// It serves, and has the commands that keep a server: `migrate`, `openapi`, `config`, `errors`, `completions`, and those
+/// It serves, and has the commands that keep a server: `migrate`, `doctor`, `openapi`, `config`, `errors`, `completions`, and those
 /// that the app's domains bring ([`Domain::command`](crate::Domain::command)); `--help` tells all of them. Settings come
 /// from the defaults, a file, the environment and flags. SIGTERM and Ctrl-C let open requests finish. The app is asked
 /// for as often as it is needed, hence a function.
@@ -39,7 +41,7 @@ pub fn run(app: impl Fn() -> App) -> ExitCode {
     // Wrong usage ends in here, with code 2.
     let (verb, flags) = cli::parse(&program, arguments);
     match program.run(verb, &flags) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             terminal::complain(&program.name, &format!("{error:#}"));
             ExitCode::FAILURE
@@ -65,7 +67,7 @@ impl Program<'_> {
         (self.app)()
     }
 
-    fn run(&self, verb: Verb, flags: &cli::Flags) -> Result<()> {
+    fn run(&self, verb: Verb, flags: &cli::Flags) -> Result<ExitCode> {
         let load = |listen, purpose| settings::load(self.app().sections(), flags, listen, purpose);
         match verb {
             Verb::Serve(ServeArgs { listen }) => serve::serve(self, &load(listen, Purpose::Serve)?),
@@ -76,9 +78,11 @@ impl Program<'_> {
             }
             Verb::Errors => say(&reference::errors(&self.name, &described::start(self.app())?.api)),
             Verb::Config { verb } => self.config(&verb, flags),
+            Verb::Doctor { json } => return doctor::run(self, flags, json),
             Verb::Completions { shell } => say(&completions::script(self, shell)?),
             Verb::Brought(invoked) => command::invoke(self, *invoked, &load(None, Purpose::Serve)?),
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     }
 
     fn config(&self, verb: &ConfigVerb, flags: &cli::Flags) -> Result<()> {

@@ -73,6 +73,33 @@ impl Store {
         }
     }
 
+    /// The steps that [`Store::migrate`] would apply. Applies none, and makes nothing.
+    ///
+    /// # Errors
+    /// What is wrong with a migration, or that the database was brought up to date by another program.
+    pub async fn pending(&self, ctx: &Ctx, sets: &[Migrations]) -> Result<Vec<Applied>, MigrateError> {
+        let plan = crate::migrate::Plan::new(sets, self.dialect())?;
+        let read = self.read(ctx);
+        let (is_there, known) = match self.dialect() {
+            Dialect::Sqlite => (
+                "SELECT count(*) FROM sqlite_schema WHERE name = 'mainstay_migrations'",
+                "SELECT domain, step, name, checksum FROM mainstay_migrations",
+            ),
+            Dialect::Postgres => (
+                "SELECT count(*) FROM pg_tables WHERE schemaname = 'mainstay' AND tablename = 'mainstay_migrations'",
+                "SELECT domain, step, name, checksum FROM mainstay.mainstay_migrations",
+            ),
+        };
+        let known: Vec<crate::migrate::Known> = match read.row::<(i64,)>(is_there, &[]).await? {
+            Some((1..,)) => read.rows(known, &[]).await?,
+            _ => Vec::new(),
+        };
+        plan.verify(&known)?;
+        let is_known = |domain: &str, number: u32| known.iter().any(|(of, step, ..)| of == domain && *step == number);
+        let pending = plan.steps().filter(|(domain, step)| !is_known(domain, step.number));
+        Ok(pending.map(|(domain, step)| Applied { domain, step: step.number, name: step.name }).collect())
+    }
+
     /// Reads outside a transaction: each statement sees what was committed before it.
     pub fn read<'a>(&'a self, ctx: &'a Ctx) -> Read<'a> {
         Read { store: self, ctx }

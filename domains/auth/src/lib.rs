@@ -4,6 +4,7 @@ mod api;
 mod commands;
 mod ended;
 mod error;
+mod examine;
 mod keyring;
 mod keys;
 mod model;
@@ -37,6 +38,7 @@ pub fn domain() -> Domain {
         .endpoint(api::logout)
         .endpoint(api::get_jwks)
         .command(commands::create_admin())
+        .examine(examine::examine)
         .provide(|boot| async move {
             let accounts = Accounts::start(&boot).await?;
             boot.authenticator(Arc::new(accounts.verifier()));

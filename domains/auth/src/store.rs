@@ -235,3 +235,15 @@ pub(crate) async fn retire_other_keys(tx: &Tx, kept: SigningKeyId, at: Time, now
     tx.execute(sql, &params![kept, at]).await?;
     tx.execute("DELETE FROM signing_keys WHERE retires_at <= $1", &params![now]).await.map(drop)
 }
+
+/// Whether anybody is an administrator.
+pub(crate) async fn has_admin(reads: &impl Reads) -> Result<bool, StoreError> {
+    let sql = "SELECT id FROM accounts WHERE role = 'admin' LIMIT 1";
+    Ok(!reads.rows::<(UserId,)>(sql, &[]).await?.is_empty())
+}
+
+/// When the newest signing key was made.
+pub(crate) async fn newest_key_at(reads: &impl Reads) -> Result<Option<Time>, StoreError> {
+    let sql = "SELECT created_at FROM signing_keys ORDER BY created_at DESC LIMIT 1";
+    Ok(reads.rows::<(Time,)>(sql, &[]).await?.first().map(|(made_at,)| *made_at))
+}

@@ -6,8 +6,10 @@ mod process;
 
 mod admin;
 mod broken_database;
+mod completions;
 mod describe;
 mod examples;
+mod doctor;
 mod first_run;
 mod help;
 mod matrix;

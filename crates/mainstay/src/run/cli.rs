@@ -47,6 +47,14 @@ pub enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    /// Say what would hurt in production, and how to mend it
+    ///
+    /// Looks at the settings, the files, the machine and the database, and changes nothing. The exit code is 1 when something is serious.
+    Doctor {
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print every error code the API answers with, as Markdown
     Errors,
     /// Print a script that completes commands and flags in a shell
@@ -85,7 +93,7 @@ pub enum ConfigVerb {
 /// Reads the command line. Wrong usage, and what clap answers by itself (`--help`), end the process here.
 pub fn parse(program: &Program<'_>, arguments: impl Iterator<Item = OsString>) -> (Verb, Flags) {
     let mut command = command(program);
-    let matches = command.get_matches_from_mut(arguments);
+    let matches = command.try_get_matches_from_mut(arguments).unwrap_or_else(|error| error.exit());
     read(program, &matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 

@@ -16,7 +16,7 @@ use crate::{Origin, PREFIX, Section, Settings, SettingsBuilder};
 const USUAL_FILE: &str = "mainstay.toml";
 
 /// The secret of a development server, in the data folder.
-const SECRET_FILE: &str = "secret.key";
+pub const SECRET_FILE: &str = "secret.key";
 
 /// What the settings are read for, and so what may be made on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +50,7 @@ pub fn all(domains: Vec<Section>) -> Vec<Section> {
 }
 
 /// Reads defaults, file, environment and flags, and checks everything before anything is made.
-pub fn load(
-    domains: Vec<Section>,
-    flags: &Flags,
-    listen: Option<SocketAddr>,
-    purpose: Purpose,
-) -> Result<Loaded> {
+pub fn load(domains: Vec<Section>, flags: &Flags, listen: Option<SocketAddr>, purpose: Purpose) -> Result<Loaded> {
     let loaded = read(domains.clone(), flags, listen, None)?;
     let settings = &loaded.settings;
     let needs_secret = purpose == Purpose::Serve && settings.secret_key.expose().is_empty();

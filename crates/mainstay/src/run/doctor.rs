@@ -1,0 +1,174 @@
+//! `doctor`: what would hurt in production, and how to mend it. It looks, and changes nothing: no folder, no secret, no
+//! step of a migration.
+
+mod database;
+mod machine;
+mod settings;
+
+use std::fmt::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use kernel::{Clock, Ctx, Random};
+use serde::Serialize;
+use store::Store;
+
+use super::cli::Flags;
+use super::settings::{Loaded, Purpose};
+use super::{Program, reference, say, serve};
+use crate::Settings;
+
+/// Time for everything that is asked of the database by one part.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Columns of what a person reads.
+const WIDTH: usize = 80;
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// It loses data, lets strangers in, or breaks under load.
+    Serious,
+    /// It is worth a thought.
+    Advice,
+}
+
+/// Something that would hurt in production.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Its stable name, in snake_case.
+    pub code: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What is so, in a sentence.
+    pub what: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+impl Finding {
+    /// One that loses data, lets strangers in, or breaks under load.
+    pub fn serious(code: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { code, severity: Severity::Serious, what: what.into(), fix: fix.into() }
+    }
+
+    /// One that is worth a thought.
+    pub fn advice(code: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { code, severity: Severity::Advice, what: what.into(), fix: fix.into() }
+    }
+}
+
+/// What a domain's own examination may look at ([`Domain::examine`](crate::Domain::examine)).
+#[derive(Clone)]
+pub struct Patient {
+    /// The settings in force.
+    pub settings: Settings,
+    /// The database, if it is there, answers, and has every table this program knows.
+    pub database: Option<Store>,
+    /// Memory this process may use, in bytes, where the machine says so.
+    pub memory_bytes: Option<u64>,
+    clock: Clock,
+    random: Random,
+}
+
+impl fmt::Debug for Patient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Patient")
+    }
+}
+
+impl Patient {
+    /// A context for asking the database, with its own bounded time.
+    pub fn ctx(&self) -> Ctx {
+        Ctx::system("doctor", PATIENCE, &self.clock, &self.random)
+    }
+}
+
+/// Examines everything and says what was found. The exit code is 1 when something is serious.
+pub fn run(program: &Program<'_>, flags: &Flags, is_json: bool) -> Result<ExitCode> {
+    let mut findings = match super::settings::load(program.app().sections(), flags, None, Purpose::Look) {
+        Ok(loaded) => examine(program, &loaded)?,
+        Err(error) => vec![Finding::serious(
+            "settings_refused",
+            format!("The server would not start: {error:#}."),
+            format!("Correct them until `{} config check` is content, and ask again.", program.name),
+        )],
+    };
+    findings.sort_by_key(|finding| (finding.severity, finding.code));
+    let serious = findings.iter().filter(|finding| finding.severity == Severity::Serious).count();
+    if is_json {
+        let report = serde_json::json!({ "serious": serious, "findings": findings });
+        say(&serde_json::to_string_pretty(&report).context("the report cannot be written")?)?;
+    } else {
+        say(&text(&findings, serious))?;
+    }
+    Ok(if serious == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn examine(program: &Program<'_>, loaded: &Loaded) -> Result<Vec<Finding>> {
+    let memory_bytes = machine::memory_bytes();
+    let mut findings = settings::examine(loaded);
+    findings.extend(machine::examine(&loaded.settings));
+    serve::runtime(&loaded.settings)?.block_on(async {
+        let (clock, random) = (Clock::system(), Random::os());
+        let ctx = Ctx::system("doctor", PATIENCE, &clock, &random);
+        let (database, found) = database::examine(program, &loaded.settings, &ctx).await;
+        findings.extend(found);
+        let is_current = !findings.iter().any(|finding| database::HIDES_TABLES.contains(&finding.code));
+        let patient = Patient {
+            settings: loaded.settings.clone(),
+            database: database.clone().filter(|_| is_current),
+            memory_bytes,
+            clock,
+            random,
+        };
+        for examine in program.app().examinations() {
+            findings.extend(examine(patient.clone()).await);
+        }
+        if let Some(store) = database {
+            store.close().await;
+        }
+        Ok(findings)
+    })
+}
+
+fn text(findings: &[Finding], serious: usize) -> String {
+    if findings.is_empty() {
+        return "Nothing was found that would hurt in production.".to_owned();
+    }
+    let mut text = String::new();
+    for finding in findings {
+        let word = match finding.severity {
+            Severity::Serious => "serious",
+            Severity::Advice => "advice",
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{word:<8} {}", finding.code);
+        for paragraph in [&finding.what, &finding.fix] {
+            for line in reference::wrapped(paragraph, WIDTH - 2) {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+        text.push('\n');
+    }
+    let _ = write!(text, "{serious} serious, {} to think about.", findings.len() - serious);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_person_reads_fits_a_terminal() {
+        let long = "word ".repeat(40);
+        let findings = [Finding::serious("one", &long, &long), Finding::advice("two", "Short.", "Do it.")];
+        let text = text(&findings, 1);
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(text.starts_with("serious  one\n  word word") && text.contains("advice   two\n  Short.\n  Do it.\n"));
+        assert!(text.ends_with("1 serious, 1 to think about."));
+        assert_eq!(super::text(&[], 0), "Nothing was found that would hurt in production.");
+    }
+}

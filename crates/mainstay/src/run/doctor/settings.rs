@@ -1,0 +1,121 @@
+//! What the settings and the files beside them say. Needs neither network nor database.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::Finding;
+use crate::run::settings::{Loaded, SECRET_FILE};
+use crate::{Mode, Settings};
+
+pub fn examine(loaded: &Loaded) -> Vec<Finding> {
+    let settings = &loaded.settings;
+    let mut found = of_settings(settings);
+    let secret = loaded.data.join(SECRET_FILE);
+    if is_open_to_others(&secret) {
+        found.push(Finding::serious(
+            "secret_readable",
+            format!("Others on this machine may read {}, from which every key is derived.", secret.display()),
+            format!("chmod 600 {}; if somebody may have read it, replace it.", secret.display()),
+        ));
+    }
+    if let Some(path) = settings.database.url.expose().strip_prefix("sqlite://") {
+        found.extend(of_file(Path::new(path)));
+    }
+    found
+}
+
+fn of_settings(settings: &Settings) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if settings.mode == Mode::Development {
+        found.push(Finding::serious(
+            "development_mode",
+            "The mode is development: the server makes its own secret and is for this machine alone.",
+            "Set mode = \"production\", a secret_key of your own, and public_url.",
+        ));
+    }
+    if settings.public_url.is_empty() {
+        found.push(Finding::advice(
+            "public_url_missing",
+            "There is no public_url: tokens do not name who issued them, and nothing can say where this is reached.",
+            "Set public_url to the address people use, as in https://api.example.com.",
+        ));
+    } else if settings.public_url.starts_with("http://") {
+        found.push(Finding::serious(
+            "public_url_http",
+            "public_url begins with http://: passwords and tokens travel readable to everyone on the way.",
+            "Put a proxy with TLS in front, and set public_url to its https:// address.",
+        ));
+    }
+    if !settings.server.listen.ip().is_loopback() {
+        found.push(Finding::advice(
+            "listens_beyond_this_machine",
+            format!("The server listens on {}, and speaks no TLS itself.", settings.server.listen),
+            "Let only the proxy with TLS reach that port, by a firewall or by listening on 127.0.0.1.",
+        ));
+    }
+    if let Some(origin) = settings.server.cors.origins.iter().find(|origin| origin.starts_with("http://")) {
+        found.push(Finding::advice(
+            "cors_http_origin",
+            format!("Pages of {origin} may call the API; whoever is between can change such a page."),
+            "Name the https:// origin in server.cors.origins instead.",
+        ));
+    }
+    if let Some(word) = ["trace", "debug"].into_iter().find(|word| settings.log.filter.contains(word)) {
+        found.push(Finding::advice(
+            "log_verbose",
+            format!("log.filter asks for {word}, which slows requests down and fills disks."),
+            "Set log.filter = \"info\"; go lower for one target while you look for something.",
+        ));
+    }
+    found
+}
+
+fn of_file(path: &Path) -> Vec<Finding> {
+    let open = [Some(path), path.parent()].into_iter().flatten().find(|path| path.is_file() && is_open_to_others(path));
+    let Some(open) = open else { return Vec::new() };
+    vec![Finding::serious(
+        "database_readable",
+        format!("Others on this machine may read {}, with all that is stored.", open.display()),
+        format!("chmod 600 {0} {0}-wal {0}-shm", open.display()),
+    )]
+}
+
+fn is_open_to_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Origin, SettingsBuilder};
+
+    fn codes(set: &[(&str, &str)]) -> Vec<&'static str> {
+        let mut builder = SettingsBuilder::new(Vec::new());
+        let good = [
+            ("mode", "production"),
+            ("secret_key", "0123456789abcdefghijklmnopqrstuvwxyzABCD"),
+            ("public_url", "https://api.example.com"),
+        ];
+        for (key, value) in good.iter().chain(set) {
+            builder.set(key, value, &Origin::Flag("the test".to_owned())).unwrap();
+        }
+        of_settings(&builder.build().unwrap()).into_iter().map(|finding| finding.code).collect()
+    }
+
+    #[test]
+    fn each_setting_that_hurts_is_told() {
+        assert_eq!(codes(&[("server.listen", "127.0.0.1:8080")]), [""; 0]);
+        for (key, value, code) in [
+            ("mode", "development", "development_mode"),
+            ("public_url", "http://api.example.com", "public_url_http"),
+            ("server.listen", "0.0.0.0:80", "listens_beyond_this_machine"),
+            ("server.cors.origins", "http://app.example.com", "cors_http_origin"),
+            ("log.filter", "info,mainstay=debug", "log_verbose"),
+        ] {
+            assert!(codes(&[("server.listen", "127.0.0.1:8080"), (key, value)]) == [code], "{code}");
+        }
+        let nowhere = [("mode", "development"), ("public_url", ""), ("server.listen", "127.0.0.1:8080")];
+        assert_eq!(codes(&nowhere), ["development_mode", "public_url_missing"]);
+    }
+}
