@@ -5,18 +5,20 @@ fn help_fits_a_terminal_and_says_what_there_is() {
     let folder = Folder::new();
     let top = say(&folder, ["--help"]);
     insta::assert_snapshot!(top.out, @r"
-    The production API backend in one binary
+    Accounts, profiles and posts: what the `mainstay` binary serves.
 
     Usage: mainstay [OPTIONS] [COMMAND]
 
     Commands:
-      serve    Bring the database up to date and answer requests (the default)
-      migrate  Bring the database up to date, say what was done, and end
-      admin    Manage administrators
-      openapi  Print the OpenAPI document
-      config   Look at the settings
-      errors   Print every error code the API answers with, as Markdown
-      help     Print this message or the help of the given subcommand(s)
+      serve        Bring the database up to date and answer requests (the default)
+      migrate      Bring the database up to date, say what was done, and end
+      openapi      Print the OpenAPI document
+      config       Look at the settings
+      doctor       Say what would hurt in production, and how to mend it
+      errors       Print every error code the API answers with, as Markdown
+      completions  Print a script that completes commands and flags in a shell
+      admin        Manage administrators
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
           --config <FILE>  Settings file [default: mainstay.toml, if it is there]
@@ -26,10 +28,10 @@ fn help_fits_a_terminal_and_says_what_there_is() {
       -V, --version        Print version
 
     Examples:
-      mainstay                                   serve on 127.0.0.1:8080
-      mainstay serve --listen 127.0.0.1:9000     … on another port
-      mainstay admin create you@example.com      make the first administrator
-      mainstay config default > mainstay.toml    a settings file to start from
+      mainstay                                 serve on 127.0.0.1:8080
+      mainstay serve --listen 127.0.0.1:9000   … on another port
+      mainstay admin create you@example.com    make the first administrator
+      mainstay config default > mainstay.toml  a settings file to start from
       MAINSTAY_DATABASE__URL=postgres://… mainstay
 
     Settings come from the defaults, then mainstay.toml in the working directory

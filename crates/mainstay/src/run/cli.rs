@@ -146,7 +146,7 @@ fn described(mut command: clap::Command, brought: &Command) -> clap::Command {
         command = command.long_about(format!("{}\n\n{}", brought.about, brought.details));
     }
     for (name, about) in &brought.arguments {
-        command = command.arg(Arg::new(*name).help(*about).required(true));
+        command = command.arg(Arg::new(*name).value_name(name.to_uppercase()).help(*about).required(true));
     }
     for (name, about) in &brought.switches {
         command = command.arg(Arg::new(*name).long(*name).help(*about).action(ArgAction::SetTrue));
