@@ -4,10 +4,11 @@
 //! everything is made in memory first.
 
 use std::fs;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::child;
 use crate::workspace::Workspace;
 
 /// Options of `cargo xtask new-domain`.
@@ -96,6 +97,7 @@ const FILES: &[(&str, &str)] = &[
 /// Makes the domain and says what is left to do.
 pub fn run(args: &Args, workspace: &Workspace) -> Result<ExitCode> {
     let name = &args.name;
+    let mut sources = Vec::new();
     for (file, text) in files(name, workspace)? {
         let path = workspace.root.join(&file);
         if let Some(folder) = path.parent() {
@@ -103,7 +105,11 @@ pub fn run(args: &Args, workspace: &Workspace) -> Result<ExitCode> {
         }
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         println!("wrote {file}");
+        sources.extend(file.ends_with(".rs").then_some(file));
     }
+    // Where a name stands in an order of names depends on the name.
+    let mut format = Command::new("rustfmt");
+    child::output(format.args(["--edition", "2024"]).args(sources).current_dir(&workspace.root))?;
     println!(
         "
 Next:
@@ -237,11 +243,10 @@ fn before(text: &str, mark: &str, what: &str, place: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::process::Command;
 
     use super::*;
     use crate::workspace::Package;
-    use crate::{child, direction, walls};
+    use crate::{direction, walls};
 
     /// The real tree, in a folder of its own where a domain can be made.
     struct Copy(Workspace);
