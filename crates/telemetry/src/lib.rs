@@ -199,8 +199,8 @@ mod tests {
         });
         let mut told: Vec<_> = text.lines().map(|line| line.split_once("INFO ").unwrap().1).collect();
         told.sort_unstable();
-        // While an event is dispatched, tracing itself drops those that come from within.
-        told.retain(|line| *line != "inner");
+        // What is said while a line is written is left out, by tracing itself or by the sink.
+        told.retain(|line| !line.starts_with("WARN"));
         assert_eq!(told, ["after", "talks value=outer"]);
     }
 

@@ -1,11 +1,12 @@
 //! Where lines go: each thread appends to a buffer that is its own in practice, and one thread writes all buffers out,
 //! many lines at a time. A line costs its thread no system call and no wait.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+    /// Whether this thread is writing a line, and holds a buffer.
+    static IS_WRITING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Takes events. Held by the subscriber, so for as long as the process lives.
@@ -92,22 +95,10 @@ pub(crate) fn start(format: Format, out: impl Write + Send + 'static) -> io::Res
 }
 
 impl Shared {
-    /// A buffer nobody uses now: this thread's own, or a neighbour's. A value whose `fmt` logs in turn comes here twice
-    /// on one thread, so the first lock must not be waited for.
-    fn take(&self) -> MutexGuard<'_, Buffer> {
-        let own = THREAD.with(|number| *number);
-        loop {
-            let free = (0..BUFFERS).find_map(|step| match self.buffers[(own + step) % BUFFERS].try_lock() {
-                Ok(buffer) => Some(buffer),
-                // A value's `fmt` panicked: what it wrote until then is taken back below.
-                Err(TryLockError::Poisoned(buffer)) => Some(buffer.into_inner()),
-                Err(TryLockError::WouldBlock) => None,
-            });
-            match free {
-                Some(buffer) => return buffer,
-                None => thread::yield_now(),
-            }
-        }
+    /// This thread's buffer. Others hold it only as long as it takes to write a line, or to take the lines out.
+    fn own(&self) -> MutexGuard<'_, Buffer> {
+        // A value's `fmt` panicked: what it wrote until then was taken back.
+        self.buffers[THREAD.with(|number| *number) % BUFFERS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,14 +109,21 @@ impl<S: Subscriber> Layer<S> for Sink {
         impl Drop for Whole<'_> {
             fn drop(&mut self) {
                 self.0.lines.truncate(self.1);
+                IS_WRITING.set(false);
             }
         }
-        let buffer = self.shared.take();
+        // A value whose `fmt` logs in turn: its line would stand in the middle of this one.
+        if IS_WRITING.get() {
+            self.shared.left_out.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let buffer = self.shared.own();
         let length = buffer.lines.len();
         if length >= MOST_WAITING {
             self.shared.left_out.fetch_add(1, Ordering::Relaxed);
             return;
         }
+        IS_WRITING.set(true);
         let mut whole = Whole(buffer, length);
         let Buffer { lines, stamp } = &mut *whole.0;
         #[expect(clippy::disallowed_methods, reason = "a line tells when it was written; nothing is decided by it")]
