@@ -1,24 +1,36 @@
 use std::fmt;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use http::Service;
 use kernel::Ctx;
 use macros::ApiError;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::StartError;
 
 /// Runs what keeps a core busy, away from the lanes: hashing, image work, big sums. A handler that computes for longer
 /// than some hundred microseconds by itself holds up every other request of its lane.
 ///
-/// So many at once and no more; so many wait and no more; nobody longer than their request's deadline. Make one for each
-/// purpose, so that one kind of work cannot starve another, and put it in: `boot.put(Work::per_core(256))`. Clones share
-/// their permits.
+/// So many at once and no more; so many wait and no more; nobody longer than their request's deadline. It has threads of
+/// its own, which give way to the lanes where a core is short. Make one for each purpose, so that one kind of work cannot
+/// starve another, and put it in: `boot.put(Work::per_core(256)?)`. Clones share their permits; the threads end with the
+/// last of them.
 #[derive(Clone)]
 pub struct Work {
     permits: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     queue: usize,
+    jobs: SyncSender<Job>,
 }
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// How far the threads stand back, on the scale of `nice(2)`: a lane that has something to do gets ten times their share.
+const NICENESS: i32 = 10;
 
 /// Why work was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ApiError)]
@@ -41,14 +53,29 @@ impl fmt::Debug for Work {
 }
 
 impl Work {
-    /// At most `permits` at once (at least one), and at most `queue` waiting.
-    pub fn new(permits: usize, queue: usize) -> Self {
-        let permits = permits.clamp(1, Semaphore::MAX_PERMITS);
-        Self { permits: Arc::new(Semaphore::new(permits)), waiting: Arc::default(), queue }
+    /// At most `permits` at once (1–1,024), and at most `queue` waiting.
+    ///
+    /// # Errors
+    /// When the system has no threads to give.
+    pub fn new(permits: usize, queue: usize) -> Result<Self, StartError> {
+        let permits = permits.clamp(1, 1024);
+        // Whoever sends has a permit, so there is always room.
+        let (jobs, waiting) = sync_channel(permits);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..permits {
+            let waiting = waiting.clone();
+            thread::Builder::new().name("work".to_owned()).spawn(move || work_on(&waiting)).map_err(|error| {
+                StartError::caused("the system has no thread to give; raise its limit (`ulimit -u`)", error)
+            })?;
+        }
+        Ok(Self { permits: Arc::new(Semaphore::new(permits)), waiting: Arc::default(), queue, jobs })
     }
 
     /// As many at once as there are cores, and at most `queue` waiting.
-    pub fn per_core(queue: usize) -> Self {
+    ///
+    /// # Errors
+    /// When the system has no threads to give.
+    pub fn per_core(queue: usize) -> Result<Self, StartError> {
         Self::new(std::thread::available_parallelism().map_or(1, usize::from), queue)
     }
 
@@ -76,11 +103,28 @@ impl Work {
                 turn.map_err(|_| WorkError::WorkBusy)?.map_err(|_| WorkError::WorkBusy)?
             }
         };
-        let job = tokio::task::spawn_blocking(move || {
+        let (reply, answer) = oneshot::channel();
+        let job = move || {
             let _permit = permit;
-            work()
-        });
-        ctx.within(job).await.map_err(|_| WorkError::WorkBusy)?.map_err(|_| WorkError::WorkFailed)
+            // Nobody may be waiting any more.
+            let _ = reply.send(work());
+        };
+        self.jobs.try_send(Box::new(job)).map_err(|_| WorkError::WorkFailed)?;
+        ctx.within(answer).await.map_err(|_| WorkError::WorkBusy)?.map_err(|_| WorkError::WorkFailed)
+    }
+}
+
+/// What each thread does until nobody can send any more.
+fn work_on(jobs: &Mutex<Receiver<Job>>) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "work runs at the priority of requests");
+    }
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        // A panic drops the answer's sender, which tells the caller, and gives the permit back.
+        let _ = catch_unwind(AssertUnwindSafe(job));
     }
 }
 
@@ -117,7 +161,7 @@ mod tests {
 
     #[tokio::test]
     async fn so_many_at_once_so_many_waiting_and_no_more() {
-        let work = Work::new(1, 1);
+        let work = Work::new(1, 1).unwrap();
         let (release, gate) = mpsc::channel::<()>();
         let patience = ctx(30_000);
         let mut first = std::pin::pin!(work.run(&patience, move || gate.recv().is_ok()));
@@ -133,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_past_the_deadline_and_the_permit_stays_with_the_work() {
-        let work = Work::new(1, 8);
+        let work = Work::new(1, 8).unwrap();
         let (release, gate) = mpsc::channel::<()>();
         assert_eq!(work.run(&ctx(1), move || gate.recv().is_ok()).await, Err(WorkError::WorkBusy));
         assert_eq!(work.free_permits(), 0, "it still computes");
@@ -142,9 +186,20 @@ mod tests {
         assert_eq!(work.run(&ctx(30_000), || 1).await, Ok(1));
     }
 
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn its_threads_give_way_to_the_lanes() {
+        let nice = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
+        let lane = nice();
+        let work = Work::new(1, 1).unwrap();
+        let standing_back = work.run(&ctx(30_000), nice).await.unwrap();
+        assert_eq!(standing_back, NICENESS.max(lane), "the lane has {lane}");
+        assert_eq!(nice(), lane);
+    }
+
     #[tokio::test]
     async fn a_panic_is_a_failure_and_gives_its_place_back() {
-        let work = Work::new(1, 1);
+        let work = Work::new(1, 1).unwrap();
         assert_eq!(work.run(&ctx(30_000), || panic!("as the test asks")).await, Err::<(), _>(WorkError::WorkFailed));
         assert_eq!(work.run(&ctx(30_000), || 1).await, Ok(1));
     }

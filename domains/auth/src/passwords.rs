@@ -1,24 +1,22 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use mainstay::kernel::Ctx;
+use mainstay::prelude::{StartError, Work, WorkError};
 use mainstay::store::StoreError;
-use tokio::sync::Semaphore;
 
 use crate::AuthSettings;
 use crate::error::HashError;
 use crate::model::Password;
 
-/// Hashes and checks passwords: argon2id, so many at once and no more. Each takes 19 MiB or more and a core, so it runs on
-/// tokio's blocking threads, under a permit. Whoever finds no permit waits in a queue that has an end.
+/// Hashes and checks passwords: argon2id. Each takes 19 MiB or more and a core, so it is [`Work`]: so many at once, and
+/// whoever finds no permit waits in a queue that has an end.
 pub(crate) struct Hasher {
     argon: Argon2<'static>,
     params: Params,
-    permits: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    queue: usize,
+    work: Work,
     count: AtomicU64,
     /// The hash of a password nobody has, for addresses nobody has.
     dummy: Arc<str>,
@@ -37,24 +35,26 @@ pub(crate) enum Verdict {
 }
 
 impl Hasher {
-    pub(crate) async fn new(ctx: &Ctx, settings: &AuthSettings) -> Result<Self, HashError> {
+    pub(crate) async fn new(ctx: &Ctx, settings: &AuthSettings) -> Result<Self, StartError> {
         let params = Params::new(settings.hash_memory_kib, settings.hash_passes, settings.hash_lanes, None)
-            .map_err(|e| failed(e.to_string()))?;
-        let permits = match settings.hash_permits {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            permits => permits,
+            .map_err(|e| StartError::new(format!("passwords cannot be hashed with the settings under [auth]: {e}")))?;
+        let work = match settings.hash_permits {
+            0 => Work::per_core(settings.hash_queue)?,
+            permits => Work::new(permits, settings.hash_queue)?,
         };
         let mut hasher = Self {
             argon: Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone()),
             params,
-            permits: Arc::new(Semaphore::new(permits)),
-            waiting: AtomicUsize::new(0),
-            queue: settings.hash_queue,
+            work,
             count: AtomicU64::new(0),
             dummy: Arc::from(""),
         };
         let nobodys = ctx.random().bytes::<32>().map(|b| char::from(b'a' + b % 26)).iter().collect::<String>();
-        hasher.dummy = hasher.hash(ctx, &Password::new(&nobodys)).await?.into();
+        hasher.dummy = hasher
+            .hash(ctx, &Password::new(&nobodys))
+            .await
+            .map_err(|e| StartError::caused("passwords cannot be hashed with the settings under [auth]", e))?
+            .into();
         Ok(hasher)
     }
 
@@ -95,36 +95,16 @@ impl Hasher {
         Ok(if exists { verdict } else { Verdict::Wrong })
     }
 
-    /// Runs `work` on a blocking thread once there is a permit. The permit goes with the work: a caller who leaves does not
-    /// make room for another hash while this one still takes its memory.
     async fn run<T: Send + 'static>(
         &self,
         ctx: &Ctx,
-        work: impl FnOnce() -> T + Send + 'static,
+        hash: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        let permit = match self.permits.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let _place = Place::take(&self.waiting, self.queue).ok_or(HashError::Busy)?;
-                let turn = ctx.within(self.permits.clone().acquire_owned()).await;
-                // The semaphore is never closed.
-                turn.map_err(|_| HashError::Busy)?.map_err(|_| HashError::Busy)?
-            }
-        };
         self.count.fetch_add(1, Ordering::Relaxed);
-        let job = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work()
-        });
-        match ctx.within(job).await {
-            Ok(done) => done.map_err(|e| failed(e.to_string())),
-            Err(_) => Err(HashError::Busy),
-        }
-    }
-
-    #[cfg(test)]
-    fn permits(&self) -> usize {
-        self.permits.available_permits()
+        self.work.run(ctx, hash).await.map_err(|error| match error {
+            WorkError::WorkBusy => HashError::Busy,
+            WorkError::WorkFailed => HashError::Failed(StoreError::internal(error)),
+        })
     }
 }
 
@@ -136,24 +116,6 @@ fn with_output(params: &Params, hash: &PasswordHash) -> Params {
 
 fn failed(cause: String) -> HashError {
     HashError::Failed(StoreError::internal(cause))
-}
-
-/// A place in the queue, given back when it is dropped.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
-        waiting
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < most).then_some(n + 1))
-            .ok()
-            .map(|_| Self(waiting))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]
@@ -186,28 +148,6 @@ mod tests {
             assert_eq!(new.check(&ctx, &right, Some(&hash)).await.unwrap(), Verdict::Right { is_outdated: true });
             assert_eq!(old.check(&ctx, &right, None).await.unwrap(), Verdict::Wrong);
             assert_ne!(hash, old.hash(&ctx, &right).await.unwrap(), "the salt is new each time");
-        });
-    }
-
-    #[test]
-    fn the_queue_has_an_end_and_a_caller_who_leaves_keeps_no_place() {
-        testkit::run(async {
-            let hasher = hasher(AuthSettings { hash_permits: 1, hash_queue: 1, ..AuthSettings::default() }).await;
-            let password = Password::new("correct horse");
-            let held = hasher.permits.clone().acquire_owned().await.unwrap();
-            // One waits until its time is up, and meanwhile there is no room for another.
-            let (short, long) = (ctx(Duration::from_millis(300)), ctx(Duration::from_secs(30)));
-            let (first, second) = tokio::join!(hasher.hash(&short, &password), async {
-                while hasher.waiting.load(Ordering::Relaxed) == 0 {
-                    tokio::task::yield_now().await;
-                }
-                hasher.hash(&long, &password).await
-            });
-            assert!(matches!(first, Err(HashError::Busy)) && matches!(second, Err(HashError::Busy)));
-            assert_eq!(hasher.waiting.load(Ordering::Relaxed), 0);
-            drop(held);
-            assert!(hasher.hash(&long, &password).await.is_ok());
-            assert_eq!(hasher.permits(), 1);
         });
     }
 }

@@ -34,7 +34,7 @@ fn domain() -> Domain {
         .endpoint(api::read_report)
         .endpoint(api::random_quote)
         .provide(|boot: Boot| async move {
-            let work = Work::per_core(QUEUE);
+            let work = Work::per_core(QUEUE)?;
             boot.put(work.clone());
             boot.put(Reports::new(work));
             Ok(())
