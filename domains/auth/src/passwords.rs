@@ -17,7 +17,7 @@ pub(crate) struct Hasher {
     argon: Argon2<'static>,
     params: Params,
     work: Work,
-    count: AtomicU64,
+    count: Arc<AtomicU64>,
     /// The hash of a password nobody has, for addresses nobody has.
     dummy: Arc<str>,
 }
@@ -46,7 +46,7 @@ impl Hasher {
             argon: Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone()),
             params,
             work,
-            count: AtomicU64::new(0),
+            count: Arc::default(),
             dummy: Arc::from(""),
         };
         let nobodys = ctx.random().bytes::<32>().map(|b| char::from(b'a' + b % 26)).iter().collect::<String>();
@@ -100,8 +100,12 @@ impl Hasher {
         ctx: &Ctx,
         hash: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.work.run(ctx, hash).await.map_err(|error| match error {
+        let count = self.count.clone();
+        let counted = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            hash()
+        };
+        self.work.run(ctx, counted).await.map_err(|error| match error {
             WorkError::WorkBusy => HashError::Busy,
             WorkError::WorkFailed => HashError::Failed(StoreError::internal(error)),
         })
