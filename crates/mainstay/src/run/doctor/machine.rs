@@ -51,7 +51,7 @@ fn disk(folder: &Path) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Ok(about) = statfs(folder) {
         // The same bits, whatever sign the C library gives the field.
-        found.extend(kind(about.filesystem_type().0 as i64 & 0xffff_ffff, folder));
+        found.extend(kind(about.filesystem_type().0 & 0xffff_ffff, folder));
     }
     if let Ok(about) = statvfs(folder) {
         // A file system without a fixed number of inodes says zero of zero.
