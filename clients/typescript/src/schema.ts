@@ -786,7 +786,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: The body must be `application/json`. */
+            /** @description `unsupported_media_type`: The body must be `application/json`, and not compressed. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -955,7 +955,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: The body must be `application/json`. */
+            /** @description `unsupported_media_type`: The body must be `application/json`, and not compressed. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1126,7 +1126,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: The body must be `application/json`. */
+            /** @description `unsupported_media_type`: The body must be `application/json`, and not compressed. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1311,7 +1311,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: The body must be `application/json`. */
+            /** @description `unsupported_media_type`: The body must be `application/json`, and not compressed. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1736,7 +1736,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: The body must be `application/json`. */
+            /** @description `unsupported_media_type`: The body must be `application/json`, and not compressed. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2073,6 +2073,18 @@ export interface operations {
                     };
                 };
             };
+            /** @description `unsupported_media_type`: The body must be `application/json`, and not compressed. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unsupported_media_type";
+                    };
+                };
+            };
             /** @description `invalid_request`: Some values are not acceptable; `errors` lists all of them. */
             422: {
                 headers: {
@@ -2293,7 +2305,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: The body must be `application/json`. */
+            /** @description `unsupported_media_type`: The body must be `application/json`, and not compressed. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2742,6 +2754,18 @@ export interface operations {
                     };
                 };
             };
+            /** @description `unsupported_media_type`: The body must be `application/json`, and not compressed. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "unsupported_media_type";
+                    };
+                };
+            };
             /** @description `headers_too_large`: The header section is larger than allowed. */
             431: {
                 headers: {
@@ -2922,7 +2946,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: The body must be `application/json`. */
+            /** @description `unsupported_media_type`: The body must be `application/json`, and not compressed. */
             415: {
                 headers: {
                     [name: string]: unknown;
