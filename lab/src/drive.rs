@@ -46,6 +46,9 @@ pub struct Outcome {
     pub due: u64,
     /// Answers by status.
     pub by_status: BTreeMap<u16, Latencies>,
+    /// Answers by status that came before the last request was due: what counts as a rate. Those that were due in the
+    /// warm-up and came later are among them.
+    pub in_time: BTreeMap<u16, u64>,
     /// Requests whose connection broke.
     pub broken: u64,
     /// Due, but never sent or never answered by the end.
@@ -127,6 +130,9 @@ struct Shared {
     /// Status, microseconds since it was sent, microseconds since it was due.
     answers: Vec<(u16, u64, u64)>,
     under_way: usize,
+    counted_from: Option<Instant>,
+    end: Option<Instant>,
+    in_time: BTreeMap<u16, u64>,
     broken: u64,
     random: u64,
 }
@@ -146,6 +152,10 @@ async fn open_loop(plan: Plan) -> Result<Outcome> {
     let start = Instant::now();
     let counted_from = start + Duration::from_secs_f64(plan.warmup_s);
     let end = counted_from + Duration::from_secs_f64(plan.seconds);
+    {
+        let mut shared = shared.borrow_mut();
+        (shared.counted_from, shared.end) = (Some(counted_from), Some(end));
+    }
     let (mut at, mut due) = (start, 0);
     while at < end {
         while Instant::now() < at {
@@ -181,6 +191,7 @@ async fn open_loop(plan: Plan) -> Result<Outcome> {
     Ok(Outcome {
         due,
         by_status: by_status.into_iter().map(|(status, values)| (status, Latencies::of(values))).collect(),
+        in_time: shared.in_time.clone(),
         broken: shared.broken,
         unanswered,
         from_due: Latencies::of(from_due),
@@ -221,6 +232,13 @@ impl Shared {
     /// Whether the connection is still good.
     fn note(&mut self, due: Due, sent: Instant, answer: Result<Answer>) -> bool {
         self.under_way -= 1;
+        let now = Instant::now();
+        if let Ok(answer) = &answer
+            && self.counted_from.is_some_and(|from| now >= from)
+            && self.end.is_some_and(|end| now < end)
+        {
+            *self.in_time.entry(answer.status).or_default() += 1;
+        }
         match answer {
             Ok(answer) if due.is_counted => {
                 self.answers.push((answer.status, micros(sent.elapsed()), micros(due.at.elapsed())));
@@ -311,6 +329,32 @@ mod tests {
             answered += 1;
             socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
         }
+    }
+
+    /// A server that answers late does not do more for it: what comes after the end is answered, but not in time.
+    #[test]
+    fn what_comes_late_is_no_rate() {
+        let outcome = runtime().unwrap().block_on(LocalSet::new().run_until(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            tokio::task::spawn_local(async move {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut buffer = [0; 4096];
+                let mut is_first = true;
+                while socket.read(&mut buffer).await.unwrap() > 0 {
+                    // Half a second is far beyond the plan's tenth.
+                    let pause = Duration::from_millis(if is_first { 500 } else { 0 });
+                    is_first = false;
+                    tokio::time::sleep(pause).await;
+                    socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                }
+            });
+            let requests = Requests::get("/");
+            let plan = Plan { address, rate: 100.0, connections: 1, seconds: 0.1, warmup_s: 0.0, requests };
+            open_loop(plan).await.unwrap()
+        }));
+        assert_eq!((outcome.due, outcome.count(200), outcome.unanswered), (10, 10, 0));
+        assert!(outcome.in_time.is_empty());
     }
 
     /// The point of an open loop: requests go on being due while the server is silent, and all of them count.

@@ -41,10 +41,14 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
     }
     for (measure, what, unit, goal) in [
         ("goodput_to_peak", "answered 200 under overload ÷ peak", "×", (AtLeast, 0.9)),
+        ("refused_share", "share of the excess that was answered 503", "×", (AtLeast, 0.9)),
         ("refused_p99_ms", "p99 of the 503s, since they were sent", "ms", (AtMost, 50.0)),
         ("growth", "memory after the second overload ÷ after the first", "×", (AtMost, 1.1)),
     ] {
         row.figures.extend(row.median("mainstay", measure, what, unit).map(|figure| figure.goal(Some(goal))));
+    }
+    if row.values("mainstay", "refused_p99_ms").is_empty() {
+        row.missing.push("how fast the excess is refused: nothing was, all of it waited".to_owned());
     }
     Ok(row)
 }
@@ -75,7 +79,10 @@ fn turn(bench: &Bench<'_>) -> Result<Sample> {
 }
 
 fn sample(outcome: &Outcome, plan: &Plan, peak: f64, [before, between, after]: [f64; 3]) -> Sample {
-    let goodput = outcome.count(200) as f64 / plan.seconds;
+    let in_time = |status: u16| outcome.in_time.get(&status).copied().unwrap_or(0) as f64;
+    let goodput = in_time(200) / plan.seconds;
+    // What was offered beyond what was done; all of it should have been refused.
+    let excess = (plan.rate * plan.seconds - in_time(200)).max(1.0);
     let mut sample = Sample::from([
         ("peak_per_s".to_owned(), peak),
         ("offered_per_s".to_owned(), plan.rate),
@@ -84,7 +91,10 @@ fn sample(outcome: &Outcome, plan: &Plan, peak: f64, [before, between, after]: [
         ("answered_503".to_owned(), outcome.count(503) as f64),
         ("broken".to_owned(), outcome.broken as f64),
         ("unanswered".to_owned(), outcome.unanswered as f64),
+        ("in_time_200".to_owned(), in_time(200)),
+        ("in_time_503".to_owned(), in_time(503)),
         ("goodput_to_peak".to_owned(), goodput / peak),
+        ("refused_share".to_owned(), in_time(503) / excess),
         ("rss_before_mib".to_owned(), before),
         ("rss_after_first_mib".to_owned(), between),
         ("rss_after_second_mib".to_owned(), after),
