@@ -72,7 +72,7 @@ pub(crate) fn parse(token: &str) -> Result<Unverified<'_>, NotGood> {
         return Err(NotGood);
     }
     let header = decode(header)?;
-    if header.len() > MOST_HEADER_BYTES {
+    if header.len() > MOST_HEADER_BYTES || !is_object(&header) {
         return Err(NotGood);
     }
     // An escape in one of these strings cannot be borrowed and is refused with the rest: ours have none.
@@ -94,13 +94,23 @@ fn decode(text: &str) -> Result<Vec<u8>, NotGood> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| NotGood)
 }
 
+/// Header and payload are JSON objects (RFC 7519 section 7.2); serde would read an array too, by position. Ours have
+/// nothing before the brace.
+fn is_object(json: &[u8]) -> bool {
+    json.starts_with(b"{")
+}
+
 impl Unverified<'_> {
     /// Believes the token, if `key` signed it, `issuer` is named in it and its time has not run out.
     pub(crate) fn verify(&self, key: &SigningKey, issuer: &str, now: Time) -> Result<Claims, NotGood> {
         if key.algorithm() != self.algorithm || !key.verify(self.message.as_bytes(), &self.signature) {
             return Err(NotGood);
         }
-        let claims: Claims = serde_json::from_slice(&decode(self.payload)?).map_err(|_| NotGood)?;
+        let payload = decode(self.payload)?;
+        if !is_object(&payload) {
+            return Err(NotGood);
+        }
+        let claims: Claims = serde_json::from_slice(&payload).map_err(|_| NotGood)?;
         let is_ours = claims.iss == issuer && claims.aud == issuer;
         // No leeway at the end: the token of a session that may not be extended must not live longer either.
         let is_timely =
@@ -272,7 +282,10 @@ mod tests {
             claims[claim] = value.clone();
             assert_eq!(judge(&signed("at+jwt", &claims)), Err(NotGood), "{claim}: {value}");
         }
-        for claim in ["iss", "aud", "sub", "client_id", "sid", "role", "iat", "exp", "jti"] {
+        let order = ["iss", "aud", "sub", "client_id", "sid", "role", "iat", "exp", "jti"];
+        let listed: Vec<_> = order.iter().map(|claim| good[claim].clone()).collect();
+        assert_eq!(judge(&signed("at+jwt", &listed.into())), Err(NotGood), "a list of claims");
+        for claim in order {
             let mut claims = good.clone();
             claims.as_object_mut().unwrap().remove(claim);
             assert_eq!(judge(&signed("at+jwt", &claims)), Err(NotGood), "without {claim}");
@@ -317,6 +330,7 @@ mod tests {
             });
             assert!(parse(&token).is_err(), "{name}: {value}");
         }
+        assert!(parse(&with(serde_json::json!(["at+jwt", "EdDSA", kid]))).is_err(), "a list");
         for absent in ["typ", "alg", "kid"] {
             let token = header(&|h| {
                 h.remove(absent);
