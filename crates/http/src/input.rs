@@ -2,10 +2,11 @@ use std::any::{TypeId, type_name};
 
 use http_types::header::CONTENT_TYPE;
 use kernel::{Ctx, Faults, Id, IdKind, JsonError, Place, Text, parse_json, text};
+use serde_json::Value;
 
 use crate::check::{self, Pointer};
 use crate::openapi::{Operation, Parameter};
-use crate::schema::{all_faults, unexplained};
+use crate::schema::{all_faults, validate_value};
 use crate::{InputType, Problem, Request, RequestError, query};
 
 /// An argument of an endpoint: how it is taken from a request, and how the document describes it.
@@ -106,7 +107,7 @@ fn read_json<T: InputType>(bytes: &[u8]) -> Result<T, RequestError> {
         }
         Err(_) => Faults::new(),
     };
-    Err(explain_body::<T>(bytes, refused))
+    explain_body::<T>(bytes, refused)
 }
 
 /// `application/json`, with or without a charset of UTF-8 (RFC 8259 section 11).
@@ -121,31 +122,43 @@ fn is_json(value: &str) -> bool {
         })
 }
 
-/// What is wrong with a body that was refused, in the words of the wire.
-fn explain_body<T: InputType>(bytes: &[u8], known: Faults) -> RequestError {
+/// What is wrong with a body that was refused, in the words of the wire. Where the schema finds nothing, the body is read
+/// once more, in the schema's own view of numbers.
+fn explain_body<T: InputType>(bytes: &[u8], known: Faults) -> Result<T, RequestError> {
     if std::str::from_utf8(bytes).is_err() {
-        return RequestError::MalformedJson { what: text!("not UTF-8") };
+        return Err(RequestError::MalformedJson { what: text!("not UTF-8") });
     }
-    let value = match parse_json(bytes) {
-        Ok(value) => value,
-        Err(JsonError::Repeated(name)) => return RequestError::RepeatedField { name, is_parameter: false },
-        Err(JsonError::Syntax { line, column }) => {
-            let what = text!("it breaks at line {line}, column {column}", line, column);
-            return RequestError::MalformedJson { what };
+    let mut value = parse_json(bytes).map_err(|error| match error {
+        JsonError::Repeated(name) => RequestError::RepeatedField { name, is_parameter: false },
+        JsonError::Syntax { line, column } => {
+            RequestError::MalformedJson { what: text!("it breaks at line {line}, column {column}", line, column) }
         }
-        Err(JsonError::TooDeep) => {
-            return RequestError::MalformedJson { what: text!("nested deeper than 128 levels") };
-        }
-    };
+        JsonError::TooDeep => RequestError::MalformedJson { what: text!("nested deeper than 128 levels") },
+    })?;
     let was_read = !known.is_empty();
-    let mut faults = all_faults::<T>(&value, Place::Body, known);
-    if faults.is_empty() && !was_read {
-        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-        if let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-            faults = unexplained(error.path(), Place::Body);
-        }
+    let faults = all_faults::<T>(&value, Place::Body, known);
+    if was_read || !faults.is_empty() {
+        return Err(RequestError::Invalid(faults.into()));
     }
-    RequestError::Invalid(faults.into())
+    make_whole(&mut value);
+    validate_value(value, Place::Body).map_err(|faults| RequestError::Invalid(faults.into()))
+}
+
+/// To a schema `1.0` and `1e3` are whole numbers (JSON Schema 2020-12, section 6.1.1), to serde they are not: written as
+/// whole ones, where 64 bits hold them.
+fn make_whole(value: &mut Value) {
+    const BITS: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let float = number.as_f64().unwrap_or(f64::NAN);
+            if float.fract() == 0.0 && BITS.contains(&float) {
+                *number = (float as i64).into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(make_whole),
+        Value::Object(fields) => fields.values_mut().for_each(make_whole),
+        _ => {}
+    }
 }
 
 /// The query string as a described type. Unknown, repeated and unreadable parameters are refused.

@@ -13,6 +13,7 @@ mod example;
 mod input;
 mod language;
 mod layer;
+mod object;
 mod openapi;
 mod output;
 mod pages;
@@ -38,6 +39,8 @@ pub use check::{Check, InputType};
 pub use conditional::{ETag, Precondition, Stale};
 pub use endpoint::{Endpoint, EndpointDef, Handler, Method, Reply};
 pub use input::{Input, Path, PathPart, Query, Service, Valid, Verbatim};
+#[doc(hidden)]
+pub use object::Object;
 pub use openapi::{Operation, Parameter, Schemas};
 pub use output::{Created, Json, NoContent, Output, Page, Private, Success, Text};
 pub use problem::{Problem, RequestError};

@@ -98,7 +98,7 @@ pub(crate) fn all_faults<T: InputType>(value: &Value, place: Place, mut faults: 
 }
 
 /// For a value that the type refuses though its schema does not: at least where it stands.
-pub(crate) fn unexplained(path: &serde_path_to_error::Path, place: Place) -> Faults {
+fn unexplained(path: &serde_path_to_error::Path, place: Place) -> Faults {
     use serde_path_to_error::Segment;
     let mut pointer = String::new();
     for segment in path.iter() {

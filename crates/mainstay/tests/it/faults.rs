@@ -73,6 +73,30 @@ pub struct OrderView {
     text: String,
 }
 
+/// JSON Schema 2020-12, section 6.1.1: a number without a fraction is whole, however it is written.
+#[tokio::test]
+async fn a_whole_number_may_be_written_with_a_point() {
+    let api = api(&[&create_order]);
+    let with = |count: &str, even: &str| {
+        format!(r#"{{"email":"a@example.com","lines":[{{"sku":"x","count":{count}}}],"even":{even}}}"#)
+    };
+    for (count, even) in [("1.0", "2"), ("9e0", "-0.0"), ("1", "1e18")] {
+        let answer = call(&api, post(PATH, with(count, even))).await;
+        assert_eq!(answer.status.as_u16(), 200, "{count} {even}: {}", answer.json());
+    }
+    // What is read so is judged like anything else.
+    for (count, even, fault) in [
+        ("1.0", "3.0", "body /even rule"),
+        ("10.0", "2", "body /lines/0/count range"),
+        ("1.5", "2.0", "body /lines/0/count type"),
+    ] {
+        let (status, _, found) = call(&api, post(PATH, with(count, even))).await.faults();
+        assert_eq!((status, found), (422, vec![fault.to_owned()]), "{count} {even}");
+    }
+    let (status, _, found) = call(&api, post(PATH, with("1.0", "1e19"))).await.faults();
+    assert_eq!((status, found), (422, vec!["body /even not_acceptable".to_owned()]));
+}
+
 /// A change of an order.
 #[input]
 #[derive(Debug)]
@@ -131,6 +155,9 @@ async fn every_fault_of_a_body_at_once() {
         (json!({"email": "a@example.com", "lines": [{"sku": "x", "count": 1.5}]}), vec!["/lines/0/count type"]),
         (json!({"email": "a@example.com", "lines": [{"sku": "x", "count": 1e300}]}), vec!["/lines/0/count range"]),
         (json!([]), vec![" type"]),
+        // What serde derives would read by position.
+        (json!(["a@example.com", [{"sku": "x", "count": 1}], null, null, null, null, null, null]), vec![" type"]),
+        (json!({"email": "a@example.com", "lines": [["x", 1]]}), vec!["/lines/0 type"]),
         (json!(null), vec![" type"]),
     ] {
         let (status, code, found) = call(&api, post(PATH, body.to_string())).await.faults();
