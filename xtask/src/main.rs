@@ -11,6 +11,7 @@ mod cover;
 mod deny;
 mod direction;
 mod drill;
+mod fuzz;
 mod generated;
 mod links;
 mod machine;
@@ -64,6 +65,8 @@ enum Verb {
     Cover(cover::Args),
     /// Fetch the documentation pages' scripts from npm again, at the versions written down.
     VendorDocs(vendor::Args),
+    /// Try inputs without end on what reads tokens, cursors, query strings and bodies.
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> ExitCode {
@@ -91,5 +94,6 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::NewDomain(args) => new_domain::run(&args, &workspace),
         Verb::Cover(args) => cover::run(&args, &workspace, &stop),
         Verb::VendorDocs(args) => vendor::run(&args, &workspace, &stop),
+        Verb::Fuzz(args) => fuzz::run(&args, &workspace, &stop),
     }
 }

@@ -3,6 +3,9 @@
 mod answer;
 mod cursor;
 mod field;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod include;
 mod list;
 mod operations;

@@ -5,6 +5,9 @@ mod commands;
 mod ended;
 mod error;
 mod examine;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keyring;
 mod keys;
 mod model;
