@@ -7,3 +7,4 @@ mod includes;
 mod people;
 mod promises;
 mod specimen;
+mod who;
