@@ -233,7 +233,7 @@ impl Fuzzer {
 }
 
 /// What a process and its threads have used so far; none once it is gone.
-fn cpu_seconds(pid: u32) -> Option<f64> {
+fn cpu_seconds(pid: i32) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The program's name may hold spaces; after its bracket come the state, and eleven fields on the two times.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
