@@ -225,6 +225,9 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
     tokio::task::yield_now().await;
 }
 
+/// How many headers hyper reads unless told otherwise.
+const HYPERS_HEADERS: usize = 100;
+
 fn connection_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -232,8 +235,11 @@ fn connection_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor>
         .timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout())
         // hyper's own limits stand above ours, which answer with a problem; past them it answers a bare 431.
-        .max_headers(settings.max_headers * 2)
         .max_buf_size((settings.max_header_bytes * 2).max(64 * 1024));
+    // Its own limit costs nothing; any other, two allocations for each request.
+    if settings.max_headers >= HYPERS_HEADERS {
+        builder.http1().max_headers(settings.max_headers * 2);
+    }
     // No `pipeline_flush`: while unread bytes wait it flushes nothing, so the 400 for a head that cannot be read was lost.
     builder
         .http2()
