@@ -45,13 +45,14 @@ impl Wrong {
 }
 
 /// What is understood here, and words that say nothing about a value.
-const KEYWORDS: [&str; 22] = [
+const KEYWORDS: [&str; 23] = [
     "$ref",
     "additionalProperties",
     "const",
     "default",
     "description",
     "enum",
+    "examples",
     "format",
     "items",
     "maxItems",
