@@ -231,7 +231,8 @@ impl<'a> Schema<'a> {
             ("object", json!({})),
             ("null", json!(null)),
         ] {
-            if !kinds.contains(&kind) && !(kind == "integer" && kinds.contains(&"number")) {
+            let fits = kinds.contains(&kind) || (kind == "integer" && kinds.contains(&"number"));
+            if !fits {
                 add(pointer, "type", Some(value));
             }
         }
