@@ -86,6 +86,28 @@ fn full() {
     assert_eq!(again.status, 507, "{again:?}");
 }
 
+/// The file is taken away under the server: nothing is acknowledged that nobody would find, readiness says no, the log
+/// says what to do, and with the file back everything goes on.
+#[test]
+fn removed_while_it_is_served() {
+    let folder = Folder::new();
+    let mut server = Server::run(mainstay(&folder).args(["serve", "--listen", "127.0.0.1:0"]));
+    let token = signed_in(&server);
+    assert_eq!(server.post("/api/v1/posts", &token, &post("before", "")).status, 201);
+    let (file, away) = (folder.path().join("data/mainstay.db"), folder.path().join("away.db"));
+    std::fs::rename(&file, &away).unwrap();
+    let refused = server.post("/api/v1/posts", &token, &post("into nothing", ""));
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("store_unavailable")), "{refused:?}");
+    let ready = server.get("/health/ready", "");
+    assert_eq!((ready.status, ready.json()["code"].as_str()), (503, Some("not_ready")), "{ready:?}");
+    server.wait_for("was removed or replaced");
+    server.wait_for("restore a backup");
+    std::fs::rename(&away, &file).unwrap();
+    assert_eq!(server.post("/api/v1/posts", &token, &post("after", "")).status, 201);
+    assert_eq!(server.get("/health/ready", "").status, 200);
+    assert_eq!(total(&server, &token), 2);
+}
+
 /// A file that is no database, and one that is damaged: the start says so, and what to do, and changes nothing.
 #[test]
 fn damaged_before_the_start() {

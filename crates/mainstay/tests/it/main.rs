@@ -6,6 +6,7 @@ mod app;
 mod document;
 mod endpoints;
 mod faults;
+mod hostile;
 mod languages;
 mod pages;
 mod wire;

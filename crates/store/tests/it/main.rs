@@ -4,6 +4,7 @@
 
 mod deadlines;
 mod faults;
+mod home;
 mod lanes;
 mod migrations;
 mod proxy;
