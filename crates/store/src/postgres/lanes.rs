@@ -156,10 +156,7 @@ impl Lanes {
         loop {
             let shared = self.connection(lane, ctx).await?;
             let Some(question) = shared.ask(self.most) else {
-                if shared.is_quiet() {
-                    lane.forget(&shared);
-                    shared.driver.cut();
-                }
+                lane.cut_if_quiet(&shared);
                 return Err(StoreError::Busy);
             };
             let failure = match ctx.within(shared.row(text, params)).await {
@@ -173,10 +170,7 @@ impl Lanes {
                 }
                 Err(_) => {
                     drop(question);
-                    if shared.is_quiet() {
-                        lane.forget(&shared);
-                        shared.driver.cut();
-                    }
+                    lane.cut_if_quiet(&shared);
                     return Err(StoreError::Timeout);
                 }
             };
@@ -234,6 +228,14 @@ impl Lane {
     fn current(&self, pool: &Pool) -> Option<Arc<Shared>> {
         let shared = lock(&self.shared).clone()?;
         (!shared.client.is_closed() && pool.is_current(shared.generation)).then_some(shared)
+    }
+
+    /// Gives a connection up that owes answers and says nothing; whoever waits for one is told.
+    fn cut_if_quiet(&self, shared: &Arc<Shared>) {
+        if shared.is_quiet() {
+            self.forget(shared);
+            shared.driver.cut();
+        }
     }
 
     /// Uses `shared` no more. Whoever is waiting for an answer on it still gets it.

@@ -25,7 +25,8 @@ const RECOVER: Duration = Duration::from_secs(3);
 /// How long [`Pool::close`] waits for what is under way.
 pub(crate) const CLOSE: Duration = Duration::from_secs(10);
 
-/// What every connection is set to. The time-out is for a process that died and a server that did not notice. Changes are refused outside `store.tx`, as SQLite's readers refuse them.
+/// What every connection is set to. The time-out is for a process that died and a server that did not notice. Changes are
+/// refused outside `store.tx`, as SQLite's readers refuse them.
 const SETUP: &str = "SET idle_in_transaction_session_timeout = '1min'; \
     SET TIME ZONE 'UTC'; SET client_min_messages = error; SET standard_conforming_strings = on; \
     SET default_transaction_read_only = on";
