@@ -55,15 +55,45 @@ impl Time {
 /// 1970-01-01T00:00:00. jiff's `Timestamp` ends a day early, so that every offset fits; its civil times do not.
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
+/// A moment as text, with where it ends: an answer holds two for each row, so they are put together without `fmt`.
+struct Written([u8; Written::MOST], usize);
+
+impl Written {
+    /// `9999-12-31T23:59:59.999999Z`
+    const MOST: usize = 27;
+
+    fn of(time: Time) -> Option<Self> {
+        let moment = EPOCH.checked_add(SignedDuration::from_micros(time.0)).ok()?;
+        let micros = time.0.rem_euclid(1_000_000);
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let mut put = |from: usize, to: usize, mut number: i64| {
+            for at in (from..to).rev() {
+                text[at] = b'0' + number.rem_euclid(10) as u8;
+                number /= 10;
+            }
+        };
+        put(0, 4, moment.year().into());
+        put(5, 7, moment.month().into());
+        put(8, 10, moment.day().into());
+        put(11, 13, moment.hour().into());
+        put(14, 16, moment.minute().into());
+        put(17, 19, moment.second().into());
+        put(20, 26, micros);
+        if micros != 0 {
+            return Some(Self(text, Self::MOST));
+        }
+        text[19] = b'Z';
+        Some(Self(text, 20))
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0[..self.1]).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = EPOCH.checked_add(SignedDuration::from_micros(self.0)).map_err(|_| fmt::Error)?;
-        let (date, time) = (moment.date(), moment.time());
-        write!(f, "{date}T{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())?;
-        match self.0.rem_euclid(1_000_000) {
-            0 => f.write_str("Z"),
-            micros => write!(f, ".{micros:06}Z"),
-        }
+        f.write_str(Written::of(*self).ok_or(fmt::Error)?.as_str())
     }
 }
 
@@ -159,7 +189,8 @@ fn read(text: &[u8]) -> Option<i64> {
 
 impl serde::Serialize for Time {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let text = Written::of(*self).ok_or_else(|| serde::ser::Error::custom("a moment that cannot be written"))?;
+        serializer.serialize_str(text.as_str())
     }
 }
 
