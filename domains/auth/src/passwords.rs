@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use mainstay::kernel::Ctx;
 use mainstay::prelude::{StartError, Work, WorkError};
@@ -35,27 +35,17 @@ pub(crate) enum Verdict {
 }
 
 impl Hasher {
-    pub(crate) async fn new(ctx: &Ctx, settings: &AuthSettings) -> Result<Self, StartError> {
+    pub(crate) fn new(ctx: &Ctx, settings: &AuthSettings) -> Result<Self, StartError> {
         let params = Params::new(settings.hash_memory_kib, settings.hash_passes, settings.hash_lanes, None)
             .map_err(|e| StartError::new(format!("passwords cannot be hashed with the settings under [auth]: {e}")))?;
         let work = match settings.hash_permits {
             0 => Work::per_core(settings.hash_queue)?,
             permits => Work::new(permits, settings.hash_queue)?,
         };
-        let mut hasher = Self {
-            argon: Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone()),
-            params,
-            work,
-            count: Arc::default(),
-            dummy: Arc::from(""),
-        };
-        let nobodys = ctx.random().bytes::<32>().map(|b| char::from(b'a' + b % 26)).iter().collect::<String>();
-        hasher.dummy = hasher
-            .hash(ctx, &Password::new(&nobodys))
-            .await
-            .map_err(|e| StartError::caused("passwords cannot be hashed with the settings under [auth]", e))?
-            .into();
-        Ok(hasher)
+        let dummy = nobodys(&params, ctx.random().bytes(), ctx.random().bytes())
+            .map_err(|e| StartError::new(format!("passwords cannot be hashed with the settings under [auth]: {e}")))?;
+        let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        Ok(Self { argon, params, work, count: Arc::default(), dummy: dummy.into() })
     }
 
     /// How many hashes were computed so far.
@@ -112,6 +102,19 @@ impl Hasher {
     }
 }
 
+/// A hash in today's form that no password has: chance stands where one would. To check against it takes the same work
+/// as any; to make it takes none, nor the memory that one takes.
+fn nobodys(params: &Params, salt: [u8; 16], output: [u8; Params::DEFAULT_OUTPUT_LEN]) -> Result<String, String> {
+    let hash = PasswordHash {
+        algorithm: argon2::ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params).map_err(|e| e.to_string())?,
+        salt: Some(Salt::new(&salt).map_err(|e| e.to_string())?),
+        hash: Some(Output::new(&output).map_err(|e| e.to_string())?),
+    };
+    Ok(hash.to_string())
+}
+
 /// A parsed hash states its own output length; compare the rest.
 fn with_output(params: &Params, hash: &PasswordHash) -> Params {
     let length = hash.hash.as_ref().map(|output| output.len());
@@ -134,16 +137,16 @@ mod tests {
         Ctx::system("test", budget, &Clock::system(), &Random::os())
     }
 
-    async fn hasher(settings: AuthSettings) -> Hasher {
-        Hasher::new(&ctx(Duration::from_secs(30)), &settings).await.unwrap()
+    fn hasher(settings: AuthSettings) -> Hasher {
+        Hasher::new(&ctx(Duration::from_secs(30)), &settings).unwrap()
     }
 
     #[test]
     fn a_password_is_right_wrong_or_outdated() {
         testkit::run(async {
             let ctx = ctx(Duration::from_secs(30));
-            let old = hasher(AuthSettings::default()).await;
-            let new = hasher(AuthSettings { hash_passes: 3, ..AuthSettings::default() }).await;
+            let old = hasher(AuthSettings::default());
+            let new = hasher(AuthSettings { hash_passes: 3, ..AuthSettings::default() });
             let (right, wrong) = (Password::new("correct horse"), Password::new("correct  horse"));
             let hash = old.hash(&ctx, &right).await.unwrap();
             assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
@@ -152,6 +155,22 @@ mod tests {
             assert_eq!(new.check(&ctx, &right, Some(&hash)).await.unwrap(), Verdict::Right { is_outdated: true });
             assert_eq!(old.check(&ctx, &right, None).await.unwrap(), Verdict::Wrong);
             assert_ne!(hash, old.hash(&ctx, &right).await.unwrap(), "the salt is new each time");
+        });
+    }
+
+    #[test]
+    fn nobodys_hash_is_one_that_takes_all_the_work() {
+        testkit::run(async {
+            let (ctx, hasher) = (ctx(Duration::from_secs(30)), hasher(AuthSettings::default()));
+            let real = hasher.hash(&ctx, &Password::new("correct horse")).await.unwrap();
+            let (real, dummy) = (PasswordHash::new(&real).unwrap(), PasswordHash::new(&hasher.dummy).unwrap());
+            // All that decides how long a check takes.
+            assert_eq!((real.algorithm, real.version, &real.params), (dummy.algorithm, dummy.version, &dummy.params));
+            let lengths = |hash: &PasswordHash| (hash.salt.unwrap().len(), hash.hash.unwrap().len());
+            assert_eq!(lengths(&real), lengths(&dummy));
+            // It is computed against, not refused for its form.
+            let outcome = hasher.argon.verify_password(b"correct horse", &dummy);
+            assert_eq!(outcome, Err(argon2::password_hash::Error::PasswordInvalid));
         });
     }
 }

@@ -121,7 +121,7 @@ impl Accounts {
     pub(crate) async fn start(boot: &Boot) -> Result<Self, StartError> {
         let settings = boot.settings::<AuthSettings>("auth")?;
         let ctx = boot.ctx();
-        let hasher = Hasher::new(&ctx, &settings).await?;
+        let hasher = Hasher::new(&ctx, &settings)?;
         let seal = Seal::new(&boot.secret().derive("signing keys"))
             .map_err(|e| StartError::caused("signing keys cannot be sealed", e))?;
         let keys = KeyRing::open(&ctx, boot.store().clone(), seal, &settings).await.map_err(|error| match error {
