@@ -135,32 +135,28 @@ impl Json<'_> {
         self.out.extend_from_slice(b"\":");
     }
 
-    fn bare(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+    fn bare(&mut self, field: &Field, value: &str) {
         self.key(field);
-        let _ = Plain(self.out).write_fmt(value);
+        self.out.extend_from_slice(value.as_bytes());
     }
 }
 
 impl Visit for Json<'_> {
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.bare(field, format_args!("{value}"));
+        self.bare(field, itoa::Buffer::new().format(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.bare(field, format_args!("{value}"));
+        self.bare(field, itoa::Buffer::new().format(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has no word for what is not finite.
-        if value.is_finite() {
-            self.bare(field, format_args!("{value:?}"))
-        } else {
-            self.bare(field, format_args!("null"))
-        }
+        if value.is_finite() { self.bare(field, &format!("{value:?}")) } else { self.bare(field, "null") }
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.bare(field, format_args!("{value}"));
+        self.bare(field, if value { "true" } else { "false" });
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -233,7 +229,8 @@ fn steers(c: char) -> bool {
 }
 
 fn escape_json(text: &str, out: &mut Vec<u8>) {
-    if text.bytes().all(|b| (b' '..0x7f).contains(&b) && b != b'"' && b != b'\\') {
+    // Every byte is looked at, without a way out in between: so the compiler takes many at a time.
+    if text.bytes().fold(true, |plain, b| plain & (b' '..0x7f).contains(&b) & (b != b'"') & (b != b'\\')) {
         out.extend_from_slice(text.as_bytes());
         return;
     }
