@@ -2,41 +2,37 @@
 
 use std::fmt;
 
-use blake2::digest::Digest;
-use blake2::digest::consts::U12;
 use http_types::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use kernel::{ApiError, Code, ErrorDoc, Place, Text, text};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
+use crate::api::DIGITS;
 use crate::{Input, Operation, Parameter, Problem, Request};
 
-/// A strong entity tag: 96 bits of BLAKE2b over a representation's bytes, so that equal answers have equal tags without
+/// A strong entity tag: 96 bits of SHA-256 over a representation's bytes, so that equal answers have equal tags without
 /// a version column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ETag(String);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ETag([u8; 26]);
 
 impl ETag {
     /// The tag of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        let hash = blake2::Blake2b::<U12>::digest(bytes);
-        let mut text = String::with_capacity(26);
-        text.push('"');
-        for byte in hash {
-            for nibble in [byte >> 4, byte & 15] {
-                text.push(char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }));
-            }
+        let hash = Sha256::digest(bytes);
+        let mut text = [b'"'; 26];
+        for (digits, byte) in text[1..25].as_chunks_mut::<2>().0.iter_mut().zip(&hash) {
+            *digits = [byte >> 4, byte & 15].map(|nibble| DIGITS[usize::from(nibble)]);
         }
-        text.push('"');
         Self(text)
     }
 
     /// The tag with its quotes.
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     pub(crate) fn to_header(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(&self.0).ok()
+        HeaderValue::from_bytes(&self.0).ok()
     }
 }
 

@@ -5,14 +5,14 @@
 use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
-use blake2::digest::Digest;
-use blake2::digest::consts::U12;
 use bytes::Bytes;
 use http_types::StatusCode;
 use http_types::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     REFERRER_POLICY, VARY, X_FRAME_OPTIONS,
 };
+
+use sha2::{Digest, Sha256};
 
 use crate::compress::takes_gzip;
 use crate::conditional::none_match;
@@ -114,12 +114,12 @@ impl Shared {
     /// Stands for the content of all files: in their paths, so that a browser may keep each for good.
     fn version(&self) -> &str {
         self.version.get_or_init(|| {
-            let mut hash = blake2::Blake2b::<U12>::new();
+            let mut hash = Sha256::new();
             for asset in &ASSETS {
                 hash.update(asset.name);
                 hash.update(asset.bytes);
             }
-            hex(&hash.finalize())
+            hex(&hash.finalize()[..12])
         })
     }
 
