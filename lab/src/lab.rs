@@ -17,7 +17,7 @@ pub struct Lab {
     pub root: PathBuf,
     /// What the lab builds; below the repository's target folder, so that git does not see it.
     pub target: PathBuf,
-    /// Where cargo puts the product's release binaries.
+    /// Where cargo puts the product as it is shipped.
     pub product: PathBuf,
     /// The contenders' folders.
     pub contenders: PathBuf,
@@ -60,7 +60,7 @@ impl Lab {
         Ok(Self {
             contenders: metadata.workspace_root.join("lab/contenders"),
             root: metadata.workspace_root,
-            product: metadata.target_directory.join("release"),
+            product: metadata.target_directory.join("dist"),
             target: metadata.target_directory.join("lab"),
             scratch,
             stop,
