@@ -35,6 +35,8 @@ pub use doctor::{Finding, Patient, Severity};
 /// from the defaults, a file, the environment and flags. SIGTERM and Ctrl-C let open requests finish. The app is asked
 /// for as often as it is needed, hence a function.
 pub fn run(app: impl Fn() -> App) -> ExitCode {
+    #[cfg(target_os = "linux")]
+    take_small_pages();
     let mut arguments = std::env::args_os().peekable();
     let typed = arguments.peek().cloned().unwrap_or_else(|| OsString::from("mainstay"));
     let program = Program { app: &app, typed: typed.to_string_lossy().into_owned(), name: name(&typed) };
@@ -47,6 +49,13 @@ pub fn run(app: impl Fn() -> App) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The allocator asks the system for huge pages, of which each thread that needs some kilobytes would get two megabytes: 12
+/// MiB before the first request, and not one request more a second. Where the system does not know the wish, it stays so.
+#[cfg(target_os = "linux")]
+fn take_small_pages() {
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 /// What the program is called, whatever folder it was called from.
