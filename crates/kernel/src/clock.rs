@@ -228,7 +228,7 @@ enum Source {
 impl Clock {
     /// The machine's clock, except that it never goes back: what has expired must not come back to life, and ids must go
     /// on rising. When the machine's clock is set back, this one and its clones go on from where they were, a tenth more
-    /// slowly, until that one has caught up. A new process knows nothing of it.
+    /// slowly, until that one has caught up. A new process knows nothing of it until it is told ([`Clock::not_before`]).
     pub fn system() -> Self {
         Self(Source::System(Arc::new(Steady::new())))
     }
@@ -243,6 +243,17 @@ impl Clock {
         match &self.0 {
             Source::System(steady) => Time::from_micros(steady.now()),
             Source::Fake(at) => Time(at.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// From now on it is at least this late, as when the machine's clock had been set back: what was written down before
+    /// this process began has happened.
+    pub fn not_before(&self, time: Time) {
+        match &self.0 {
+            Source::System(steady) => steady.not_before(time.0),
+            Source::Fake(at) => {
+                at.fetch_max(time.0, Ordering::SeqCst);
+            }
         }
     }
 
@@ -295,6 +306,18 @@ impl Steady {
     fn now(&self) -> i64 {
         let (wall, passed) = self.read();
         self.judge(wall, passed)
+    }
+
+    fn not_before(&self, least: i64) {
+        let (_, passed) = self.read();
+        // The offset grows under the lock alone, or two would undo each other.
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let offset = least.saturating_sub(passed);
+        if offset > self.offset.load(Ordering::Acquire) {
+            *behind = Some(passed);
+            self.is_behind.store(true, Ordering::Release);
+            self.offset.store(offset, Ordering::Release);
+        }
     }
 
     /// The time, from what the wall says and how much has passed.
@@ -390,6 +413,23 @@ mod tests {
         let caught_up = 1_039_999 * SECOND - 3600 * SECOND;
         assert!((told[39_999] - caught_up).abs() <= SECOND / 10, "{} {caught_up}", told[39_999]);
         assert!(!steady.is_behind.load(Ordering::SeqCst) || told[39_999] > caught_up);
+    }
+
+    #[test]
+    fn a_clock_that_is_told_what_has_happened_goes_on_from_there() {
+        let clock = Clock::system();
+        let (now, hour) = (clock.now(), Duration::from_secs(3600));
+        clock.not_before(now.minus(hour));
+        assert!(clock.now() < now.plus(hour), "what is past changes nothing");
+        clock.not_before(now.plus(hour));
+        let told: Vec<_> = (0..1000).map(|_| clock.now()).collect();
+        assert!(told[0] >= now.plus(hour) && told[999] < now.plus(2 * hour));
+        assert!(told.windows(2).all(|two| two[0] <= two[1]));
+        let fake = Clock::fake(now);
+        fake.not_before(now.minus(hour));
+        assert_eq!(fake.now(), now);
+        fake.not_before(now.plus(hour));
+        assert_eq!(fake.now(), now.plus(hour));
     }
 
     #[test]

@@ -193,6 +193,17 @@ impl App {
         self.second_node().await
     }
 
+    /// The same on a machine whose clock says another time by then.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn restart_at(&self, moment: Time) -> App {
+        self.running.store.close().await;
+        start(self.setup.clone(), self.database.clone(), Clock::fake(moment))
+            .await
+            .unwrap_or_else(|why| panic!("the app does not start at {moment}: {why}"))
+    }
+
     /// A second app over the same database, at the same clock.
     ///
     /// # Panics

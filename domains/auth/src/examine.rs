@@ -3,7 +3,7 @@ use std::time::Duration;
 use mainstay::store::StoreError;
 use mainstay::{Finding, Patient};
 
-use crate::{AuthSettings, store};
+use crate::{AuthSettings, past, store};
 
 /// What NIST SP 800-63B-4 asks of a password that is the only factor.
 const GOOD_LENGTH: u32 = 15;
@@ -83,6 +83,13 @@ async fn of_tables(patient: &Patient) -> Result<Vec<Finding>, StoreError> {
             "signing_key_old",
             "The key that signs access tokens is more than 400 days old.",
             "Let another take over: set auth.signing_algorithm to one that is not in use, and later back.",
+        ));
+    }
+    if let Some(ahead_s) = past::ahead_s(store::last_seen_at(&database.read(&ctx)).await?, ctx.now()) {
+        found.push(Finding::serious(
+            "clock_set_back",
+            format!("A session was used {ahead_s} seconds later than now: this clock is wrong, or was."),
+            "Set it right (chrony, systemd-timesyncd) before the server starts: tokens and sessions end by the clock.",
         ));
     }
     Ok(found)

@@ -12,6 +12,7 @@ mod keyring;
 mod keys;
 mod model;
 mod passwords;
+mod past;
 mod service;
 mod settings;
 mod store;

@@ -19,7 +19,7 @@ use crate::model::{Email, Password, email_key};
 use crate::passwords::{Hasher, Verdict};
 use crate::tokens::{self, Grant};
 use crate::verifier::Verifier;
-use crate::{AuthSettings, store};
+use crate::{AuthSettings, past, store};
 
 /// Accounts and their sessions. Cheap to clone; every clone is the same.
 #[derive(Clone)]
@@ -121,6 +121,7 @@ impl Accounts {
     pub(crate) async fn start(boot: &Boot) -> Result<Self, StartError> {
         let settings = boot.settings::<AuthSettings>("auth")?;
         let ctx = boot.ctx();
+        past::resume(boot, &ctx).await.map_err(|e| StartError::caused("the sessions cannot be read", e))?;
         let hasher = Hasher::new(&ctx, &settings)?;
         let seal = Seal::new(&boot.secret().derive("signing keys"))
             .map_err(|e| StartError::caused("signing keys cannot be sealed", e))?;

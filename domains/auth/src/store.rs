@@ -247,3 +247,9 @@ pub(crate) async fn newest_key_at(reads: &impl Reads) -> Result<Option<Time>, St
     let sql = "SELECT created_at FROM signing_keys ORDER BY created_at DESC LIMIT 1";
     Ok(reads.rows::<(Time,)>(sql, &[]).await?.first().map(|(made_at,)| *made_at))
 }
+
+/// The latest moment a session was made or used.
+pub(crate) async fn last_seen_at(reads: &impl Reads) -> Result<Option<Time>, StoreError> {
+    let sql = "SELECT last_used_at FROM sessions ORDER BY last_used_at DESC LIMIT 1";
+    Ok(reads.rows::<(Time,)>(sql, &[]).await?.first().map(|(used_at,)| *used_at))
+}

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use mainstay::store::Reads;
 use testkit::TestDatabase;
 
@@ -49,6 +51,28 @@ testkit::both! {
         let ec_public_key = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
         assert!(!rows[0].0.windows(7).any(|bytes| bytes == ec_public_key));
         assert!(rows[0].1.value().get("d").is_none() && rows[0].1.value()["kty"] == "EC");
+    }
+
+    async fn a_clock_that_was_set_back_before_the_start_revives_no_token(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        let old = ada.access_token().to_owned();
+        app.clock().advance(Duration::from_secs(16 * 60));
+        let fresh = ada.sign_in().await;
+        app.get("/api/v1/who").bearer(&old).await.expect_problem(401, "invalid_token");
+        let now = app.clock().now();
+        let hour = Duration::from_secs(3600);
+        // A second or an hour: time goes on from the latest sign-in.
+        for behind in [Duration::from_secs(1), hour, 23 * hour] {
+            let again = app.restart_at(now.minus(behind)).await;
+            assert_eq!(again.clock().now(), now);
+            again.get("/api/v1/who").bearer(&old).await.expect_problem(401, "invalid_token");
+            fresh.on(&again).get("/api/v1/who").await.expect(200);
+        }
+        // The clock of then was wrong: nobody is led into its future, and what was signed there is not believed yet.
+        let again = app.restart_at(now.minus(30 * hour)).await;
+        assert_eq!(again.clock().now(), now.minus(30 * hour));
+        again.user("Ben").await.get("/api/v1/who").await.expect(200);
     }
 
     async fn settings_that_contradict_themselves_stop_the_start(db: TestDatabase) {
