@@ -25,9 +25,52 @@ pub enum Durability {
     Full,
 }
 
+/// What lies on a small disk, so that it fills up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Everything but the log: an insert that finds no room fails.
+    Tables,
+    /// The log: a server that cannot write it stops.
+    Log,
+}
+
+/// A small file system in memory that only its holder and the server's processes see. It goes with the last of them.
+struct SmallDisk {
+    holder: Running,
+    path: PathBuf,
+}
+
+impl SmallDisk {
+    fn mount(path: &Path, mebibytes: u32) -> Result<Self> {
+        fs::create_dir(path).with_context(|| format!("cannot make {}", path.display()))?;
+        let is_mounted = path.with_extension("mounted");
+        let script = "mount -t tmpfs -o mode=777,size=$1m tmpfs \"$2\" && : > \"$3\" && exec sleep infinity";
+        let mut holder = Command::new("setpriv");
+        holder.args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"]);
+        holder.args(["sh", "-c", script, "sh", &mebibytes.to_string()]).arg(path).arg(&is_mounted);
+        let mut holder = Running::start(holder.stdin(Stdio::null()))?;
+        let start = Instant::now();
+        while !is_mounted.exists() {
+            if holder.ended()?.is_some() || start.elapsed() > START_WITHIN {
+                bail!("a file system in memory cannot be mounted; this needs root");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(Self { holder, path: path.to_owned() })
+    }
+
+    /// The words that bring a program to where the disk is seen.
+    fn words(&self) -> Vec<String> {
+        vec!["nsenter".to_owned(), format!("--mount=/proc/{}/ns/mnt", self.holder.pid())]
+    }
+}
+
 /// A running throwaway server. Dropped, it stops and its directory goes.
 pub struct Postgres {
     running: Running,
+    // After the server, which stands on it, and before the directory it is mounted in.
+    disk: Option<SmallDisk>,
+    data: PathBuf,
     home: Home,
     bin: PathBuf,
     port: u16,
@@ -51,10 +94,28 @@ const ATTEMPTS: u32 = 3;
 impl Postgres {
     /// Finds PostgreSQL (installing it where we may), makes a cluster and starts it.
     pub fn start(durability: Durability, stop: &Stop) -> Result<Self> {
+        Self::start_with(durability, None, stop)
+    }
+
+    /// The same, with one part of it on a file system of its own of this many MiB.
+    pub fn start_on_small_disk(part: Part, mebibytes: u32, stop: &Stop) -> Result<Self> {
+        Self::start_with(Durability::Full, Some((part, mebibytes)), stop)
+    }
+
+    fn start_with(durability: Durability, small: Option<(Part, u32)>, stop: &Stop) -> Result<Self> {
         let bin = find_or_install(stop)?;
         let home = Home(fresh_directory()?);
-        let data = home.0.join("data");
-        let mut initdb = as_server_user(&bin.join("initdb"));
+        let disk = small.map(|(_, mebibytes)| SmallDisk::mount(&home.0.join("small"), mebibytes)).transpose()?;
+        let of = |part: Part, name: &str| match (&disk, small) {
+            (Some(disk), Some((small, _))) if small == part => disk.path.join(name),
+            _ => home.0.join(name),
+        };
+        let (data, log) = (of(Part::Tables, "data"), of(Part::Log, "wal"));
+        let mut initdb = as_server_user(&bin.join("initdb"), disk.as_ref());
+        if disk.is_some() {
+            // Small segments: the log of a small disk is not all of it.
+            initdb.args(["--wal-segsize=1", "--waldir"]).arg(&log);
+        }
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]);
         if durability == Durability::Full {
             initdb.arg("--data-checksums");
@@ -64,8 +125,8 @@ impl Postgres {
         let mut attempt = 1;
         loop {
             let port = free_port()?;
-            match launch(&bin, &home.0, port, durability, stop) {
-                Ok(running) => return Ok(Self { running, home, bin, port, durability }),
+            match launch(&bin, &home.0, &data, disk.as_ref(), port, durability, stop) {
+                Ok(running) => return Ok(Self { running, disk, data, home, bin, port, durability }),
                 // Someone else may have taken the port between our question and the server's start.
                 Err(error) if attempt < ATTEMPTS && !stop.is_asked() => eprintln!("trying again: {error:#}"),
                 Err(error) => return Err(error),
@@ -99,6 +160,17 @@ impl Postgres {
         child::output(&mut amcheck).map(|_| ())
     }
 
+    /// Whether the postmaster still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.running.ended(), Ok(None))
+    }
+
+    /// A place on the small disk, as we see it from outside.
+    pub fn on_small_disk(&self, name: &str) -> Option<PathBuf> {
+        let disk = self.disk.as_ref()?;
+        Some(PathBuf::from(format!("/proc/{}/root{}", disk.holder.pid(), disk.path.display())).join(name))
+    }
+
     /// Ends the postmaster at once, without a checkpoint: `SIGQUIT` is its own immediate stop, `SIGKILL` a crash.
     pub fn crash(&mut self, signal: Signal) -> Result<()> {
         self.running.signal(signal)?;
@@ -116,7 +188,8 @@ impl Postgres {
     pub fn restart(&mut self, stop: &Stop) -> Result<()> {
         let start = Instant::now();
         loop {
-            match launch(&self.bin, &self.home.0, self.port, self.durability, stop) {
+            let (home, disk) = (&self.home.0, self.disk.as_ref());
+            match launch(&self.bin, home, &self.data, disk, self.port, self.durability, stop) {
                 Ok(running) => {
                     self.running = running;
                     return Ok(());
@@ -146,11 +219,19 @@ pub fn free_port() -> Result<u16> {
     Ok(listener.local_addr().context("cannot read a socket's address")?.port())
 }
 
-fn launch(bin: &Path, home: &Path, port: u16, durability: Durability, stop: &Stop) -> Result<Running> {
+fn launch(
+    bin: &Path,
+    home: &Path,
+    data: &Path,
+    disk: Option<&SmallDisk>,
+    port: u16,
+    durability: Durability,
+    stop: &Stop,
+) -> Result<Running> {
     let log_path = home.join("log");
     let log = File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
-    let mut postgres = as_server_user(&bin.join("postgres"));
-    postgres.arg("-D").arg(home.join("data")).args(["-p", &port.to_string()]).arg("-k").arg(home);
+    let mut postgres = as_server_user(&bin.join("postgres"), disk);
+    postgres.arg("-D").arg(data).args(["-p", &port.to_string()]).arg("-k").arg(home);
     postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
     if durability == Durability::Throwaway {
         postgres.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
@@ -179,15 +260,16 @@ fn launch(bin: &Path, home: &Path, port: u16, durability: Durability, stop: &Sto
 
 /// The server refuses to run as root: then it runs as the user its package made. Where `setpriv` exists the kernel
 /// also stops it when we die without the chance to (`kill -9`).
-fn as_server_user(program: &Path) -> Command {
-    let mut words = Vec::new();
+fn as_server_user(program: &Path, disk: Option<&SmallDisk>) -> Command {
+    let mut words: Vec<String> = disk.map(SmallDisk::words).unwrap_or_default();
+    let mut add = |more: &[&str]| words.extend(more.iter().map(|&word| word.to_owned()));
     if tools::find("setpriv").is_some() {
-        words.extend(["setpriv", "--pdeathsig", "QUIT"]);
+        add(&["setpriv", "--pdeathsig", "QUIT"]);
         if geteuid().is_root() {
-            words.extend(["--reuid", "postgres", "--regid", "postgres", "--init-groups"]);
+            add(&["--reuid", "postgres", "--regid", "postgres", "--init-groups"]);
         }
     } else if geteuid().is_root() {
-        words.extend(["runuser", "-u", "postgres", "--"]);
+        add(&["runuser", "-u", "postgres", "--"]);
     }
     let mut command = match words.split_first() {
         Some((first, rest)) => {

@@ -40,8 +40,17 @@ impl Bench<'_> {
         self.start_under(purpose, if variables.is_empty() { Vec::new() } else { under })
     }
 
+    /// Starts the server on the database of this URL.
+    pub fn start_on(&self, purpose: &str, database_url: String) -> Result<Target> {
+        self.launch(purpose, Vec::new(), Some(database_url))
+    }
+
     /// Starts the server behind other words, `env` or `unshare`, which must become it.
     pub fn start_under(&self, purpose: &str, under: Vec<OsString>) -> Result<Target> {
+        self.launch(purpose, under, None)
+    }
+
+    fn launch(&self, purpose: &str, under: Vec<OsString>, database_url: Option<String>) -> Result<Target> {
         let scratch = Scratch::new(&format!("drill-{purpose}"))?;
         let data = scratch.path().join("data");
         fs::create_dir(&data).context("cannot make the data directory")?;
@@ -50,7 +59,7 @@ impl Bench<'_> {
             data,
             log: scratch.path().join("log"),
             port: free_port()?,
-            database_url: None,
+            database_url,
             under,
         };
         let server = launch.start(self.stop)?;
