@@ -11,6 +11,7 @@ use http_types::header::{CONTENT_TYPE, HeaderValue};
 use kernel::{ApiError, Catalogue, Clock, Code, Ctx, ErrorDoc, Random, Text, text};
 use serde_json::{Value, json};
 
+use crate::bodies::Bodies;
 use crate::language::Languages;
 use crate::openapi::{Described, Info, describe};
 use crate::output::json_reply;
@@ -54,6 +55,7 @@ pub struct Api {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) languages: Languages,
+    pub(crate) bodies: Bodies,
     state: State,
     authenticator: Option<Arc<dyn Authenticate>>,
     ready_check: Option<ReadyCheck>,
@@ -165,7 +167,7 @@ impl ApiBuilder {
             self.endpoint("system", endpoint);
         }
         let sign_in = self.authenticator.as_ref().and_then(|authenticator| authenticator.sign_in());
-        let Described { document, needs, errors } =
+        let Described { document, needs, errors, mut most_bytes } =
             describe(&self.info, sign_in, &self.endpoints).map_err(BuildError)?;
         for (operation, id, name) in needs {
             if !self.state.0.contains_key(&id) {
@@ -176,7 +178,8 @@ impl ApiBuilder {
         }
         let mut router = Router::default();
         let mut operations = Vec::new();
-        for (path, _, endpoint) in self.endpoints {
+        for (path, _, mut endpoint) in self.endpoints {
+            endpoint.most_bytes = most_bytes.remove(&endpoint.id);
             operations.push((endpoint.method, path.clone(), endpoint.id.clone()));
             router.add(&path, &Arc::new(endpoint)).map_err(BuildError)?;
         }
@@ -194,6 +197,7 @@ impl ApiBuilder {
         let request_prefix = self.random.bytes::<PREFIX_DIGITS>().map(|byte| DIGITS[usize::from(byte & 15)]);
         Ok(Arc::new(Api {
             router,
+            bodies: Bodies::new(self.settings.body_memory_bytes),
             settings: self.settings,
             clock: self.clock,
             random: self.random,

@@ -5,9 +5,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::RequestError;
+use crate::bodies::{Bodies, Place, Pool, SMALL, STEP, STEP_TIME};
 
 /// A response's body. Whole for now; a stream becomes a second variant.
 #[derive(Debug, Default)]
@@ -91,45 +94,38 @@ impl RequestBody {
         }
     }
 
-    /// Reads all of it, at most `limit` bytes and until `deadline`. What is refused is drained in the background.
+    /// Whether it may turn out to be large, by what was announced.
+    pub(crate) fn may_be_large(&self) -> bool {
+        match self {
+            Self::Incoming(body) => http_body::Body::size_hint(body).upper().is_none_or(|most| most > SMALL as u64),
+            Self::Whole(_) => false,
+        }
+    }
+
+    /// Reads all of it, at most `limit` bytes and until `deadline`. What is refused is drained in the background. Of a
+    /// large one the memory is noted at `place`.
     ///
     /// # Errors
-    /// When it is too large, too slow, or the connection breaks.
-    pub async fn read(self, limit: usize, deadline: Instant) -> Result<Bytes, RequestError> {
-        let mut body = match self {
+    /// When it is too large, too slow, there is no memory for it, or the connection breaks.
+    pub(crate) async fn read(
+        self,
+        limit: usize,
+        deadline: Instant,
+        bodies: &Bodies,
+        place: Option<&Place>,
+    ) -> Result<Bytes, RequestError> {
+        let body = match self {
             Self::Whole(bytes) if bytes.len() > limit => return Err(RequestError::BodyTooLarge { limit }),
             Self::Whole(bytes) => return Ok(bytes),
             Self::Incoming(body) => body,
         };
-        let announced = http_body::Body::size_hint(&body).lower();
-        if announced > limit as u64 {
-            Self::Incoming(body).drain();
-            return Err(RequestError::BodyTooLarge { limit });
+        let mut reading = Reading { body, deadline, step_ends: deadline, in_step: 0 };
+        let read = reading.to_end(limit, bodies, place).await;
+        // Whoever is in time and is refused gets to see why.
+        if matches!(read, Err(RequestError::BodyTooLarge { .. } | RequestError::Overloaded)) {
+            Self::Incoming(reading.body).drain();
         }
-        let mut first: Option<Bytes> = None;
-        let mut rest: Vec<u8> = Vec::new();
-        let mut size = 0;
-        loop {
-            let frame = tokio::time::timeout_at(deadline, body.frame()).await.map_err(|_| RequestError::TooSlow)?;
-            let Some(frame) = frame else { break };
-            let Ok(data) = frame.map_err(|_| RequestError::BodyBroken)?.into_data() else { continue };
-            size += data.len();
-            if size > limit {
-                Self::Incoming(body).drain();
-                return Err(RequestError::BodyTooLarge { limit });
-            }
-            // Most bodies come in one piece: keep it, copy only from the second on.
-            if let Some(one) = first.take() {
-                rest.reserve(one.len() + data.len());
-                rest.extend_from_slice(&one);
-                rest.extend_from_slice(&data);
-            } else if rest.is_empty() {
-                first = Some(data);
-            } else {
-                rest.extend_from_slice(&data);
-            }
-        }
-        Ok(first.unwrap_or_else(|| rest.into()))
+        read
     }
 
     /// Goes on reading and forgetting, within bounds: a connection closed on a client that is still sending is reset,
@@ -148,5 +144,90 @@ impl RequestBody {
                 }
             }));
         }
+    }
+}
+
+/// A body that is being read.
+struct Reading {
+    body: Incoming,
+    deadline: Instant,
+    /// When the present step of a body that holds memory should be there.
+    step_ends: Instant,
+    in_step: usize,
+}
+
+impl Reading {
+    async fn to_end(&mut self, limit: usize, bodies: &Bodies, place: Option<&Place>) -> Result<Bytes, RequestError> {
+        let hint = http_body::Body::size_hint(&self.body);
+        if hint.lower() > limit as u64 {
+            return Err(RequestError::BodyTooLarge { limit });
+        }
+        // One that does not say how long it is may be as long as it likes.
+        let announced = hint.upper().and_then(|most| usize::try_from(most).ok()).map_or(limit, |most| most.min(limit));
+        let (mut kept, mut small) = (Vec::new(), None::<OwnedSemaphorePermit>);
+        let mut pool = None;
+        while let Some(data) = self.next(pool).await? {
+            let size = kept.len() + data.len();
+            if size > limit {
+                return Err(RequestError::BodyTooLarge { limit });
+            }
+            if size > SMALL
+                && let Some(place) = place
+            {
+                if place.get().is_none() {
+                    // All of it at once: many that each hold a part and wait for the rest would all wait in vain.
+                    let permit = bodies.large.take(announced, self.deadline).await?;
+                    // Nobody else reads this body.
+                    let _ = place.set(permit);
+                    kept.reserve_exact(announced.saturating_sub(kept.len()));
+                    (small, pool) = (None, Some(&bodies.large));
+                    self.begin_step();
+                }
+            } else if http_body::Body::is_end_stream(&self.body) {
+                // Most bodies come in one piece: nothing is copied.
+                if kept.is_empty() {
+                    return Ok(data);
+                }
+            } else {
+                let more = bodies.small.take(data.len(), self.deadline).await?;
+                match &mut small {
+                    Some(held) => held.merge(more),
+                    None => small = Some(more),
+                }
+                if pool.is_none() {
+                    pool = Some(&bodies.small);
+                    self.begin_step();
+                }
+            }
+            kept.extend_from_slice(&data);
+        }
+        Ok(kept.into())
+    }
+
+    /// The next bytes, none at the end. While others wait for memory of this pool, each step has to come in time.
+    async fn next(&mut self, pool: Option<&Pool>) -> Result<Option<Bytes>, RequestError> {
+        loop {
+            let until = if pool.is_some() { self.deadline.min(self.step_ends) } else { self.deadline };
+            let Ok(frame) = tokio::time::timeout_at(until, self.body.frame()).await else {
+                if until == self.deadline || pool.is_some_and(Pool::is_short) {
+                    return Err(RequestError::TooSlow);
+                }
+                self.begin_step();
+                continue;
+            };
+            let Some(frame) = frame else { return Ok(None) };
+            // Trailers say nothing to us.
+            let Ok(data) = frame.map_err(|_| RequestError::BodyBroken)?.into_data() else { continue };
+            self.in_step += data.len();
+            if self.in_step >= STEP {
+                self.begin_step();
+            }
+            return Ok(Some(data));
+        }
+    }
+
+    fn begin_step(&mut self) {
+        self.step_ends = Instant::now() + STEP_TIME;
+        self.in_step = 0;
     }
 }

@@ -50,6 +50,8 @@ pub struct Endpoint {
     pub(crate) description: String,
     pub(crate) describe: Arc<dyn Fn(&mut Operation<'_>) + Send + Sync>,
     pub(crate) handler: Handler,
+    /// The longest body that its published schema lets through; known once the document is.
+    pub(crate) most_bytes: Option<usize>,
 }
 
 impl Endpoint {
@@ -73,6 +75,7 @@ impl Endpoint {
             description: description.trim().to_owned(),
             describe: Arc::new(describe),
             handler,
+            most_bytes: None,
         }
     }
 

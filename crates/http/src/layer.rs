@@ -15,6 +15,7 @@ use http_types::{Method as HttpMethod, StatusCode};
 use kernel::{Ctx, Identity};
 use tokio::time::Instant;
 
+use crate::bodies::Place;
 use crate::conditional::{ETag, none_match};
 use crate::router::{Found, allow_header};
 use crate::{Api, Body, Problem, Reply, Request, RequestBody, RequestError, compress, cors};
@@ -45,9 +46,13 @@ impl Api {
                     Err(Problem::from(RequestError::ContentCoding).with_header(ACCEPT_ENCODING, accepted))
                 }
                 Found::Endpoint(endpoint, params) => {
+                    // Held until there is an answer.
+                    let place = body.may_be_large().then(Place::default);
                     let request = Request {
                         parts: parts.clone(),
                         body: Some(body),
+                        place: place.clone(),
+                        most_bytes: endpoint.most_bytes,
                         params,
                         next_param: 0,
                         ctx,

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod bodies;
 mod body;
+mod bound;
 mod caller;
 mod change;
 pub mod check;

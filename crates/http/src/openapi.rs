@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document, made from the endpoints' own types.
 
 use std::any::TypeId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use kernel::{ErrorDoc, Place};
 use schemars::generate::SchemaSettings;
@@ -9,7 +9,7 @@ use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::{Endpoint, RequestError, Security, SignIn, example};
+use crate::{Endpoint, RequestError, Security, SignIn, bound, example};
 
 /// The schemas that operations refer to. Inputs and outputs of one name must have one shape.
 #[derive(Debug)]
@@ -302,6 +302,8 @@ pub(crate) struct Described {
     pub document: Value,
     pub needs: Vec<(String, TypeId, &'static str)>,
     pub errors: BTreeMap<&'static str, ErrorDoc>,
+    /// The longest body of each operation, by its name; those whose schema has no end are not here.
+    pub most_bytes: HashMap<String, usize>,
 }
 
 /// Describes all operations: `(full path, tag, endpoint)`.
@@ -368,10 +370,16 @@ pub(crate) fn describe(
     }
     let mut all = schemas.finish()?;
     all.insert("Problem".to_owned(), problem_schema());
+    let mut most_bytes = HashMap::new();
     for operation in paths.values_mut().flat_map(Map::values_mut) {
         if let Some(body) = operation.pointer_mut("/requestBody/content/application~1json") {
             // The pages send it when a person changes nothing.
             body["example"] = example::of(&body["schema"], &all);
+            if let Some(most) = bound::most_bytes(&body["schema"], &all)
+                && let Some(id) = operation["operationId"].as_str()
+            {
+                most_bytes.insert(id.to_owned(), most);
+            }
         }
     }
     let bearer = bearer(sign_in, endpoints)?;
@@ -393,7 +401,7 @@ pub(crate) fn describe(
             "securitySchemes": { "bearer": bearer },
         },
     });
-    Ok(Described { document, needs, errors })
+    Ok(Described { document, needs, errors, most_bytes })
 }
 
 /// The scheme by which callers are known, and the operations that sign in, where there are any.

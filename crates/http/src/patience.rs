@@ -1,5 +1,5 @@
-//! How long a connection is borne with. hyper's own timers watch HTTP/1's heads alone; here is the rest: an answer that
-//! its reader does not take, whether the socket or HTTP/2's flow control holds it back, an HTTP/2 connection that asks
+//! How long a connection is borne with. hyper's own timers watch HTTP/1's heads alone, and begin once it knows the
+//! protocol; here is the rest: a connection that has asked for nothing yet, an answer that its reader does not take, whether the socket or HTTP/2's flow control holds it back, an HTTP/2 connection that asks
 //! for nothing, and one that sends frames which carry nothing.
 
 use std::pin::Pin;
@@ -32,6 +32,8 @@ pub(crate) struct Watch {
 struct State {
     /// Requests whose answer has not wholly left.
     open: usize,
+    /// Whether there was ever one.
+    has_begun: bool,
     /// Since when there is none.
     idle_since: Instant,
     /// Answers with a body that waits to be taken.
@@ -49,7 +51,7 @@ struct Waiting {
 
 impl Watch {
     pub(crate) fn new(settings: &ServerSettings) -> Arc<Self> {
-        let state = State { open: 0, idle_since: Instant::now(), waiting: Vec::new(), next: 0 };
+        let state = State { open: 0, has_begun: false, idle_since: Instant::now(), waiting: Vec::new(), next: 0 };
         Arc::new(Self {
             idle: settings.header_timeout(),
             write: settings.write_timeout(),
@@ -75,7 +77,10 @@ impl Watch {
 
     /// A request has begun. It is over when what this returns is gone.
     pub(crate) fn enter(self: &Arc<Self>) -> Open {
-        self.state().open += 1;
+        let mut state = self.state();
+        state.open += 1;
+        state.has_begun = true;
+        drop(state);
         Open(self.clone())
     }
 
@@ -84,7 +89,7 @@ impl Watch {
         let state = self.state();
         // Whatever begins after this look ends later than that.
         let mut next = now + self.idle.min(self.write);
-        if state.open == 0 && self.is_http2.load(Ordering::Relaxed) {
+        if state.open == 0 && (!state.has_begun || self.is_http2.load(Ordering::Relaxed)) {
             next = next.min(state.idle_since + self.idle);
         }
         for waiting in &state.waiting {
@@ -341,9 +346,12 @@ mod tests {
     }
 
     #[test]
-    fn http_2_that_asks_for_nothing_is_cut() {
+    fn a_connection_that_asks_for_nothing_is_cut() {
         let settings = ServerSettings { header_timeout_ms: 10_000, ..Default::default() };
         let watch = Watch::new(&settings);
+        let later = Instant::now() + Duration::from_secs(11);
+        assert!(watch.look(later).is_none(), "nothing was ever asked");
+        drop(watch.enter());
         let later = Instant::now() + Duration::from_secs(11);
         assert!(watch.look(later).is_some(), "hyper knows when HTTP/1 is idle");
         watch.is_http2();

@@ -173,6 +173,8 @@ pub enum RequestError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The bodies of all requests hold as much memory as they may.
+    Overloaded,
     /// Not JSON by its own word.
     MediaType,
     /// Compressed, or coded in another way.
@@ -246,6 +248,7 @@ impl ApiError for RequestError {
             Self::BodyBroken => "body_broken",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::MediaType | Self::ContentCoding => "unsupported_media_type",
+            Self::Overloaded => "overloaded",
             Self::HeadersTooLarge => "headers_too_large",
             Self::Deadline => "deadline_exceeded",
             Self::Panicked | Self::Unwritable => "internal",
@@ -269,6 +272,7 @@ impl ApiError for RequestError {
             Self::TooSlow => text!("The request did not arrive in time."),
             Self::BodyBroken => text!("The body ended early."),
             Self::BodyTooLarge { limit } => text!("The body is larger than {limit} bytes.", limit = *limit),
+            Self::Overloaded => text!("The server has no room for this now. Try again."),
             Self::MediaType => text!("Send the body as `Content-Type: application/json`."),
             Self::ContentCoding => text!("Send the body as it is, without `Content-Encoding`."),
             Self::HeadersTooLarge => {

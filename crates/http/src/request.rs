@@ -6,6 +6,7 @@ use http_types::header::{AsHeaderName, HeaderMap};
 use http_types::request::Parts;
 use kernel::{Ctx, Identity};
 
+use crate::bodies::{Place, SMALL};
 use crate::{Api, RequestBody, RequestError};
 
 /// A request on its way into a handler: what the arguments of an endpoint are taken from.
@@ -13,6 +14,10 @@ use crate::{Api, RequestBody, RequestError};
 pub struct Request {
     pub(crate) parts: Arc<Parts>,
     pub(crate) body: Option<RequestBody>,
+    /// Where the memory of a large body is noted.
+    pub(crate) place: Option<Place>,
+    /// What the operation takes at most; none where its schema has no end.
+    pub(crate) most_bytes: Option<usize>,
     pub(crate) params: Vec<(Arc<str>, String)>,
     pub(crate) next_param: usize,
     pub(crate) ctx: Ctx,
@@ -71,10 +76,11 @@ impl Request {
     /// The whole body. A second call gets an empty one.
     ///
     /// # Errors
-    /// When it is too large, too slow, or broken off.
+    /// When it is too large for this server or this operation, too slow, broken off, or there is no memory for it.
     pub async fn read_body(&mut self) -> Result<Bytes, RequestError> {
         let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
         let limit = self.api.settings().max_body_bytes;
-        body.read(limit, self.ctx.deadline()).await
+        let limit = self.most_bytes.map_or(limit, |most| most.max(SMALL).min(limit));
+        body.read(limit, self.ctx.deadline(), &self.api.bodies, self.place.as_ref()).await
     }
 }

@@ -228,6 +228,9 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
 /// How many headers hyper reads unless told otherwise.
 const HYPERS_HEADERS: usize = 100;
 
+/// Bytes of one HTTP/2 request's body that may be on their way (RFC 9113 section 5.2): a large body takes some round trips.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
 fn connection_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -245,6 +248,10 @@ fn connection_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor>
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(settings.max_streams)
+        // What a connection may have sent that nobody has read yet: hyper's own mebibyte, times the connections, is
+        // gigabytes.
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(4 * STREAM_WINDOW)
         .max_header_list_size(u32::try_from(settings.max_header_bytes * 2).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(1024)
@@ -324,17 +331,16 @@ fn set_up(stream: &TcpStream, settings: &ServerSettings) {
     }
 }
 
-/// A socket with patience: a client that sends nothing at the start, takes nothing of an answer, or floods, is cut.
-/// hyper's own timers begin later (after the protocol is known) and do not watch writes.
+/// A socket with patience: a client that takes nothing of an answer, or floods, is cut. hyper's own timers do not watch
+/// writes.
 #[derive(Debug)]
 struct Guarded {
     /// There until dropped.
     stream: Option<TcpStream>,
     watch: Arc<Watch>,
     lingering: Arc<Semaphore>,
-    /// Bytes read so far, up to the length of HTTP/2's preface: until then hyper has no timer of its own.
+    /// Bytes read so far, up to the length of HTTP/2's preface.
     opening: usize,
-    opening_deadline: Instant,
     /// Whether those bytes are that preface.
     is_preface: bool,
     /// Once the client is seen to speak HTTP/2.
@@ -342,7 +348,6 @@ struct Guarded {
     write_timeout: Duration,
     /// Bytes that left since the write timer was set.
     moved: usize,
-    read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -356,12 +361,10 @@ impl Guarded {
             watch,
             lingering,
             opening: 0,
-            opening_deadline: Instant::now() + settings.header_timeout(),
             is_preface: true,
             frames: None,
             write_timeout: settings.write_timeout(),
             moved: 0,
-            read_timer: None,
             write_timer: None,
         }
     }
@@ -437,13 +440,7 @@ impl AsyncRead for Guarded {
         let before = buf.filled().len();
         let poll = self.poll_stream(|stream| stream.poll_read(cx, buf));
         if poll.is_ready() {
-            self.read_timer = None;
             self.read(&buf.filled()[before..])?;
-        } else if self.opening < PREFACE.len() {
-            let deadline = self.opening_deadline;
-            let timer = self.read_timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            ready!(timer.as_mut().poll(cx));
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         poll
     }

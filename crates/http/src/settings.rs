@@ -16,8 +16,12 @@ pub struct ServerSettings {
     pub lanes: usize,
     /// Connections open at once. Further ones wait in the system's backlog.
     pub max_connections: usize,
-    /// Largest request body, in bytes.
+    /// Largest request body, in bytes. An operation whose published schema bounds its body takes no more than that bound, or
+    /// 16 KiB where it is less.
     pub max_body_bytes: usize,
+    /// Memory that bodies above 16 KiB may take together, in bytes, until each is answered; as much again is for parts of
+    /// smaller ones. Who finds none free within two seconds is answered `overloaded`.
+    pub body_memory_bytes: usize,
     /// Largest header section, in bytes (names and values together).
     pub max_header_bytes: usize,
     /// Most header fields in one request.
@@ -72,11 +76,13 @@ impl Default for ServerSettings {
             lanes: 0,
             max_connections: 20_000,
             max_body_bytes: 1024 * 1024,
+            body_memory_bytes: 64 * 1024 * 1024,
             max_header_bytes: 16 * 1024,
             max_headers: 64,
-            header_timeout_ms: 10_000,
-            request_timeout_ms: 10_000,
-            write_timeout_ms: 10_000,
+            // A client is to be cut within ten seconds: what is left is for a busy machine.
+            header_timeout_ms: 8_000,
+            request_timeout_ms: 8_000,
+            write_timeout_ms: 8_000,
             max_streams: 128,
             drain_delay_ms: 0,
             drain_timeout_ms: 10_000,
@@ -107,6 +113,13 @@ impl ServerSettings {
             if value == 0 {
                 return Err(format!("{name} is 0, which would refuse everything. Set it to 1 or more."));
             }
+        }
+        if self.body_memory_bytes < self.max_body_bytes {
+            return Err(format!(
+                "server.body_memory_bytes is {}, too little for one body of server.max_body_bytes ({}). Set it to that or \
+                 more, many times as much where several are sent at once.",
+                self.body_memory_bytes, self.max_body_bytes
+            ));
         }
         if self.max_header_bytes > 256 * 1024 {
             return Err("server.max_header_bytes is above 262144 (256 KiB). Set it lower.".to_owned());

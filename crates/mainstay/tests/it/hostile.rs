@@ -166,6 +166,25 @@ async fn floods_of_frames_are_cut_and_others_are_answered() {
     server.stop().await;
 }
 
+/// The time counts from the connection, not from when the protocol was known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_head_has_one_time_however_it_begins() {
+    let settings = ServerSettings {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        header_timeout_ms: 2000,
+        ..ServerSettings::default()
+    };
+    let server = Server::bind(with_settings(settings, &[])).unwrap().spawn();
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let start = std::time::Instant::now();
+    stream.write_all(b"GET /health").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1700)).await;
+    stream.write_all(b"/live HTTP/1.1\r\nhost: x\r\nx-slow: ").await.unwrap();
+    assert!(is_cut(stream, b"x").await);
+    assert!(start.elapsed() < Duration::from_millis(3200), "{:?}", start.elapsed());
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_taken_byte_by_byte_is_cut() {
     let server = serve();
