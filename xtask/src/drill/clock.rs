@@ -1,11 +1,11 @@
 //! `clock-back`: the machine's clock is set back by an hour under the running server (libfaketime, with the monotonic
 //! clock left alone). The rule: a process's time never goes back. It goes on from the latest moment it has seen, a tenth
 //! more slowly, until the machine's clock has caught up; so what had expired stays expired, ids go on rising, and what
-//! is issued lives at most a tenth longer than it should.
+//! is issued lives at most a tenth longer than it should. A new process goes on from the latest use of a session.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -66,6 +66,7 @@ pub fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         target.ask("POST", "/api/v1/auth/refresh", "", Some(&serde_json::json!({ "refresh_token": refresh })))?;
     report.judge(refreshed.status == 200, "a session is refreshed", format!("{}", refreshed.status));
     let (fresh, _) = target.sign_in("ada")?;
+    let issued = Instant::now();
     let known = who(&target, &fresh)?;
     report.judge(known.status == 200, "a new sign-in is believed", format!("{}", known.status));
     for n in 0..5 {
@@ -87,8 +88,14 @@ pub fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         &format!("a token for {LIFE} s that was issued after the jump ends within {most:.0} s"),
         seen,
     );
-    // A new process knows nothing of the jump: what stands in the database is from later than now.
+    // A new process knows nothing of the jump but what stands in the database, which is from later than now.
     let (_, refresh) = target.sign_in("ada")?;
+    let ago = i64::try_from(issued.elapsed().as_secs()).unwrap_or(i64::MAX);
+    // It was issued at about an hour, a token's life and ten seconds ahead: now it would be ten seconds old.
+    dial.set(3600 + LIFE + 20 - ago)?;
+    target.restart().context("the restart with the clock set back to when a token was good")?;
+    let revived = who(&target, &fresh)?;
+    report.judge(revived.status == 401, "started again when it would be good: what had expired", revived.shown());
     dial.set(-3600)?;
     target.restart().context("the restart with the clock set back once more")?;
     let body = serde_json::json!({ "refresh_token": refresh });
