@@ -72,6 +72,15 @@ impl TestDatabase {
         self.settings.url.expose()
     }
 
+    /// Does to a server's database what the store lets nobody do, as its administrator could. A file is for SQLite's own
+    /// tools ([`TestDatabase::file`]).
+    ///
+    /// # Panics
+    /// When it cannot be done.
+    pub async fn change_on_server(&self, sql: &str) {
+        run_on(self.url(), sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
     /// The file, if it is one.
     pub fn file(&self) -> Option<PathBuf> {
         match &self.place {

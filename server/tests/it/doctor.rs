@@ -1,6 +1,10 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
 
+use mainstay::kernel::{Clock, Ctx, Random, Time};
+use mainstay::store::{Reactions, Store, Value as Stored};
 use serde_json::Value;
 use testkit::{TestDatabase, both};
 
@@ -20,6 +24,15 @@ const GOOD: [(&str, &str); 6] = [
 const OF_THE_MACHINE: [&str; 5] =
     ["open_files_limit", "database_in_memory", "database_on_network", "disk_nearly_full", "hash_memory"];
 
+/// How the server for tests is set up.
+const OF_THE_TESTS_SERVER: [&str; 5] = [
+    "postgres_superuser",
+    "postgres_fsync_off",
+    "postgres_full_page_writes_off",
+    "postgres_synchronous_commit_off",
+    "postgres_connections",
+];
+
 fn doctor(folder: &Folder, variables: &[(&str, &str)]) -> (Said, BTreeSet<String>) {
     let said = run(mainstay(folder).args(["doctor", "--json"]).envs(variables.iter().copied()), "");
     let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
@@ -33,6 +46,11 @@ fn doctor(folder: &Folder, variables: &[(&str, &str)]) -> (Said, BTreeSet<String
     let codes = findings.iter().map(|finding| finding["code"].as_str().unwrap().to_owned());
     let codes = codes.filter(|code| !OF_THE_MACHINE.contains(&code.as_str())).collect();
     (said, codes)
+}
+
+/// The same without what the server for tests is told of.
+fn of_database(folder: &Folder, variables: &[(&str, &str)]) -> BTreeSet<String> {
+    doctor(folder, variables).1.difference(&set(OF_THE_TESTS_SERVER)).cloned().collect()
 }
 
 fn set<const N: usize>(codes: [&str; N]) -> BTreeSet<String> {
@@ -84,9 +102,7 @@ both! {
     async fn nothing_is_said_once_all_is_mended(db: TestDatabase) {
         let folder = Folder::new();
         let good = [&GOOD[..], &[("MAINSTAY_DATABASE__URL", db.url())]].concat();
-        let of_tests = set(["postgres_superuser", "postgres_fsync_off", "postgres_full_page_writes_off",
-            "postgres_synchronous_commit_off", "postgres_connections"]);
-        let codes = || doctor(&folder, &good).1.difference(&of_tests).cloned().collect::<BTreeSet<_>>();
+        let codes = || of_database(&folder, &good);
         let first = codes();
         // A file that was never opened is not there; a database on a server is.
         assert!([set(["migrations_pending"]), set(["database_absent"])].contains(&first), "{first:?}");
@@ -98,6 +114,42 @@ both! {
         assert_eq!(said.code, Some(0), "{}", said.err);
         assert_eq!(codes(), set([]));
     }
+
+    async fn what_only_the_tables_of_accounts_tell_is_told(db: TestDatabase) {
+        let folder = Folder::new();
+        let good = [&GOOD[..], &[("MAINSTAY_DATABASE__URL", db.url())]].concat();
+        let create = ["admin", "create", "root@example.com"];
+        let said = run(mainstay(&folder).args(create).envs(good.iter().copied()), &format!("{PASSWORD}\n"));
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        assert_eq!(of_database(&folder, &good), set([]));
+
+        let (long_ago, later) = (Time::from_micros(0), Clock::system().now().plus(Duration::from_secs(600)));
+        change(&db, "UPDATE signing_keys SET created_at = $1", vec![long_ago.into()]).await;
+        assert_eq!(of_database(&folder, &good), set(["signing_key_old"]));
+        change(&db, "UPDATE signing_keys SET created_at = $1", vec![later.into()]).await;
+        let sql = "INSERT INTO sessions (id, account_id, created_at, last_used_at, expires_at)
+            SELECT id, id, $1, $1, $1 FROM accounts";
+        change(&db, sql, vec![later.into()]).await;
+        assert_eq!(of_database(&folder, &good), set(["clock_set_back"]));
+        let sql = "ALTER TABLE accounts RENAME COLUMN role TO gone";
+        match db.file() {
+            Some(file) => rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap(),
+            None => db.change_on_server(sql).await,
+        }
+        assert_eq!(of_database(&folder, &good), set(["accounts_not_readable"]));
+    }
+}
+
+/// Does something to the database past the program.
+async fn change(db: &TestDatabase, sql: &'static str, params: Vec<Stored>) {
+    let ctx = Ctx::system("test", Duration::from_secs(30), &Clock::system(), &Random::os());
+    let store = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+    let done = store.tx(&ctx, move |tx| {
+        let params = params.clone();
+        async move { tx.execute(sql, &params).await }
+    });
+    done.await.unwrap();
+    store.close().await;
 }
 
 #[test]
@@ -111,4 +163,41 @@ fn a_database_of_a_newer_program_is_told() {
     let (said, codes) = doctor(&folder, &GOOD);
     assert_eq!(codes, set(["migrations_differ"]));
     assert!(said.out.contains("0099_later"), "{}", said.out);
+}
+
+/// Every finding in the sources is in the table of docs/operations.md and the other way round, and a test that expects it
+/// stands beside it or here.
+#[test]
+fn each_finding_is_documented_and_has_a_test_that_causes_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read =
+        |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut files = vec![root.join("crates/mainstay/src/run/doctor.rs"), root.join("domains/auth/src/examine.rs")];
+    let folder = std::fs::read_dir(root.join("crates/mainstay/src/run/doctor")).unwrap();
+    files.extend(folder.map(|entry| entry.unwrap().path()));
+    let (mut made, mut tests) = (BTreeSet::new(), String::new());
+    for file in &files {
+        let text = read(file);
+        let (program, its_tests) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+        // Whatever is made of a finding's words: `Finding::serious("…"`, `make("…"`, and a name chosen by a match.
+        for opening in ["Finding::serious(", "Finding::advice(", "make(", "_ => ", "\" => "] {
+            for (at, _) in program.match_indices(opening) {
+                let rest = program[at + opening.len()..].trim_start();
+                made.extend(rest.strip_prefix('"').and_then(|rest| rest.split('"').next()).map(str::to_owned));
+            }
+        }
+        tests.push_str(its_tests);
+    }
+    // A sentence is no name.
+    made.retain(|name| name.contains('_') && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+    let here = include_str!("doctor.rs");
+    tests.push_str(&here[here.find("#[test]").unwrap()..]);
+
+    let operations = read(&root.join("docs/operations.md"));
+    let chapter = operations.split("## The doctor").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows =
+        chapter.lines().filter(|line| line.starts_with("| ")).flat_map(|line| line.split('`').skip(1).step_by(2));
+    assert_eq!(rows.map(str::to_owned).collect::<BTreeSet<_>>(), made, "docs/operations.md");
+    let untested: Vec<_> = made.iter().filter(|name| !tests.contains(&format!("\"{name}\""))).collect();
+    assert!(untested.is_empty(), "add a test that causes each of these: {untested:?}");
 }
