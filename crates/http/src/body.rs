@@ -120,7 +120,7 @@ impl RequestBody {
             Self::Incoming(body) => body,
         };
         let mut reading = Reading { body, deadline, step_ends: deadline, in_step: 0 };
-        let read = reading.to_end(limit, bodies, place).await;
+        let read = reading.whole(limit, bodies, place).await;
         // Whoever is in time and is refused gets to see why.
         if matches!(read, Err(RequestError::BodyTooLarge { .. } | RequestError::Overloaded)) {
             Self::Incoming(reading.body).drain();
@@ -157,7 +157,7 @@ struct Reading {
 }
 
 impl Reading {
-    async fn to_end(&mut self, limit: usize, bodies: &Bodies, place: Option<&Place>) -> Result<Bytes, RequestError> {
+    async fn whole(&mut self, limit: usize, bodies: &Bodies, place: Option<&Place>) -> Result<Bytes, RequestError> {
         let hint = http_body::Body::size_hint(&self.body);
         if hint.lower() > limit as u64 {
             return Err(RequestError::BodyTooLarge { limit });

@@ -31,7 +31,7 @@ impl ETag {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    pub(crate) fn to_header(&self) -> Option<HeaderValue> {
+    pub(crate) fn to_header(self) -> Option<HeaderValue> {
         HeaderValue::from_bytes(&self.0).ok()
     }
 }

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::patience::{Frames, STEP, Watch, Watched};
+use crate::patience::{Frames, Look, STEP, Watch, Watched};
 use crate::{Api, RequestBody, RuntimeKind, ServerSettings};
 
 /// A socket in front of an [`Api`]: HTTP/1.1 and HTTP/2 without TLS (h2c by prior knowledge, RFC 9113 section 3.3).
@@ -235,8 +235,8 @@ fn connection_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor>
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout())
+        // Its timer is made anew for each request; `Watch` has one for the connection.
+        .header_read_timeout(None)
         // hyper's own limits stand above ours, which answer with a problem; past them it answers a bare 431.
         .max_buf_size((settings.max_header_bytes * 2).max(64 * 1024));
     // Its own limit costs nothing; any other, two allocations for each request.
@@ -282,7 +282,10 @@ async fn connection(
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     let now = Instant::now();
-    let mut look = pin!(sleep_until(watch.look(now).unwrap_or(now)));
+    let mut look = pin!(sleep_until(match watch.look(now) {
+        Look::Again(first) => first,
+        Look::Idle | Look::Stuck => now,
+    }));
     loop {
         let next = tokio::select! {
             ended = connection.as_mut() => {
@@ -293,12 +296,13 @@ async fn connection(
                 break;
             }
             () = look.as_mut() => match watch.look(Instant::now()) {
-                Some(next) => {
+                Look::Again(next) => {
                     look.as_mut().reset(next);
                     continue;
                 }
-                None => {
-                    tracing::debug!(target: "mainstay::server", "a connection was cut: its client takes or asks nothing");
+                Look::Idle => break,
+                Look::Stuck => {
+                    tracing::debug!(target: "mainstay::server", "a connection was cut: its client takes nothing");
                     watch.cut();
                     break;
                 }
@@ -420,7 +424,6 @@ impl Guarded {
             self.is_preface &= PREFACE[self.opening..self.opening + count] == bytes[..count];
             self.opening += count;
             if self.is_preface && self.opening == PREFACE.len() {
-                self.watch.is_http2();
                 self.frames = Some(Frames::new());
                 return self.read(&bytes[count..]);
             }
