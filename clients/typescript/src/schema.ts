@@ -835,7 +835,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `busy`: Too many people are signing in or registering at this moment.
+             * @description `overloaded`: The server has no room for this now; try again.
+             *
+             *     `busy`: Too many people are signing in or registering at this moment.
              *
              *     `store_unavailable`: The database cannot be reached.
              *
@@ -856,7 +858,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "busy" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "overloaded" | "busy" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
                     };
                 };
             };
@@ -1006,6 +1008,8 @@ export interface operations {
             /**
              * @description `authentication_unavailable`: The access token cannot be checked right now.
              *
+             *     `overloaded`: The server has no room for this now; try again.
+             *
              *     `store_unavailable`: The database cannot be reached.
              *
              *     `store_busy`: The database has more to do than it may queue.
@@ -1025,7 +1029,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "overloaded" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
                     };
                 };
             };
@@ -1175,7 +1179,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `store_unavailable`: The database cannot be reached.
+             * @description `overloaded`: The server has no room for this now; try again.
+             *
+             *     `store_unavailable`: The database cannot be reached.
              *
              *     `store_busy`: The database has more to do than it may queue.
              *
@@ -1194,7 +1200,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "overloaded" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
                     };
                 };
             };
@@ -1360,7 +1366,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `busy`: Too many people are signing in or registering at this moment.
+             * @description `overloaded`: The server has no room for this now; try again.
+             *
+             *     `busy`: Too many people are signing in or registering at this moment.
              *
              *     `store_unavailable`: The database cannot be reached.
              *
@@ -1381,7 +1389,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "busy" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "overloaded" | "busy" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
                     };
                 };
             };
@@ -1787,6 +1795,8 @@ export interface operations {
             /**
              * @description `authentication_unavailable`: The access token cannot be checked right now.
              *
+             *     `overloaded`: The server has no room for this now; try again.
+             *
              *     `store_unavailable`: The database cannot be reached.
              *
              *     `store_busy`: The database has more to do than it may queue.
@@ -1806,7 +1816,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "overloaded" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
                     };
                 };
             };
@@ -2356,6 +2366,8 @@ export interface operations {
             /**
              * @description `authentication_unavailable`: The access token cannot be checked right now.
              *
+             *     `overloaded`: The server has no room for this now; try again.
+             *
              *     `store_unavailable`: The database cannot be reached.
              *
              *     `store_busy`: The database has more to do than it may queue.
@@ -2375,7 +2387,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "overloaded" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
                     };
                 };
             };
@@ -2997,6 +3009,8 @@ export interface operations {
             /**
              * @description `authentication_unavailable`: The access token cannot be checked right now.
              *
+             *     `overloaded`: The server has no room for this now; try again.
+             *
              *     `store_unavailable`: The database cannot be reached.
              *
              *     `store_busy`: The database has more to do than it may queue.
@@ -3016,7 +3030,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "overloaded" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
                     };
                 };
             };
