@@ -79,6 +79,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
         Some(binaries) => binaries.canonicalize().context("there is no such folder")?,
         None => build(&root, workspace, stop)?,
     };
+    let facts = machine::facts(workspace)?;
     let limit = Duration::from_secs(args.minutes * 60);
     let mut runs = Vec::new();
     for target in &targets {
@@ -117,7 +118,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     }
     let kept = (targets.len() == Target::ALL.len()).then(|| workspace.root.join("docs/results/fuzz.json"));
     if let Some(out) = args.out.clone().or(kept) {
-        machine::write_result(&out, json!({ "minutes": args.minutes, "targets": reports }), workspace)?;
+        machine::write_result_of(&out, json!({ "minutes": args.minutes, "targets": reports }), facts)?;
     }
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -32,14 +32,24 @@ pub fn facts(workspace: &Workspace) -> Result<Value> {
         "git_commit": ask("git", &["-c", "safe.directory=*", "rev-parse", "HEAD"])?,
         "uncommitted_changes": !ask("git", &["-c", "safe.directory=*", "status", "--porcelain"])?.is_empty(),
         "command": command.join(" "),
-        "finished_at": ask("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])?,
+        "finished_at": now()?,
     }))
 }
 
+fn now() -> Result<String> {
+    Ok(child::output(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]))?.trim().to_owned())
+}
+
 /// Writes a result, the facts added to it.
-pub fn write_result(path: &Path, mut result: Value, workspace: &Workspace) -> Result<()> {
-    if let (Value::Object(result), Value::Object(mut facts)) = (&mut result, facts(workspace)?) {
+pub fn write_result(path: &Path, result: Value, workspace: &Workspace) -> Result<()> {
+    write_result_of(path, result, facts(workspace)?)
+}
+
+/// Writes a result with facts from when its work began: in an hour of it, the sources may have moved on.
+pub fn write_result_of(path: &Path, mut result: Value, facts: Value) -> Result<()> {
+    if let (Value::Object(result), Value::Object(mut facts)) = (&mut result, facts) {
         result.append(&mut facts);
+        result.insert("finished_at".to_owned(), now()?.into());
     }
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;

@@ -9,13 +9,15 @@ mod schemathesis;
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::child::{self, Running, Stop};
+use crate::machine;
 use crate::postgres::{Durability, Postgres, free_port};
 use crate::serve::{self, Launch, Scratch};
 use crate::workspace::Workspace;
@@ -120,6 +122,8 @@ pub struct Room<'a> {
     pub seed: u64,
     /// Whether what is measured goes to docs/results.
     pub is_recorded: bool,
+    /// The machine, and the sources that the server was built from.
+    pub facts: Value,
 }
 
 /// A running server with nothing in it but an administrator.
@@ -215,7 +219,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
         Choice::Both => &[Database::Sqlite, Database::Postgres],
     };
     let wanted = |step: &&Step| args.steps.is_empty() || args.steps.iter().any(|name| name == step.name);
-    let binary = serve::build(false, workspace, stop)?;
+    let binary = frozen(&serve::build(false, workspace, stop)?, workspace)?;
     let room = Room {
         installed: Installed::ready(workspace, stop)?,
         workspace,
@@ -223,6 +227,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
         cases: args.cases,
         seed: args.seed,
         is_recorded: args.record,
+        facts: machine::facts(workspace)?,
     };
     let mut summary = Vec::new();
     let mut failed = false;
@@ -262,6 +267,19 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     }
     println!("\n{}", summary.join("\n"));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A copy of the server, which stays what it is when somebody builds again meanwhile.
+fn frozen(binary: &Path, workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target.join("outside");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let copy = folder.join("mainstay");
+    // Written over, a binary that still runs would refuse; a new file in its place does not disturb it.
+    if copy.exists() {
+        fs::remove_file(&copy).with_context(|| format!("cannot remove {}", copy.display()))?;
+    }
+    fs::copy(binary, &copy).with_context(|| format!("cannot copy the server to {}", copy.display()))?;
+    Ok(copy)
 }
 
 /// Runs a tool to its end with our own output, within `limit`; an error unless it succeeds.

@@ -61,7 +61,7 @@ pub fn run(room: &Room<'_>, served: &Served) -> Result<()> {
             "answers_by_operation": counts,
         });
         let file = format!("docs/results/schemathesis-{}.json", served.database.name());
-        machine::write_result(&room.workspace.root.join(&file), result, room.workspace)?;
+        machine::write_result_of(&room.workspace.root.join(&file), result, room.facts.clone())?;
         println!("wrote {file}");
     }
     Ok(())
