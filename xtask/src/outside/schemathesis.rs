@@ -18,14 +18,15 @@ const LEAST_SHARE: u64 = 30;
 type Counts = BTreeMap<String, BTreeMap<String, u64>>;
 
 pub fn run(room: &Room<'_>, served: &Served) -> Result<()> {
-    let operations = operations(&room.workspace.read("docs/openapi.json")?)?;
+    let document = serde_json::from_str(&room.workspace.read("docs/openapi.json")?).context("docs/openapi.json")?;
+    let (operations, varied) = operations(&document)?;
     let place = room.workspace.target.join("outside");
     let counted = place.join(format!("counts-{}.json", served.database.name()));
     if counted.exists() {
         fs::remove_file(&counted).with_context(|| format!("cannot remove {}", counted.display()))?;
     }
-    // An even share; what has no parameters needs one case, which the phases beside the fuzzing make up for.
-    let each = room.cases.div_ceil(operations.len().max(1) as u64).max(1);
+    // An even share. An operation that takes nothing has few cases, and is left out of the count.
+    let each = room.cases.div_ceil(varied.max(1)).max(1);
     println!("against {} on {}, {each} cases for each operation and phase", served.url, served.database.name());
     let outside = room.workspace.root.join("outside");
     // It runs away from the sources, because it keeps what it remembers where it runs; it looks for its hooks there too.
@@ -67,16 +68,16 @@ pub fn run(room: &Room<'_>, served: &Served) -> Result<()> {
     Ok(())
 }
 
-/// The names of all operations of the document.
-fn operations(document: &str) -> Result<Vec<String>> {
-    let document: Value = serde_json::from_str(document).context("docs/openapi.json is not JSON")?;
+/// The names of all operations of the document, and how many of them take a body or a parameter.
+fn operations(document: &Value) -> Result<(Vec<String>, u64)> {
     let paths = document["paths"].as_object().context("the document has no paths")?;
-    let all = paths.values().filter_map(Value::as_object).flat_map(|path| path.values());
-    let mut names: Vec<String> = all.filter_map(|one| one["operationId"].as_str().map(str::to_owned)).collect();
+    let all = || paths.values().filter_map(Value::as_object).flat_map(|path| path.values());
+    let mut names: Vec<String> = all().filter_map(|one| one["operationId"].as_str().map(str::to_owned)).collect();
     // It leaves out the operation it reads the document from: that one has answered when a run begins.
     names.retain(|name| name != "get_openapi");
     names.sort();
-    Ok(names)
+    let varied = all().filter(|one| one.get("parameters").or_else(|| one.get("requestBody")).is_some()).count();
+    Ok((names, varied as u64))
 }
 
 /// A line for each operation, and those that rarely succeeded.
@@ -106,6 +107,21 @@ fn table(operations: &[String], counts: &Counts) -> (String, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cases_are_shared_among_operations_that_take_something() {
+        let document = json!({ "paths": {
+            "/openapi.json": { "get": { "operationId": "get_openapi" } },
+            "/posts": {
+                "get": { "operationId": "list_posts", "parameters": [{ "name": "limit" }] },
+                "post": { "operationId": "create_post", "requestBody": {} },
+            },
+            "/health": { "get": { "operationId": "get_health" } },
+        } });
+        let (names, varied) = operations(&document).unwrap();
+        assert_eq!(names, ["create_post", "get_health", "list_posts"]);
+        assert_eq!(varied, 2);
+    }
 
     #[test]
     fn an_operation_that_rarely_succeeds_is_told() {
