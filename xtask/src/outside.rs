@@ -41,6 +41,9 @@ pub struct Args {
     /// Write what was measured to docs/results.
     #[arg(long)]
     record: bool,
+    /// `browser`: fill this folder with pictures of the pages.
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
 }
 
 /// What `--database` says.
@@ -93,7 +96,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "browser",
-        fix: "mend the page: crates/http/src/pages.rs and crates/http/assets/own; MAINSTAY_PICTURES=DIR keeps pictures",
+        fix: "mend the page: crates/http/src/pages.rs and crates/http/assets/own; --pictures FOLDER keeps pictures",
         run: Kind::Server(browser::run),
     },
     Step {
@@ -122,6 +125,8 @@ pub struct Room<'a> {
     pub seed: u64,
     /// Whether what is measured goes to docs/results.
     pub is_recorded: bool,
+    /// Where pictures of the pages go, if anywhere.
+    pub pictures: Option<PathBuf>,
     /// The machine, and the sources that the server was built from.
     pub facts: Value,
 }
@@ -227,6 +232,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
         cases: args.cases,
         seed: args.seed,
         is_recorded: args.record,
+        pictures: args.pictures.as_deref().map(std::path::absolute).transpose().context("no such folder can be")?,
         facts: machine::facts(workspace)?,
     };
     let mut summary = Vec::new();

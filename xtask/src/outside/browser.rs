@@ -21,5 +21,8 @@ pub fn run(room: &Room<'_>, served: &Served) -> Result<()> {
     let mut node = room.installed.node();
     node.args(["--test", "--test-reporter=spec"]).arg(&test).env("MAINSTAY_CHROMIUM", chromium);
     served.introduce(&mut node);
+    if let Some(folder) = &room.pictures {
+        node.env("MAINSTAY_PICTURES", folder);
+    }
     judge(&mut node, room.stop, LIMIT)
 }
