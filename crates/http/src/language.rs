@@ -7,6 +7,8 @@ use kernel::{Catalogue, Text};
 
 /// The most ranges of one request that are looked at. No browser sends as many.
 const MOST_RANGES: usize = 32;
+/// What is said where a language has no word of its own.
+static ENGLISH: HeaderValue = HeaderValue::from_static("en");
 /// Longer ones name no language that could be here.
 const MOST_RANGE_BYTES: usize = 35;
 
@@ -14,19 +16,39 @@ const MOST_RANGE_BYTES: usize = 35;
 #[derive(Debug)]
 pub(crate) struct Language {
     tag: HeaderValue,
+    /// This language and English.
+    both: HeaderValue,
     catalogue: Catalogue,
 }
 
 impl Language {
     fn new(catalogue: Catalogue) -> Self {
         // A catalogue's tag is letters, digits and hyphens.
-        let tag = HeaderValue::from_str(catalogue.language()).unwrap_or(HeaderValue::from_static("en"));
-        Self { tag, catalogue }
+        let header = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| ENGLISH.clone());
+        let language = catalogue.language();
+        let tag = header(language);
+        let is_english = language.eq_ignore_ascii_case("en");
+        let both = if is_english { tag.clone() } else { header(&format!("{language}, en")) };
+        Self { tag, both, catalogue }
     }
 
-    /// As `Content-Language` says it.
-    pub(crate) const fn tag(&self) -> &HeaderValue {
-        &self.tag
+    /// For whom an answer is that is made of these texts, as `Content-Language` says it (RFC 9110 section 8.5): who
+    /// reads this language, or English where it has none of them, or both where it has some.
+    pub(crate) fn of<'a>(&self, texts: impl IntoIterator<Item = &'a Text>) -> &HeaderValue {
+        if self.tag == self.both {
+            return &self.tag;
+        }
+        let (mut is_translated, mut is_english) = (false, false);
+        for template in texts.into_iter().flat_map(Text::templates) {
+            let known = self.catalogue.get(template).is_some();
+            is_translated |= known;
+            is_english |= !known;
+        }
+        match (is_translated, is_english) {
+            (true, true) => &self.both,
+            (false, true) => &ENGLISH,
+            (_, false) => &self.tag,
+        }
     }
 
     /// A text in this language.
@@ -157,7 +179,7 @@ mod tests {
         let headers: HeaderMap =
             headers.iter().map(|value| (ACCEPT_LANGUAGE, HeaderValue::from_str(value).unwrap())).collect();
         let language = all.choose(&headers);
-        assert_eq!(language.tag().to_str().unwrap(), language.name());
+        assert_eq!(language.of([&kernel::text!("a")]).to_str().unwrap(), language.name());
         language.name().to_owned()
     }
 
@@ -234,6 +256,28 @@ mod tests {
         assert_eq!(chosen(&["ko"], &[&"ko-".repeat(10_000), "en;q=0.1"]), "en");
         let not_text = HeaderMap::from_iter([(ACCEPT_LANGUAGE, HeaderValue::from_bytes(b"ko\xff").unwrap())]);
         assert_eq!(Languages::default().choose(&not_text).name(), "en");
+    }
+
+    #[test]
+    fn rfc_9110_section_8_5() {
+        let [known, unknown] = [kernel::text!("one"), kernel::text!("two")];
+        let half = kernel::text!("{what} and no more", what = known.clone());
+        let ko = Language::new(Catalogue::new("ko", [("one", "하나")]).unwrap());
+        for (texts, tag) in [
+            (vec![&known], "ko"),
+            (vec![&unknown], "en"),
+            (vec![&unknown, &unknown], "en"),
+            (vec![&known, &unknown], "ko, en"),
+            (vec![&unknown, &known], "ko, en"),
+            // One sentence, a part of which is translated.
+            (vec![&half], "ko, en"),
+            (vec![], "ko"),
+        ] {
+            assert_eq!(ko.of(texts.clone()), tag, "{texts:?}");
+        }
+        // English that is worded otherwise is English all the same.
+        let en = Language::new(Catalogue::new("en", [("one", "a single one")]).unwrap());
+        assert_eq!(en.of([&known, &unknown]), "en");
     }
 
     #[test]

@@ -102,9 +102,11 @@ impl Problem {
     pub(crate) fn into_reply(self, path: &str, request_id: &str, language: &Language) -> Reply {
         let fields = &self.0.fields;
         let errors = (!fields.is_empty()).then(|| fields.iter().map(|f| WireField::of(f, language)).collect());
+        let title = self.0.code.title();
+        let told = language.of([&title, &self.0.detail].into_iter().chain(fields.iter().map(|f| &f.message))).clone();
         let wire = Wire {
             r#type: format!("urn:mainstay:problem:{}", self.0.name),
-            title: language.say(&self.0.code.title()),
+            title: language.say(&title),
             status: self.0.code.status(),
             detail: language.say(&self.0.detail),
             instance: path,
@@ -116,7 +118,7 @@ impl Problem {
         let mut reply = Reply::new(Body::new(bytes));
         *reply.status_mut() = http_types::StatusCode::from_u16(self.0.code.status()).unwrap_or_default();
         reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        reply.headers_mut().insert(CONTENT_LANGUAGE, language.tag().clone());
+        reply.headers_mut().insert(CONTENT_LANGUAGE, told);
         reply.headers_mut().append(VARY, HeaderValue::from_static("accept-language"));
         let wait = self.0.retry_after.or((self.0.code == Code::Unavailable).then_some(Duration::from_secs(1)));
         if let Some(wait) = wait {

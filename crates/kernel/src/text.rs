@@ -46,6 +46,15 @@ impl Text {
         self.template
     }
 
+    /// Every English sentence in it, as catalogues know them: its own, and those of the texts in its places.
+    pub fn templates(&self) -> Vec<&'static str> {
+        let inner = self.arguments.iter().flat_map(|(_, argument)| match argument {
+            Argument::Word(_) => Vec::new(),
+            Argument::Text(text) => text.templates(),
+        });
+        std::iter::once(self.template).chain(inner).collect()
+    }
+
     /// The sentence in the catalogue's language; in English what it does not have.
     pub fn translate(&self, catalogue: &Catalogue) -> Cow<'static, str> {
         if self.arguments.is_empty() && catalogue.get(self.template).is_none() && !self.template.contains(['{', '}']) {
@@ -315,6 +324,14 @@ mod tests {
         assert_eq!(text.translate(&korean(&[])), "must have 1 items");
         assert_eq!(text!("Not found").translate(&korean(&[])), "Not found");
         assert_eq!(Text::verbatim("made of {braces}").translate(&korean(&[])), "made of {braces}");
+    }
+
+    #[test]
+    fn a_text_names_all_that_is_looked_up_for_it() {
+        assert_eq!(text!("Not found").templates(), ["Not found"]);
+        let range = text!("{min} to {max} {unit}", min = 1, max = 2, unit = text!("items"));
+        let whole = text!("must have {range}, says {who}", range, who = "Ada");
+        assert_eq!(whole.templates(), ["must have {range}, says {who}", "{min} to {max} {unit}", "items"]);
     }
 
     #[test]

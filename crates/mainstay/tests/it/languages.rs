@@ -202,6 +202,7 @@ both! {
         let reply = app.get("/api/v1/kinds/99").header("accept-language", "ko").await.expect_problem(409, "untranslated");
         assert_eq!(reply.json()["title"], "현재 상태와 충돌합니다");
         assert_eq!(reply.json()["detail"], "Nobody has translated 99.");
+        assert_eq!(reply.header("content-language"), Some("ko, en"));
         // A language that is not there.
         let reply = app.get("/nowhere").header("accept-language", "ja").await.expect_problem(404, "route_not_found");
         assert_eq!((reply.header("content-language"), &reply.json()["title"]), (Some("en"), &json!("Not found")));
@@ -220,7 +221,14 @@ both! {
         for (language, title) in [("ko", "없어요"), ("ja-JP", "見つかりません"), ("en", "Nothing here")] {
             let reply = app.get("/nowhere").header("accept-language", language).await;
             assert_eq!(reply.json()["title"], title);
+            // Japanese has a title here, and no detail.
+            let told = if language == "ja-JP" { "ja, en" } else { language };
+            assert_eq!(reply.header("content-language"), Some(told));
         }
+        let bare = app.get("/api/v1/kinds/3").header("accept-language", "ja").await;
+        assert_eq!(bare.header("content-language"), Some("ja, en"));
+        let bare = app.get("/api/v1/people").header("accept-language", "ja").await;
+        assert_eq!((bare.header("content-language"), &bare.json()["title"]), (Some("en"), &json!("Authentication is required")));
         let reply = app.get("/api/v1/kinds/3").header("accept-language", "ko").await;
         assert_eq!(reply.json()["detail"], "3번이에요.");
     }
