@@ -315,8 +315,23 @@ pub fn email<T: Textual>(value: &T, pointer: &Pointer, faults: &mut Faults) {
     }
 }
 
+/// An address that mail can be sent to, as the published `format: email` means it (RFC 5321 section 4.1.2): a plain
+/// mailbox at a host, in ASCII. A host of other letters is written in its A-labels, `xn--…`.
 pub(crate) fn is_email(text: &str) -> bool {
-    text.len() <= 254 && email_address::EmailAddress::is_valid(text) && !text.contains([' ', '"', '(', '<', '['])
+    text.len() <= 254
+        && text.is_ascii()
+        && email_address::EmailAddress::is_valid(text)
+        && !text.contains([' ', '"', '(', '<', '['])
+        && text.rsplit_once('@').is_some_and(|(_, host)| host.split('.').all(is_host_label))
+}
+
+/// A part of a host's name (RFC 5890 section 2.3.1). Whether what follows `xn--` stands for a word is left to the DNS.
+fn is_host_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && (label.get(2..4) != Some("--") || label.starts_with("xn--"))
 }
 
 pub(crate) fn pattern_text(pattern: &str) -> Text {
@@ -358,10 +373,26 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in ["a@example.com", "first.last+tag@sub.example.co.kr"] {
+        let longest = format!("a@{}.com", "b".repeat(63));
+        for good in [
+            "a@example.com",
+            "first.last+tag@sub.example.co.kr",
+            "a`b@example.com",
+            "a@b",
+            "a@1.2-3.x",
+            "a@xn--hy1b26ip8b.kr",
+            &longest,
+        ] {
             assert!(is_email(good), "{good}");
         }
         for bad in ["", "a", "a@", "@b", "a b@c.d", "\"a b\"@c.d", "A <a@b.c>", "a@[127.0.0.1]", &"a".repeat(300)] {
+            assert!(!is_email(bad), "{bad}");
+        }
+        // A mailbox may hold a backtick, a host may not; neither holds other letters than those of ASCII.
+        let long = format!("a@{}.com", "b".repeat(64));
+        for bad in
+            ["a@exa`ple.com", "a@b_c.d", "a@-b.c", "a@b-.c", "a@b..c", "a@b.", "a@ab--c.d", "é@b.c", "a@é.c", &long]
+        {
             assert!(!is_email(bad), "{bad}");
         }
     }
