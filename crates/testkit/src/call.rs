@@ -10,7 +10,7 @@ use http_types::{Method, Uri};
 use serde::Serialize;
 
 use crate::Reply;
-use crate::contract::Contract;
+use crate::contract::{Contract, decoded};
 
 /// A request in the making. Awaiting it sends it, in process.
 #[derive(Debug)]
@@ -72,6 +72,7 @@ impl Call {
     pub async fn send(self) -> Reply {
         let uri: Uri = self.path.parse().unwrap_or_else(|_| panic!("`{}` cannot be a path", self.path));
         let path = uri.path().to_owned();
+        let sent = format!("{} {}", decoded(self.path.as_bytes()), decoded(&self.body));
         let mut request = http_types::Request::new(RequestBody::Whole(self.body));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
@@ -79,7 +80,7 @@ impl Call {
         let (parts, body) = self.api.handle(request).await.into_parts();
         let body = body.bytes().cloned().unwrap_or_default();
         let reply = Reply::new(format!("{} {}", self.method, self.path), parts.status.as_u16(), parts.headers, body);
-        self.contract.check(&self.method, &path, &reply);
+        self.contract.check(&self.method, &path, &sent, &reply);
         reply
     }
 }

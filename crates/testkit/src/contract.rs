@@ -35,18 +35,19 @@ impl Contract {
     }
 
     /// Fails the test when the answer is not what the document promises.
-    pub(crate) fn check(&self, method: &Method, path: &str, reply: &Reply) {
-        if let Err(fault) = self.judge(method, path, reply) {
+    pub(crate) fn check(&self, method: &Method, path: &str, sent: &str, reply: &Reply) {
+        if let Err(fault) = self.judge(method, path, sent, reply) {
             panic!("{fault}\n{reply}");
         }
     }
 
-    pub(crate) fn judge(&self, method: &Method, path: &str, reply: &Reply) -> Result<(), String> {
+    /// `sent` is what the caller wrote, decoded: it may be quoted back.
+    pub(crate) fn judge(&self, method: &Method, path: &str, sent: &str, reply: &Reply) -> Result<(), String> {
         if reply.header("x-request-id").is_none_or(str::is_empty) {
             return Err("every answer carries x-request-id; this one does not".to_owned());
         }
         if reply.status() >= 400 && method != Method::HEAD {
-            check_problem(path, reply)?;
+            check_problem(path, sent, reply)?;
         }
         // HEAD is answered by GET's operation, without its body.
         let wanted = if method == Method::HEAD { "get".to_owned() } else { method.as_str().to_lowercase() };
@@ -101,7 +102,7 @@ impl Contract {
 }
 
 /// RFC 9457, and what docs/errors.md promises besides.
-fn check_problem(path: &str, reply: &Reply) -> Result<(), String> {
+fn check_problem(path: &str, sent: &str, reply: &Reply) -> Result<(), String> {
     if reply.header("content-type") != Some("application/problem+json") {
         return Err("a failure is told as application/problem+json; this one is not".to_owned());
     }
@@ -132,10 +133,35 @@ fn check_problem(path: &str, reply: &Reply) -> Result<(), String> {
         return Err(format!("a {} carries {missing}; this one does not", reply.status()));
     }
     let words = [text("title"), text("detail")].into_iter().flatten();
-    if let Some(word) = words.flat_map(|text| INSIDES.iter().filter(move |inside| text.contains(**inside))).next() {
+    if let Some(word) = words.filter_map(|text| insides(text, sent)).next() {
         return Err(format!("the problem tells the caller of our insides: `{word}`"));
     }
     Ok(())
+}
+
+/// A word of our sources in a text that is not one of the caller's own.
+fn insides(text: &str, sent: &str) -> Option<&'static str> {
+    INSIDES.into_iter().find(|word| text.contains(word) && !sent.contains(word))
+}
+
+/// A target or a body as its reader understands it: percent-encoded bytes are what they stand for.
+pub(crate) fn decoded(bytes: &[u8]) -> String {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        let encoded = (*first == b'%').then(|| std::str::from_utf8(after.get(..2)?).ok()).flatten();
+        match encoded.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Whether a path is one of a template's.
@@ -148,6 +174,15 @@ fn fits(template: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_caller_wrote_is_no_secret() {
+        let quoted = "The parameter `a.rs` stands twice.";
+        assert_eq!(insides(quoted, ""), Some(".rs"));
+        assert_eq!(insides(quoted, &decoded(b"/a?a%2Ers=1&a.rs=2")), None);
+        assert_eq!(insides("at src/a.rs of std::io", "a.rs"), Some("::"));
+        assert_eq!(decoded(b"%41%4%zz%"), "A%4%zz%");
+    }
 
     #[test]
     fn a_path_fits_its_template() {
