@@ -81,9 +81,11 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     };
     let facts = machine::facts(workspace)?;
     let limit = Duration::from_secs(args.minutes * 60);
+    // Each run has a folder of its own: what was found stays until somebody has looked at it.
+    let folder = root.join("runs").join(machine::now()?.replace(':', ""));
     let mut runs = Vec::new();
     for target in &targets {
-        runs.push(Fuzzer::start(target.name(), args, &binaries, &root, workspace)?);
+        runs.push(Fuzzer::start(target.name(), args, &binaries, &root.join("corpus"), &folder, workspace)?);
     }
     // One that finds something ends early; the others go on. The minute on top is for the input in hand.
     let start = Instant::now();
@@ -114,7 +116,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
         }
     }
     if !is_clean {
-        println!("keep what was found under fuzz/seeds, and mend it; the logs are in {}", root.join("logs").display());
+        println!("keep what was found under fuzz/seeds, and mend it; the logs are in {}", folder.display());
     }
     let kept = (targets.len() == Target::ALL.len()).then(|| workspace.root.join("docs/results/fuzz.json"));
     if let Some(out) = args.out.clone().or(kept) {
@@ -144,6 +146,7 @@ struct Fuzzer {
     process: Running,
     log: PathBuf,
     findings: PathBuf,
+    scratch: PathBuf,
     started: Instant,
     /// Seconds of CPU so far.
     cpu_seconds: f64,
@@ -152,25 +155,22 @@ struct Fuzzer {
 }
 
 impl Fuzzer {
-    fn start(name: &'static str, args: &Args, binaries: &Path, root: &Path, workspace: &Workspace) -> Result<Self> {
-        let folder = |kind: &str| {
-            let path = root.join(kind).join(name);
+    fn start(
+        name: &'static str,
+        args: &Args,
+        binaries: &Path,
+        corpus: &Path,
+        folder: &Path,
+        workspace: &Workspace,
+    ) -> Result<Self> {
+        let made = |path: PathBuf| {
             fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
             anyhow::Ok(path)
         };
-        // What was found before was read then; this run's findings stand alone.
-        let findings = root.join("findings").join(name);
-        if findings.exists() {
-            fs::remove_dir_all(&findings).with_context(|| format!("cannot empty {}", findings.display()))?;
-        }
-        let (corpus, findings, logs) = (folder("corpus")?, folder("findings")?, folder("logs")?);
-        // Ended by libFuzzer, a fuzzer cannot tidy its database away; the next run does.
-        let scratch = root.join("scratch").join(name);
-        if scratch.exists() {
-            fs::remove_dir_all(&scratch).with_context(|| format!("cannot empty {}", scratch.display()))?;
-        }
-        let scratch = folder("scratch")?;
-        let log = logs.join("log");
+        let corpus = made(corpus.join(name))?;
+        let findings = made(folder.join(name).join("findings"))?;
+        let scratch = made(folder.join(name).join("scratch"))?;
+        let log = folder.join(name).join("log");
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = Command::new("nice");
         command.args(["-n", &args.nice.to_string()]).arg(binaries.join(name));
@@ -180,10 +180,10 @@ impl Fuzzer {
         command.arg(format!("-max_total_time={}", args.minutes * 60));
         command.args([&format!("-max_len={MOST_BYTES}"), &format!("-timeout={INPUT_WITHIN_S}")]);
         command.args(["-rss_limit_mb=1024", "-print_final_stats=1"]);
-        command.env("TMPDIR", scratch);
+        command.env("TMPDIR", &scratch);
         command.stdin(Stdio::null()).stdout(file.try_clone().context("cannot share a log")?).stderr(file);
         let process = Running::start(&mut command)?;
-        Ok(Self { name, process, log, findings, started: Instant::now(), cpu_seconds: 0.0, ended: None })
+        Ok(Self { name, process, log, findings, scratch, started: Instant::now(), cpu_seconds: 0.0, ended: None })
     }
 
     /// Notes what it has used, and whether it has ended.
@@ -196,6 +196,8 @@ impl Fuzzer {
         }
         if let Some(status) = self.process.ended()? {
             self.ended = Some((self.started.elapsed(), status.success()));
+            // Ended by libFuzzer, a fuzzer cannot tidy its database away.
+            fs::remove_dir_all(&self.scratch).with_context(|| format!("cannot remove {}", self.scratch.display()))?;
         }
         Ok(())
     }

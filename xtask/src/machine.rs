@@ -36,7 +36,8 @@ pub fn facts(workspace: &Workspace) -> Result<Value> {
     }))
 }
 
-fn now() -> Result<String> {
+/// The time, as results state it.
+pub fn now() -> Result<String> {
     Ok(child::output(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]))?.trim().to_owned())
 }
 
