@@ -11,7 +11,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The public keys that verify access tokens */
+        /**
+         * The public keys that verify access tokens
+         * @description A JWK set (RFC 7517). Keep it for as long as `Cache-Control` says: a new key stands in it before it signs anything.
+         */
         get: operations["get_jwks"];
         put?: never;
         post?: never;
@@ -90,7 +93,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Register an account */
+        /**
+         * Register an account
+         * @description Sign in with it next: this answers with the account, not with tokens. An address that is taken is a conflict.
+         */
         post: operations["register"];
         delete?: never;
         options?: never;
@@ -111,7 +117,10 @@ export interface paths {
          */
         get: operations["list_posts"];
         put?: never;
-        /** Create a post */
+        /**
+         * Create a post
+         * @description Whoever is signed in may, and owns it then.
+         */
         post: operations["create_post"];
         delete?: never;
         options?: never;
@@ -133,13 +142,16 @@ export interface paths {
         get: operations["get_post"];
         put?: never;
         post?: never;
-        /** Delete a post */
+        /**
+         * Delete a post
+         * @description Only its owner may.
+         */
         delete: operations["delete_post"];
         options?: never;
         head?: never;
         /**
          * Change a post
-         * @description Fields that are not sent stay as they are.
+         * @description Fields that are not sent stay as they are. Only its owner may.
          */
         patch: operations["update_post"];
         trace?: never;
@@ -171,7 +183,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read your own profile */
+        /**
+         * Read your own profile
+         * @description With what nobody else sees but administrators: your address and your role.
+         */
         get: operations["get_me"];
         put?: never;
         post?: never;
@@ -216,7 +231,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the process runs */
+        /**
+         * Whether the process runs
+         * @description Asks nobody else, the database neither: a process that does not answer this is to be started anew.
+         */
         get: operations["get_health_live"];
         put?: never;
         post?: never;
@@ -233,7 +251,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether requests can be served: not while starting or stopping, nor while the database is away */
+        /**
+         * Whether requests can be served
+         * @description Not while it starts or stops, nor while the database is away: send it none then.
+         */
         get: operations["get_health_ready"];
         put?: never;
         post?: never;
@@ -250,7 +271,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This document */
+        /**
+         * This document
+         * @description It is made of the code that answers. People read it at `/docs` and `/redoc`, unless the operator has turned those off.
+         */
         get: operations["get_openapi"];
         put?: never;
         post?: never;

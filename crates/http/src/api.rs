@@ -96,6 +96,8 @@ pub struct ApiBuilder {
     authenticator: Option<Arc<dyn Authenticate>>,
     ready_check: Option<ReadyCheck>,
     endpoints: Vec<(String, String, Endpoint)>,
+    /// What the document says of a tag.
+    about: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for ApiBuilder {
@@ -122,6 +124,7 @@ impl ApiBuilder {
             authenticator: None,
             ready_check: None,
             endpoints: Vec::new(),
+            about: BTreeMap::new(),
         }
     }
 
@@ -158,6 +161,11 @@ impl ApiBuilder {
         self.endpoints.push((format!("{base}{}", endpoint.path), tag.to_owned(), endpoint));
     }
 
+    /// Says what a tag is about, above its operations.
+    pub fn about(&mut self, tag: &str, about: &str) {
+        self.about.insert(tag.to_owned(), about.to_owned());
+    }
+
     /// Assembles everything, and refuses contradictions.
     ///
     /// # Errors
@@ -166,9 +174,10 @@ impl ApiBuilder {
         for endpoint in own_endpoints() {
             self.endpoint("system", endpoint);
         }
+        self.about("system", "The server itself: whether it runs, whether it can serve, and what it offers.");
         let sign_in = self.authenticator.as_ref().and_then(|authenticator| authenticator.sign_in());
         let Described { document, needs, errors, mut most_bytes } =
-            describe(&self.info, sign_in, &self.endpoints).map_err(BuildError)?;
+            describe(&self.info, sign_in, &self.endpoints, &self.about).map_err(BuildError)?;
         for (operation, id, name) in needs {
             if !self.state.0.contains_key(&id) {
                 return Err(BuildError(format!(
@@ -323,7 +332,8 @@ fn own_endpoints() -> [Endpoint; 3] {
         Method::Get,
         "/health/live",
         "get_health_live",
-        "Whether the process runs.",
+        "Whether the process runs.\n\nAsks nobody else, the database neither: a process that does not answer this is to be \
+         started anew.",
         move |op| op.success(200, "It runs.", Some(status("live")), json!({})),
         Arc::new(|_| Box::pin(async { json_reply(StatusCode::OK, &json!({ "status": "live" })) })),
     );
@@ -331,7 +341,7 @@ fn own_endpoints() -> [Endpoint; 3] {
         Method::Get,
         "/health/ready",
         "get_health_ready",
-        "Whether requests can be served: not while starting or stopping, nor while the database is away.",
+        "Whether requests can be served.\n\nNot while it starts or stops, nor while the database is away: send it none then.",
         move |op| {
             op.success(200, "It can.", Some(status("ready")), json!({}));
             let mut docs = Vec::new();
@@ -352,7 +362,8 @@ fn own_endpoints() -> [Endpoint; 3] {
         Method::Get,
         "/openapi.json",
         "get_openapi",
-        "This document.",
+        "This document.\n\nIt is made of the code that answers. People read it at `/docs` and `/redoc`, unless the operator has turned \
+         those off.",
         |op| op.success(200, "The OpenAPI 3.1 document.", Some(json!({ "type": "object" })), json!({})),
         Arc::new(|request| {
             Box::pin(async move {

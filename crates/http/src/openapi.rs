@@ -311,6 +311,7 @@ pub(crate) fn describe(
     info: &Info,
     sign_in: Option<SignIn>,
     endpoints: &[(String, String, Endpoint)],
+    about: &BTreeMap<String, String>,
 ) -> Result<Described, String> {
     let mut schemas = Schemas::new();
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
@@ -385,6 +386,10 @@ pub(crate) fn describe(
     let bearer = bearer(sign_in, endpoints)?;
     let mut tags: Vec<&String> = endpoints.iter().map(|(_, tag, _)| tag).collect();
     tags.dedup();
+    let tag = |name: &String| match about.get(name).map(|text| text.trim()) {
+        None | Some("") => json!({ "name": name }),
+        Some(text) => json!({ "name": name, "description": text }),
+    };
     let document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -394,7 +399,7 @@ pub(crate) fn describe(
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": "/", "description": "This server" }],
-        "tags": tags.iter().map(|t| json!({ "name": t })).collect::<Vec<_>>(),
+        "tags": tags.into_iter().map(tag).collect::<Vec<_>>(),
         "paths": paths,
         "components": {
             "schemas": all,

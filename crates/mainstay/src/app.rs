@@ -287,7 +287,7 @@ impl App {
             for loader in domain.loaders {
                 loaders.add(domain.name, loader).map_err(StartError::new)?;
             }
-            parts.push((domain.name, domain.endpoints, domain.provide));
+            parts.push((domain.name, domain.about, domain.endpoints, domain.provide));
         }
         reactions.extend(self.glue);
         texts.extend(catalogues("the app", &self.texts)?);
@@ -315,7 +315,8 @@ impl App {
         boot.put(store.clone());
         boot.put(Database(store.clone()));
         boot.put(Cursors::new(boot.secret.derive("list cursors")));
-        for (name, endpoints, provide) in parts {
+        for (name, about, endpoints, provide) in parts {
+            api.about(name, about);
             for provide in provide {
                 provide(boot.clone()).await?;
             }

@@ -17,6 +17,7 @@ pub(crate) type MakeEndpoints = Box<dyn Fn(&Loaders) -> Result<Vec<Endpoint>, St
 /// exports one, and an [`App`](crate::App) is a list of them.
 pub struct Domain {
     pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
     pub(crate) migrations: Option<Migrations>,
     pub(crate) endpoints: Vec<MakeEndpoints>,
     pub(crate) reactions: Reactions,
@@ -39,6 +40,7 @@ impl Domain {
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
+            about: "",
             migrations: None,
             endpoints: Vec::new(),
             reactions: Reactions::new(),
@@ -54,6 +56,14 @@ impl Domain {
     /// Its name.
     pub const fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// What it is about, in a sentence or a few: the document says it of the domain's tag, above its operations. What
+    /// one operation does, its own doc comment says.
+    #[must_use]
+    pub const fn about(mut self, about: &'static str) -> Self {
+        self.about = about;
+        self
     }
 
     /// Its tables.

@@ -106,20 +106,23 @@ fn endpoint<R: Resource>(op: Op, shared: &Arc<Shared>) -> Endpoint {
             format!("get_{}", spec.name),
             format!("Get one {}.\n\n{}", spec.name, who_reads(spec)),
         ),
-        Op::Create => {
-            (Method::Post, spec.path.into(), format!("create_{}", spec.name), format!("Create a {}.", spec.name))
-        }
+        Op::Create => (
+            Method::Post,
+            spec.path.into(),
+            format!("create_{}", spec.name),
+            format!("Create a {}.\n\n{}", spec.name, who_creates(spec)),
+        ),
         Op::Update => (
             Method::Patch,
             format!("{}/{{id}}", spec.path),
             format!("update_{}", spec.name),
-            format!("Change a {}.\n\nFields that are not sent stay as they are.", spec.name),
+            format!("Change a {}.\n\nFields that are not sent stay as they are. {}", spec.name, who_changes(spec)),
         ),
         Op::Delete => (
             Method::Delete,
             format!("{}/{{id}}", spec.path),
             format!("delete_{}", spec.name),
-            format!("Delete a {}.", spec.name),
+            format!("Delete a {}.\n\n{}", spec.name, who_changes(spec)),
         ),
     };
     let described = shared.clone();
@@ -151,6 +154,20 @@ fn who_reads(spec: &Spec) -> String {
         Read::OwnerOr(column) => {
             format!("Anyone sees those with `{}`; their owner sees the others too.", spec.columns[column].name)
         }
+    }
+}
+
+fn who_creates(spec: &Spec) -> &'static str {
+    match spec.write {
+        Write::Owner => "Whoever is signed in may, and owns it then.",
+        Write::Admin => "Only administrators may.",
+    }
+}
+
+fn who_changes(spec: &Spec) -> &'static str {
+    match spec.write {
+        Write::Owner => "Only its owner may.",
+        Write::Admin => "Only administrators may.",
     }
 }
 

@@ -157,6 +157,8 @@ pub struct JwkSet {
 }
 
 /// Register an account.
+///
+/// Sign in with it next: this answers with the account, not with tokens. An address that is taken is a conflict.
 #[post("/auth/register")]
 pub(crate) async fn register(
     ctx: Ctx,
@@ -216,6 +218,8 @@ pub(crate) async fn logout(
 }
 
 /// The public keys that verify access tokens.
+///
+/// A JWK set (RFC 7517). Keep it for as long as `Cache-Control` says: a new key stands in it before it signs anything.
 #[get("/.well-known/jwks.json", root)]
 pub(crate) async fn get_jwks(ctx: Ctx, accounts: Accounts) -> Result<Published, StoreError> {
     let (keys, max_age_s) = accounts.published_keys(&ctx).await?;

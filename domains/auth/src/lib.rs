@@ -33,6 +33,7 @@ pub use settings::{AuthSettings, SigningAlgorithm};
 /// The domain: add it to an app before every domain whose endpoints ask who calls.
 pub fn domain() -> Domain {
     Domain::new("auth")
+        .about("Accounts and their sessions: register, sign in for tokens, exchange them for new ones, sign out.")
         .texts("ko", include_str!("../texts/ko.toml"))
         .migrations(migrations!("auth", "0001_accounts"))
         .settings::<AuthSettings>()

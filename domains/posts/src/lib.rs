@@ -12,6 +12,7 @@ pub use model::{NewPost, Post, PostId, PostKind, PostPart, PostPatch, PostView};
 /// The domain: add it to an app.
 pub fn domain() -> Domain {
     Domain::new("posts")
+        .about("What people write, published for everyone or kept to its author.")
         .texts("ko", include_str!("../texts/ko.toml"))
         .migrations(mainstay::store::migrations!("posts", "0001_posts"))
         .resource(resource::of::<Post>())

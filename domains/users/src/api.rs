@@ -94,6 +94,8 @@ pub(crate) struct UsersQuery {
 const LIST: &str = "users of administrators|-id";
 
 /// Read your own profile.
+///
+/// With what nobody else sees but administrators: your address and your role.
 #[get("/users/me")]
 pub(crate) async fn get_me(caller: Caller<User>, users: Users) -> Result<Json<MeView>, UsersError> {
     let person = users.get(caller.ctx(), caller.user_id()).await?;

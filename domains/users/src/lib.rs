@@ -20,6 +20,7 @@ pub use service::Users;
 /// The domain: add it to an app after the one that owns accounts.
 pub fn domain() -> Domain {
     Domain::new("users")
+        .about("The people behind the accounts: your own profile, and what others see of one.")
         .texts("ko", include_str!("../texts/ko.toml"))
         .migrations(migrations!("users", "0001_profiles"))
         .endpoint(api::get_me)

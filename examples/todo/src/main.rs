@@ -24,6 +24,7 @@ fn app() -> App {
 
 fn todos() -> Domain {
     Domain::new("todos")
+        .about("What people have to do, each their own.")
         .migrations(migrations!("todos", "0001_todos"))
         .resource(resource::of::<Todo>())
         .endpoint(clear_done)

@@ -25,13 +25,17 @@ fn the_document_is_openapi_3_1() {
     }
     let mut ids = BTreeSet::new();
     let mut responses = 0;
+    let mut tags = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         assert!(path.starts_with('/'), "{path}");
         for (method, operation) in item.as_object().unwrap() {
             assert!(["get", "put", "post", "patch", "delete"].contains(&method.as_str()), "{method}");
             let id = operation["operationId"].as_str().unwrap();
             assert!(ids.insert(id), "{id} is there twice");
-            assert!(!operation["summary"].as_str().unwrap().is_empty(), "{id}");
+            for name in ["summary", "description"] {
+                assert!(operation[name].as_str().is_some_and(|text| !text.is_empty()), "{id} has no {name}");
+            }
+            tags.extend(operation["tags"].as_array().unwrap());
             let named = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
             let in_path = named.iter().filter(|parameter| parameter["in"] == "path").count();
             assert_eq!(in_path, path.matches('{').count(), "{id}");
@@ -43,6 +47,12 @@ fn the_document_is_openapi_3_1() {
         }
     }
     assert!(ids.contains("login") && responses > ids.len(), "{ids:?}");
+    let about = document["tags"].as_array().unwrap();
+    for tag in tags {
+        let of_it =
+            about.iter().filter(|one| one["name"] == *tag).map(|one| one["description"].as_str()).collect::<Vec<_>>();
+        assert!(matches!(of_it[..], [Some(text)] if !text.is_empty()), "{tag}: {of_it:?}");
+    }
 
     // Every reference leads somewhere, and every schema can be used.
     fn references(value: &Value, out: &mut BTreeSet<String>) {

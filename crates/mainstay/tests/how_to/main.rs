@@ -27,6 +27,7 @@ pub use settings::LibrarySettings;
 /// The domain: add it to an app.
 pub fn domain() -> Domain {
     Domain::new("library")
+        .about("Books that people own, and lend to each other.")
         .migrations(migrations!("library", "0001_books"))
         .settings::<LibrarySettings>()
         .texts("ko", include_str!("../texts/ko.toml"))

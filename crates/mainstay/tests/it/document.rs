@@ -2,6 +2,7 @@
 
 use mainstay::http::{EndpointDef, ServerSettings};
 use mainstay::prelude::*;
+use serde_json::json;
 
 use crate::builder;
 
@@ -16,6 +17,9 @@ mod one {
     }
 
     /// Get the item.
+    ///
+    /// It is always
+    /// the same.
     #[get("/one")]
     pub async fn get_one() -> Result<Json<Item>, StoreError> {
         Ok(Json(Item { one: String::new() }))
@@ -109,6 +113,27 @@ fn refusal(endpoints: &[&dyn EndpointDef]) -> String {
         builder.endpoint("test", endpoint.endpoint());
     }
     builder.build().unwrap_err().to_string()
+}
+
+#[test]
+fn tags_and_operations_say_what_they_are_for() {
+    let mut builder = builder(ServerSettings::default());
+    builder.endpoint("items", one::get_one.endpoint());
+    builder.endpoint("silent", two::get_two.endpoint());
+    builder.about("items", "What there is.");
+    // Nothing is said of a tag that no operation has.
+    builder.about("absent", "What there is not.");
+    let document = builder.build().unwrap().document_value();
+    let tags = document["tags"].as_array().unwrap();
+    assert_eq!(tags[..2], [json!({ "name": "items", "description": "What there is." }), json!({ "name": "silent" })]);
+    assert_eq!((tags.len(), &tags[2]["name"]), (3, &json!("system")));
+    let get = |path: &str| document.pointer(&format!("/paths/{}/get", path.replace('/', "~1"))).unwrap();
+    let one = get("/api/v1/one");
+    assert_eq!(
+        (&one["summary"], one.get("description")),
+        (&json!("Get the item"), Some(&json!("It is always\nthe same.")))
+    );
+    assert_eq!(get("/api/v1/two").get("description"), None);
 }
 
 #[test]

@@ -78,6 +78,9 @@ def sync_detailed(
 ) -> Response[Any | JwkSet | Problem]:
     """The public keys that verify access tokens
 
+     A JWK set (RFC 7517). Keep it for as long as `Cache-Control` says: a new key stands in it before it
+    signs anything.
+
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
@@ -101,6 +104,9 @@ def sync(
 ) -> Any | JwkSet | Problem | None:
     """The public keys that verify access tokens
 
+     A JWK set (RFC 7517). Keep it for as long as `Cache-Control` says: a new key stands in it before it
+    signs anything.
+
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
@@ -119,6 +125,9 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
 ) -> Response[Any | JwkSet | Problem]:
     """The public keys that verify access tokens
+
+     A JWK set (RFC 7517). Keep it for as long as `Cache-Control` says: a new key stands in it before it
+    signs anything.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -140,6 +149,9 @@ async def asyncio(
     client: AuthenticatedClient | Client,
 ) -> Any | JwkSet | Problem | None:
     """The public keys that verify access tokens
+
+     A JWK set (RFC 7517). Keep it for as long as `Cache-Control` says: a new key stands in it before it
+    signs anything.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -115,6 +115,9 @@ def sync_detailed(
 ) -> Response[AccountView | Problem]:
     """Register an account
 
+     Sign in with it next: this answers with the account, not with tokens. An address that is taken is a
+    conflict.
+
     Args:
         body (NewAccount): Who wants an account.
 
@@ -144,6 +147,9 @@ def sync(
 ) -> AccountView | Problem | None:
     """Register an account
 
+     Sign in with it next: this answers with the account, not with tokens. An address that is taken is a
+    conflict.
+
     Args:
         body (NewAccount): Who wants an account.
 
@@ -167,6 +173,9 @@ async def asyncio_detailed(
     body: NewAccount,
 ) -> Response[AccountView | Problem]:
     """Register an account
+
+     Sign in with it next: this answers with the account, not with tokens. An address that is taken is a
+    conflict.
 
     Args:
         body (NewAccount): Who wants an account.
@@ -194,6 +203,9 @@ async def asyncio(
     body: NewAccount,
 ) -> AccountView | Problem | None:
     """Register an account
+
+     Sign in with it next: this answers with the account, not with tokens. An address that is taken is a
+    conflict.
 
     Args:
         body (NewAccount): Who wants an account.

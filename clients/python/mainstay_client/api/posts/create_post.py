@@ -118,6 +118,8 @@ def sync_detailed(
 ) -> Response[PostView | Problem]:
     """Create a post
 
+     Whoever is signed in may, and owns it then.
+
     Args:
         body (NewPost): What creates a post.
 
@@ -147,6 +149,8 @@ def sync(
 ) -> PostView | Problem | None:
     """Create a post
 
+     Whoever is signed in may, and owns it then.
+
     Args:
         body (NewPost): What creates a post.
 
@@ -170,6 +174,8 @@ async def asyncio_detailed(
     body: NewPost,
 ) -> Response[PostView | Problem]:
     """Create a post
+
+     Whoever is signed in may, and owns it then.
 
     Args:
         body (NewPost): What creates a post.
@@ -197,6 +203,8 @@ async def asyncio(
     body: NewPost,
 ) -> PostView | Problem | None:
     """Create a post
+
+     Whoever is signed in may, and owns it then.
 
     Args:
         body (NewPost): What creates a post.

@@ -118,6 +118,8 @@ def sync_detailed(
 ) -> Response[Any | Problem]:
     """Delete a post
 
+     Only its owner may.
+
     Args:
         id (str):
         if_match (str | Unset):
@@ -150,6 +152,8 @@ def sync(
 ) -> Any | Problem | None:
     """Delete a post
 
+     Only its owner may.
+
     Args:
         id (str):
         if_match (str | Unset):
@@ -176,6 +180,8 @@ async def asyncio_detailed(
     if_match: str | Unset = UNSET,
 ) -> Response[Any | Problem]:
     """Delete a post
+
+     Only its owner may.
 
     Args:
         id (str):
@@ -206,6 +212,8 @@ async def asyncio(
     if_match: str | Unset = UNSET,
 ) -> Any | Problem | None:
     """Delete a post
+
+     Only its owner may.
 
     Args:
         id (str):

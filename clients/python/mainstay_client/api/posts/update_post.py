@@ -137,7 +137,7 @@ def sync_detailed(
 ) -> Response[PostView | Problem]:
     """Change a post
 
-     Fields that are not sent stay as they are.
+     Fields that are not sent stay as they are. Only its owner may.
 
     Args:
         id (str):
@@ -174,7 +174,7 @@ def sync(
 ) -> PostView | Problem | None:
     """Change a post
 
-     Fields that are not sent stay as they are.
+     Fields that are not sent stay as they are. Only its owner may.
 
     Args:
         id (str):
@@ -206,7 +206,7 @@ async def asyncio_detailed(
 ) -> Response[PostView | Problem]:
     """Change a post
 
-     Fields that are not sent stay as they are.
+     Fields that are not sent stay as they are. Only its owner may.
 
     Args:
         id (str):
@@ -241,7 +241,7 @@ async def asyncio(
 ) -> PostView | Problem | None:
     """Change a post
 
-     Fields that are not sent stay as they are.
+     Fields that are not sent stay as they are. Only its owner may.
 
     Args:
         id (str):

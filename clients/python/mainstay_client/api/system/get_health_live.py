@@ -75,6 +75,8 @@ def sync_detailed(
 ) -> Response[Any | GetHealthLiveResponse200 | Problem]:
     """Whether the process runs
 
+     Asks nobody else, the database neither: a process that does not answer this is to be started anew.
+
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
@@ -98,6 +100,8 @@ def sync(
 ) -> Any | GetHealthLiveResponse200 | Problem | None:
     """Whether the process runs
 
+     Asks nobody else, the database neither: a process that does not answer this is to be started anew.
+
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
@@ -116,6 +120,8 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
 ) -> Response[Any | GetHealthLiveResponse200 | Problem]:
     """Whether the process runs
+
+     Asks nobody else, the database neither: a process that does not answer this is to be started anew.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -137,6 +143,8 @@ async def asyncio(
     client: AuthenticatedClient | Client,
 ) -> Any | GetHealthLiveResponse200 | Problem | None:
     """Whether the process runs
+
+     Asks nobody else, the database neither: a process that does not answer this is to be started anew.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

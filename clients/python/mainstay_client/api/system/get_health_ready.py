@@ -73,7 +73,9 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[Any | GetHealthReadyResponse200 | Problem]:
-    """Whether requests can be served: not while starting or stopping, nor while the database is away
+    """Whether requests can be served
+
+     Not while it starts or stops, nor while the database is away: send it none then.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -96,7 +98,9 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
 ) -> Any | GetHealthReadyResponse200 | Problem | None:
-    """Whether requests can be served: not while starting or stopping, nor while the database is away
+    """Whether requests can be served
+
+     Not while it starts or stops, nor while the database is away: send it none then.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -115,7 +119,9 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
 ) -> Response[Any | GetHealthReadyResponse200 | Problem]:
-    """Whether requests can be served: not while starting or stopping, nor while the database is away
+    """Whether requests can be served
+
+     Not while it starts or stops, nor while the database is away: send it none then.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -136,7 +142,9 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
 ) -> Any | GetHealthReadyResponse200 | Problem | None:
-    """Whether requests can be served: not while starting or stopping, nor while the database is away
+    """Whether requests can be served
+
+     Not while it starts or stops, nor while the database is away: send it none then.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -75,6 +75,9 @@ def sync_detailed(
 ) -> Response[Any | GetOpenapiResponse200 | Problem]:
     """This document
 
+     It is made of the code that answers. People read it at `/docs` and `/redoc`, unless the operator has
+    turned those off.
+
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
@@ -98,6 +101,9 @@ def sync(
 ) -> Any | GetOpenapiResponse200 | Problem | None:
     """This document
 
+     It is made of the code that answers. People read it at `/docs` and `/redoc`, unless the operator has
+    turned those off.
+
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
@@ -116,6 +122,9 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
 ) -> Response[Any | GetOpenapiResponse200 | Problem]:
     """This document
+
+     It is made of the code that answers. People read it at `/docs` and `/redoc`, unless the operator has
+    turned those off.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -137,6 +146,9 @@ async def asyncio(
     client: AuthenticatedClient | Client,
 ) -> Any | GetOpenapiResponse200 | Problem | None:
     """This document
+
+     It is made of the code that answers. People read it at `/docs` and `/redoc`, unless the operator has
+    turned those off.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

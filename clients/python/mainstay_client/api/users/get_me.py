@@ -93,6 +93,8 @@ def sync_detailed(
 ) -> Response[Any | MeView | Problem]:
     """Read your own profile
 
+     With what nobody else sees but administrators: your address and your role.
+
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
@@ -116,6 +118,8 @@ def sync(
 ) -> Any | MeView | Problem | None:
     """Read your own profile
 
+     With what nobody else sees but administrators: your address and your role.
+
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
@@ -134,6 +138,8 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
 ) -> Response[Any | MeView | Problem]:
     """Read your own profile
+
+     With what nobody else sees but administrators: your address and your role.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -155,6 +161,8 @@ async def asyncio(
     client: AuthenticatedClient,
 ) -> Any | MeView | Problem | None:
     """Read your own profile
+
+     With what nobody else sees but administrators: your address and your role.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
