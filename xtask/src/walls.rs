@@ -17,13 +17,10 @@ const MAY_HOLD_GLOBALS: &[(&str, &str)] = &[
     ),
     ("crates/store/src/sqlite/desk.rs", "the writer thread's own connection, found by closures that are polled there"),
     (
-        "crates/store/src/thread.rs",
-        "a number for each thread, to spread them over connections; it decides nothing else",
+        "crates/kernel/src/thread.rs",
+        "a number for each thread, to spread them over connections and buffers; it decides nothing else",
     ),
-    (
-        "crates/telemetry/src/sink.rs",
-        "a number for each thread, to spread them over the buffers; it decides nothing else",
-    ),
+    ("crates/telemetry/src/sink.rs", "a mark on the thread while it writes a line, against a line in a line"),
     ("crates/store/src/sqlite/limit.rs", "the running statement's limit, read by SQLite's callback on the same thread"),
 ];
 

@@ -50,13 +50,12 @@ impl Input for Ctx {
 pub struct Valid<T>(pub T);
 
 /// What can be wrong with a body.
-const BODY_ERRORS: [&str; 8] = [
+const BODY_ERRORS: [&str; 7] = [
     "malformed_json",
     "repeated_field",
     "body_broken",
     "request_timeout",
     "body_too_large",
-    "overloaded",
     "unsupported_media_type",
     "invalid_request",
 ];

@@ -12,7 +12,7 @@ use http_types::header::{
     HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use http_types::{Method as HttpMethod, StatusCode};
-use kernel::{Ctx, Identity};
+use kernel::{ApiError, Ctx, Identity};
 use tokio::time::Instant;
 
 use crate::bodies::Place;
@@ -25,6 +25,15 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 impl Api {
     /// Answers a request. Never fails and never panics: whatever goes wrong becomes a problem.
     pub async fn handle(self: &Arc<Self>, request: http_types::Request<RequestBody>) -> Reply {
+        self.answer(request, false).await
+    }
+
+    /// The same; where it is one too many it is refused, unless it asks how we are.
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        request: http_types::Request<RequestBody>,
+        is_too_much: bool,
+    ) -> Reply {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let parts = Arc::new(parts);
@@ -39,6 +48,10 @@ impl Api {
                 Err(error.into())
             }
             Ok(()) => match self.router.find(&parts.method, parts.uri.path()) {
+                Found::Endpoint(..) if is_too_much && !parts.uri.path().starts_with("/health/") => {
+                    body.drain();
+                    Err(RequestError::Overloaded.into())
+                }
                 // Before anything is asked of anyone. RFC 9110 sections 15.5.16 and 12.5.3.
                 Found::Endpoint(..) if is_coded(&parts) => {
                     body.drain();
@@ -211,9 +224,10 @@ fn given_request_id(headers: &HeaderMap) -> Option<Arc<str>> {
     ((1..=128).contains(&text.len()) && text.bytes().all(is_plain)).then(|| text.into())
 }
 
-/// Loud for our faults, with the whole chain of causes; quiet for the caller's.
+/// Loud for our faults, with the whole chain of causes; quiet for the caller's, and for what is too much at present: of
+/// that `Pressure` tells, once a second.
 fn log_problem(problem: &Problem, method: &HttpMethod, path: &str, request_id: &str) {
-    if !problem.code().is_server_fault() {
+    if !problem.code().is_server_fault() || problem.name() == RequestError::Overloaded.name() {
         tracing::debug!(target: "mainstay::problem", code = problem.name(), %method, path, request_id);
         return;
     }

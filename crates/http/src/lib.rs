@@ -20,6 +20,7 @@ mod openapi;
 mod output;
 mod pages;
 mod patience;
+mod pressure;
 mod problem;
 mod query;
 mod request;

@@ -339,7 +339,7 @@ pub(crate) fn describe(
             mistakes: Vec::new(),
         };
         (endpoint.describe)(&mut op);
-        for name in ["bad_header", "headers_too_large", "internal", "deadline_exceeded"] {
+        for name in ["bad_header", "headers_too_large", "internal", "deadline_exceeded", "overloaded"] {
             op.request_error(name);
         }
         if endpoint.method != crate::Method::Get {

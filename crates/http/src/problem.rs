@@ -175,7 +175,7 @@ pub enum RequestError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The bodies of all requests hold as much memory as they may.
+    /// The lanes are behind, or the bodies of all requests hold as much memory as they may.
     Overloaded,
     /// Not JSON by its own word.
     MediaType,

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::patience::{Frames, Look, STEP, Watch, Watched};
+use crate::pressure::Pressure;
 use crate::{Api, RequestBody, RuntimeKind, ServerSettings};
 
 /// A socket in front of an [`Api`]: HTTP/1.1 and HTTP/2 without TLS (h2c by prior knowledge, RFC 9113 section 3.3).
@@ -196,6 +197,11 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
         }
     };
     let builder = Arc::new(connection_builder(api.settings()));
+    let lanes = match api.settings().runtime {
+        RuntimeKind::WorkStealing => lane_count(api.settings()),
+        RuntimeKind::PerCore => 1,
+    };
+    let pressure = Pressure::start(lanes);
     loop {
         // Room first: what finds none waits in the system's backlog, not in our memory.
         let permit = tokio::select! {
@@ -209,8 +215,10 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
         };
         match accepted {
             Ok((stream, _)) => {
-                let watched = stage.clone();
-                tokio::spawn(connection(api.clone(), builder.clone(), stream, permit, room.lingering.clone(), watched));
+                let watch = Watch::new(api.settings());
+                let io = Guarded::new(stream, api.settings(), watch.clone(), room.lingering.clone());
+                let (api, pressure) = (api.clone(), pressure.clone());
+                tokio::spawn(connection(api, pressure, builder.clone(), io, watch, permit, stage.clone()));
             }
             Err(error) => {
                 // Out of descriptors, most often: those we have will come free.
@@ -263,20 +271,18 @@ fn connection_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor>
 
 async fn connection(
     api: Arc<Api>,
+    pressure: Arc<Pressure>,
     builder: Arc<auto::Builder<TokioExecutor>>,
-    stream: TcpStream,
+    io: Guarded,
+    watch: Arc<Watch>,
     permit: OwnedSemaphorePermit,
-    lingering: Arc<Semaphore>,
     mut stage: watch::Receiver<Stage>,
 ) {
-    set_up(&stream, api.settings());
-    let watch = Watch::new(api.settings());
-    let io = Guarded::new(stream, api.settings(), watch.clone(), lingering);
     let watched = watch.clone();
     let service = service_fn(move |request: http_types::Request<hyper::body::Incoming>| {
-        let (api, open) = (api.clone(), watched.enter());
+        let (api, is_too_much, open) = (api.clone(), pressure.is_too_much(), watched.enter());
         async move {
-            let reply = api.handle(request.map(RequestBody::Incoming)).await;
+            let reply = api.answer(request.map(RequestBody::Incoming), is_too_much).await;
             Ok::<_, Infallible>(reply.map(|body| Watched::new(body, open)))
         }
     });
@@ -360,6 +366,7 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Guarded {
     fn new(stream: TcpStream, settings: &ServerSettings, watch: Arc<Watch>, lingering: Arc<Semaphore>) -> Self {
+        set_up(&stream, settings);
         Self {
             stream: Some(stream),
             watch,

@@ -13,6 +13,7 @@ mod json;
 mod random;
 mod secret;
 mod text;
+pub mod thread;
 
 /// What this crate's own texts are in other languages: a language's tag, and a TOML table of it.
 pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];

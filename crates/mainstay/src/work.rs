@@ -116,8 +116,7 @@ impl Work {
 
 /// What each thread does until nobody can send any more.
 fn work_on(jobs: &Mutex<Receiver<Job>>) {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
+    if let Err(error) = kernel::thread::give_way(NICENESS) {
         tracing::warn!(error = &error as &dyn std::error::Error, "work runs at the priority of requests");
     }
     loop {

@@ -11,7 +11,6 @@ mod settings;
 mod sql;
 mod sqlite;
 mod store;
-mod thread;
 mod tx;
 mod value;
 

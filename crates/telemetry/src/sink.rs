@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::io::{self, Write};
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
@@ -32,11 +32,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// What a buffer keeps of its memory when it is quiet again.
 const KEPT: usize = 256 << 10;
 
-/// Numbers the threads as they come, to spread them over the buffers. It decides nothing else.
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-
 thread_local! {
-    static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
     /// Whether this thread is writing a line, and holds a buffer.
     static IS_WRITING: Cell<bool> = const { Cell::new(false) };
 }
@@ -98,7 +94,7 @@ impl Shared {
     /// This thread's buffer. Others hold it only as long as it takes to write a line, or to take the lines out.
     fn own(&self) -> MutexGuard<'_, Buffer> {
         // A value's `fmt` panicked: what it wrote until then was taken back.
-        self.buffers[THREAD.with(|number| *number) % BUFFERS].lock().unwrap_or_else(PoisonError::into_inner)
+        self.buffers[kernel::thread::number() % BUFFERS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -222,3 +222,76 @@ async fn a_body_in_a_coding_is_refused_before_anything_else() {
     }
     server.stop().await;
 }
+
+/// Keep the lane busy for a while.
+#[get("/burn", root)]
+async fn burn() -> Result<Json<Echo>, StoreError> {
+    let start = std::time::Instant::now();
+    while start.elapsed() < Duration::from_millis(3) {
+        std::hint::spin_loop();
+    }
+    Ok(Json(Echo { text: "burnt".to_owned() }))
+}
+
+async fn ask(stream: &mut TcpStream, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: here\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 2048];
+    let size = timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
+    String::from_utf8_lossy(&answer[..size]).into_owned()
+}
+
+/// One lane, and a thousand clients who ask again and again for what it can do 300 times a second. Their connections wait
+/// in the runtime's queue, which only a runtime of several threads has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn more_than_the_lane_can_do_is_refused_at_once_and_health_is_not() {
+    let settings = ServerSettings {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        lanes: 1,
+        // Nobody is refused for waiting long.
+        request_timeout_ms: 60_000,
+        ..ServerSettings::default()
+    };
+    let server = Server::bind(with_settings(settings, &[&burn])).unwrap().spawn();
+    let address = server.address();
+    // The clients have a runtime of their own: they are not what is too much.
+    let clients = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let mut clients = tokio::task::JoinSet::new();
+            (0..1000).for_each(|_| {
+                clients.spawn(async move {
+                    let mut stream = TcpStream::connect(address).await.unwrap();
+                    let mut refusal = None;
+                    for _ in 0..3 {
+                        let answer = ask(&mut stream, "/burn").await;
+                        if answer.starts_with("HTTP/1.1 503") {
+                            refusal = Some(answer);
+                        } else {
+                            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                        }
+                    }
+                    refusal
+                });
+            });
+            let health = async {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                for _ in 0..20 {
+                    let answer = ask(&mut stream, "/health/live").await;
+                    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                }
+            };
+            let (refusals, ()) = tokio::join!(clients.join_all(), health);
+            refusals.into_iter().flatten().collect::<Vec<_>>()
+        })
+    });
+    let refusals = tokio::task::spawn_blocking(move || clients.join().unwrap()).await.unwrap();
+    assert!(!refusals.is_empty(), "nobody was one too many");
+    for refusal in &refusals {
+        assert!(refusal.contains("\"code\":\"overloaded\"") && refusal.contains("retry-after: 1"), "{refusal}");
+    }
+    // It is over when it is over.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    assert!(ask(&mut stream, "/burn").await.starts_with("HTTP/1.1 200"));
+    server.stop().await;
+}

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use kernel::Ctx;
+use kernel::{Ctx, thread};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::{Client, Statement};
 
 use super::failure::{Failure, Then};
 use super::pool::{CLOSE, Pool};
 use super::session::{Driver, Fetch, STATEMENTS, fits, stream};
-use crate::{FromRow, StoreError, Value, sql, thread};
+use crate::{FromRow, StoreError, Value, sql};
 
 /// How long one statement may hold up those behind it.
 const STATEMENT: Duration = Duration::from_secs(2);

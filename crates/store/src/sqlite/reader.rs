@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
+use kernel::thread;
 use tokio::sync::mpsc;
 
 use super::connection::Slot;
-use crate::{StoreError, thread};
+use crate::StoreError;
 
 /// The slots of the lanes. Each thread has one it prefers, so that its lock is free and its statements are prepared.
 #[derive(Debug)]
@@ -38,6 +39,10 @@ impl Lanes {
     }
 }
 
+/// How far the reader threads stand back, on the scale of `nice(2)`: a lane gets three times the share of one. Under more
+/// load than the machine can bear, requests are then read, and answered or refused, while the scans take what is left.
+const NICENESS: i32 = 5;
+
 /// One read for a reader thread.
 pub(crate) type Reading = Box<dyn FnOnce(&mut Slot) + Send>;
 
@@ -57,6 +62,9 @@ impl Readers {
         for (number, mut slot) in slots.into_iter().enumerate() {
             let (receiver, running) = (receiver.clone(), running.clone());
             std::thread::Builder::new().name(format!("store-reader-{number}")).spawn(move || {
+                if let Err(error) = thread::give_way(NICENESS) {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "scans run at the priority of requests");
+                }
                 while let Some(read) = next(&receiver) {
                     // A panic in reading a row drops the answer's sender, which tells the caller.
                     let _ = catch_unwind(AssertUnwindSafe(|| read(&mut slot)));
