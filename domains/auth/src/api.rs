@@ -91,6 +91,7 @@ pub(crate) struct Credentials {
 #[derive(Debug)]
 pub(crate) struct RefreshInput {
     /// The refresh token of the last answer. It is good for one use.
+    #[check(length(max = 1024))]
     refresh_token: Secret<String>,
 }
 
@@ -99,6 +100,7 @@ pub(crate) struct RefreshInput {
 #[derive(Debug)]
 pub(crate) struct LogoutInput {
     /// A refresh token of another session of yours, which ends too.
+    #[check(length(max = 1024))]
     refresh_token: Option<Secret<String>>,
 }
 

@@ -67,6 +67,25 @@ both! {
         assert_eq!(open, expected.map(ToOwned::to_owned).into());
     }
 
+    /// A body that anyone may send is a short one: strangers cannot fill the memory that large bodies share.
+    async fn what_strangers_may_send_is_short(db: TestDatabase) {
+        let app = app(db).await;
+        let document = app.running().api.document_value();
+        let mut count = 0;
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                if operation["requestBody"].is_null() || operation["security"] == json!([{ "bearer": [] }]) {
+                    continue;
+                }
+                let call = app.call(method.to_uppercase().parse().unwrap(), path);
+                let longer = vec![b' '; 16 * 1024 + 1];
+                call.body("application/json", longer).await.expect_problem(413, "body_too_large");
+                count += 1;
+            }
+        }
+        assert!(count >= 3, "registering, signing in, refreshing: {count}");
+    }
+
     /// Administrators' operations answer 403 to other people, before anything else is looked at.
     async fn what_is_for_administrators_is_for_them_alone(db: TestDatabase) {
         let app = app(db).await;
