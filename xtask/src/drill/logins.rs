@@ -1,6 +1,7 @@
 //! `login-storm`: five hundred log-ins at once, with passwords of a megabyte and with ordinary ones, then as many posts of
 //! a megabyte, then bodies that stop half way. What is too long is refused by its announcement, what is too much is told to
 //! come again, soon; memory is bounded by the hashes and bodies that are let in; who only asks how we are is answered.
+//! Small bodies that stop half way come over HTTP/2, where a few connections carry thousands.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -93,6 +94,7 @@ pub fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         rage(&target, report, &storm)?;
     }
     stalled(&target, report, &post, &login(PASSWORD))?;
+    halves(&target, report, &login(PASSWORD))?;
     report.judge(target.is_running(), "the server still runs", "after all storms");
     Ok(())
 }
@@ -226,4 +228,100 @@ fn stalled(target: &Target, report: &mut Report, post: &[u8], login: &[u8]) -> R
         }),
     );
     Ok(())
+}
+
+/// Connections of HTTP/2, the requests each has open, and how much of its body each sends: more in all than there is
+/// memory for.
+const LINES: usize = 64;
+const STREAMS: u32 = 128;
+const HALF: usize = 12 * 1024;
+/// What a connection of HTTP/2 may have sent that nobody has read, and what an open request takes besides its body, in MiB.
+const WINDOW: f64 = 0.25;
+const REQUEST: f64 = 16.0 / 1024.0;
+
+/// Log-ins of which half came, thousands at once.
+fn halves(target: &Target, report: &mut Report, login: &[u8]) -> Result<()> {
+    let (port, before) = (target.port(), target.memory()?);
+    target.forget_peak()?;
+    let (sent, logins) = thread::scope(|scope| {
+        let lines: Vec<_> = (0..LINES).map(|_| scope.spawn(move || half(port))).collect();
+        thread::sleep(Duration::from_secs(1));
+        let logins = (0..10)
+            .map(|_| {
+                let start = Instant::now();
+                let reply = wire::send(port, login)?;
+                anyhow::Ok((reply.status, start.elapsed()))
+            })
+            .collect::<Result<Vec<_>>>();
+        let sent: usize = lines.into_iter().filter_map(|line| line.join().ok().and_then(Result::ok)).sum();
+        logins.map(|logins| (sent, logins))
+    })?;
+    let after = target.memory()?;
+    let name = "half bodies over HTTP/2";
+    let slowest = logins.iter().map(|(_, took)| *took).max().unwrap_or_default();
+    let is_good = logins.iter().all(|(status, _)| *status == 200) && slowest <= LOGIN_WITHIN;
+    let seen = format!("{} ms", slowest.as_millis());
+    report.judge(is_good, &format!("{name}: log-ins are answered as ever, the slowest after"), seen);
+    let growth = BODIES + HASH + LINES as f64 * (WINDOW + f64::from(STREAMS) * REQUEST) + SLACK;
+    let sent_mib = sent >> 20;
+    let seen = format!("{:.1} MiB before, {:.1} at most, {sent_mib} MiB sent", before.now, after.peak);
+    report.judge(after.peak - before.now <= growth, &format!("{name}: memory grows by at most {growth:.0} MiB"), seen);
+    report.figure(
+        name,
+        json!({
+            "sent_mib": sent_mib,
+            "login_slowest_ms": slowest.as_millis() as u64,
+            "rss_mib": [before.now, after.peak, after.now],
+        }),
+    );
+    Ok(())
+}
+
+/// Half of a body on each stream of one connection, as fast as the server's window lets us; the bytes that went.
+fn half(port: u16) -> std::io::Result<usize> {
+    let length = (HALF + 1000).to_string();
+    let headers = [("content-type", "application/json"), ("content-length", length.as_str())];
+    let head = wire::block("POST", "/api/v1/auth/login", &headers);
+    let mut stream = wire::connect(port)?;
+    stream.set_read_timeout(Some(Duration::from_millis(10)))?;
+    stream.write_all(&wire::opening(&[]))?;
+    // The connection's window as it begins (RFC 9113 section 6.9.2).
+    let (mut window, mut sent, mut buffer) = (65_535, 0, Vec::new());
+    let end = Instant::now() + Duration::from_secs(6);
+    let mut number = 0;
+    while Instant::now() < end {
+        if number < STREAMS && window >= HALF {
+            let id = 2 * number + 1;
+            stream.write_all(&wire::frame(wire::kind::HEADERS, wire::END_HEADERS, id, &head))?;
+            stream.write_all(&wire::frame(wire::kind::DATA, 0, id, &b" ".repeat(HALF)))?;
+            (number, window, sent) = (number + 1, window - HALF, sent + HALF);
+            continue;
+        }
+        let mut chunk = [0; 4096];
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => buffer.extend_from_slice(&chunk[..count]),
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            Err(_) => break,
+        }
+        window += updates(&mut buffer);
+    }
+    Ok(sent)
+}
+
+/// By how much the server opened the connection's window.
+fn updates(buffer: &mut Vec<u8>) -> usize {
+    let mut sum = 0;
+    let mut at = 0;
+    while let Some(head) = buffer.get(at..at + 9) {
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let Some(payload) = buffer.get(at + 9..at + 9 + length) else { break };
+        let is_of_connection = head[5..9] == [0; 4];
+        if head[3] == wire::kind::WINDOW_UPDATE && is_of_connection {
+            sum += payload.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        }
+        at += 9 + length;
+    }
+    buffer.drain(..at);
+    sum
 }
