@@ -39,7 +39,10 @@ impl Bodies {
 /// read from it.
 pub(crate) type Place = Arc<OnceLock<OwnedSemaphorePermit>>;
 
-/// Memory, in units of a kibibyte.
+/// What memory is counted in, in bytes.
+pub(crate) const UNIT: usize = 1024;
+
+/// Memory, in units.
 #[derive(Debug)]
 pub(crate) struct Pool {
     units: Arc<Semaphore>,
@@ -49,7 +52,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     fn new(bytes: usize) -> Self {
-        let all = (bytes / 1024).clamp(1, Semaphore::MAX_PERMITS);
+        let all = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
         Self { units: Arc::new(Semaphore::new(all)), all, waiting: AtomicUsize::new(0) }
     }
 
@@ -64,7 +67,7 @@ impl Pool {
     /// When there was none in time.
     pub(crate) async fn take(&self, bytes: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, RequestError> {
         // More than all of it is all of it: the settings refuse a pool below the largest body.
-        let count = u32::try_from(bytes.div_ceil(1024).min(self.all)).unwrap_or(u32::MAX);
+        let count = u32::try_from(bytes.div_ceil(UNIT).min(self.all)).unwrap_or(u32::MAX);
         if let Ok(permit) = self.units.clone().try_acquire_many_owned(count) {
             return Ok(permit);
         }

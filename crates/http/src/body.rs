@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::RequestError;
-use crate::bodies::{Bodies, Place, Pool, SMALL, STEP, STEP_TIME};
+use crate::bodies::{Bodies, Place, Pool, SMALL, STEP, STEP_TIME, UNIT};
 
 /// A response's body. Whole for now; a stream becomes a second variant.
 #[derive(Debug, Default)]
@@ -189,10 +189,14 @@ impl Reading {
                     return Ok(data);
                 }
             } else {
-                let more = bodies.small.take(data.len(), self.deadline).await?;
-                match &mut small {
-                    Some(held) => held.merge(more),
-                    None => small = Some(more),
+                // By what it keeps, not by its pieces: a byte at a time is no more than all at once.
+                let held = small.as_ref().map_or(0, |held| held.num_permits() * UNIT);
+                if size > held {
+                    let more = bodies.small.take(size - held, self.deadline).await?;
+                    match &mut small {
+                        Some(held) => held.merge(more),
+                        None => small = Some(more),
+                    }
                 }
                 if pool.is_none() {
                     pool = Some(&bodies.small);

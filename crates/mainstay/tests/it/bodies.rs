@@ -151,6 +151,32 @@ async fn large_bodies_beyond_the_memory_are_told_to_come_again_and_small_ones_ar
     server.stop().await;
 }
 
+/// Four bodies that come a byte at a time keep 4 KB each, though they come in thousands of pieces.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_in_many_pieces_takes_no_more_than_it_keeps() {
+    let server = serve();
+    let small = body(4000, 10);
+    let all = (0..4).map(|_| {
+        let (head, small) = (head("/short", "content-length: 4000"), small.clone());
+        let address = server.address();
+        tokio::spawn(async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            for byte in small.as_bytes().chunks(1) {
+                stream.write_all(byte).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            end(stream).await
+        })
+    });
+    for one in all.collect::<Vec<_>>() {
+        let answer = one.await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_sends_slowly_keeps_the_memory_only_while_nobody_else_wants_it() {
     let server = serve();
