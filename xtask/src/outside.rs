@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Choice::Sqlite)]
     database: Choice,
     /// `schemathesis`: about how many requests to make on each database.
-    #[arg(long, default_value_t = 1500)]
+    #[arg(long, default_value_t = 6000)]
     cases: u64,
     /// `schemathesis`: the same seed makes the same requests.
     #[arg(long, default_value_t = 1)]
