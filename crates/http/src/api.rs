@@ -362,8 +362,7 @@ fn own_endpoints() -> [Endpoint; 3] {
         Method::Get,
         "/openapi.json",
         "get_openapi",
-        "This document.\n\nIt is made of the code that answers. People read it at `/docs` and `/redoc`, unless the operator has turned \
-         those off.",
+        "This document.\n\nIt is made from the code that answers, so that the two cannot part.",
         |op| op.success(200, "The OpenAPI 3.1 document.", Some(json!({ "type": "object" })), json!({})),
         Arc::new(|request| {
             Box::pin(async move {
