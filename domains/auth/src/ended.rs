@@ -147,17 +147,22 @@ mod tests {
         let ended = Ended::new(2);
         let (seen, later) = (ended.generation(), Time::from_micros(10));
         let sessions: Vec<_> = (0..3).map(|_| session()).collect();
+        let mut just_before = seen;
         for one in &sessions {
+            just_before = ended.generation();
             ended.pending().settle(std::slice::from_ref(one), later, Time::from_micros(1));
         }
         for one in &sessions {
             assert_eq!(ended.standing(*one, seen), Standing::Unsure);
+            assert_eq!(ended.standing(*one, just_before), Standing::Unsure);
         }
         assert_eq!(ended.standing(sessions[0], ended.generation()), Standing::Clear);
-        // Those whose tokens have expired make room first.
+        // Those whose tokens have expired make room first. A token that expires now has.
+        let since = ended.generation();
         ended.pending().settle(&sessions[..2], later, Time::from_micros(1));
+        assert_eq!(ended.standing(sessions[2], since), Standing::Clear, "what was asked after the overflow holds");
         let seen = ended.generation();
-        ended.pending().settle(&sessions[2..], Time::MAX, Time::from_micros(11));
+        ended.pending().settle(&sessions[2..], Time::MAX, later);
         assert_eq!(ended.standing(sessions[2], seen), Standing::Ended);
         assert_eq!(ended.standing(sessions[0], seen), Standing::Clear);
     }

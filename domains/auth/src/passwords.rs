@@ -173,4 +173,19 @@ mod tests {
             assert_eq!(outcome, Err(argon2::password_hash::Error::PasswordInvalid));
         });
     }
+
+    /// As an account that was brought here from another program may have one.
+    #[test]
+    fn a_hash_of_another_kind_of_argon2_is_right_and_outdated() {
+        testkit::run(async {
+            let (ctx, hasher) = (ctx(Duration::from_secs(30)), hasher(AuthSettings::default()));
+            let (right, wrong) = (Password::new("correct horse"), Password::new("correct  horse"));
+            let other = Argon2::new(Algorithm::Argon2i, Version::V0x13, hasher.params.clone());
+            let hash = other.hash_password_with_salt(right.expose(), &[7; 16]).unwrap().to_string();
+            assert!(hash.starts_with("$argon2i$v=19$m=19456,t=2,p=1$"), "{hash}");
+            let verdict = hasher.check(&ctx, &right, Some(&hash)).await.unwrap();
+            assert_eq!(verdict, Verdict::Right { is_outdated: true });
+            assert_eq!(hasher.check(&ctx, &wrong, Some(&hash)).await.unwrap(), Verdict::Wrong);
+        });
+    }
 }

@@ -221,6 +221,7 @@ mod tests {
 
     #[test]
     fn a_token_is_good_with_its_key_issuer_and_time_alone() {
+        let others = ALL.map(key);
         for algorithm in ALL {
             let key = key(algorithm);
             let token = issue(&key, ISSUER, grant(), [7; 16]).unwrap();
@@ -233,9 +234,8 @@ mod tests {
             assert!(parsed.verify(&key, ISSUER, NOW.minus(Duration::from_secs(60))).is_ok());
             assert_eq!(parsed.verify(&key, ISSUER, NOW.minus(Duration::from_secs(61))), Err(NotGood));
             assert_eq!(parsed.verify(&key, "https://other.example.com", NOW), Err(NotGood));
-            for other in ALL {
-                let other = self::key(other);
-                assert_eq!(parsed.verify(&other, ISSUER, NOW), Err(NotGood), "another key");
+            for other in &others {
+                assert_eq!(parsed.verify(other, ISSUER, NOW), Err(NotGood), "another key");
             }
         }
     }
@@ -282,6 +282,9 @@ mod tests {
             claims[claim] = value.clone();
             assert_eq!(judge(&signed("at+jwt", &claims)), Err(NotGood), "{claim}: {value}");
         }
+        let mut timeless = good.clone();
+        (timeless["iat"], timeless["exp"]) = (serde_json::json!(now + 30), serde_json::json!(now + 30));
+        assert_eq!(judge(&signed("at+jwt", &timeless)), Err(NotGood), "over as soon as it began");
         let order = ["iss", "aud", "sub", "client_id", "sid", "role", "iat", "exp", "jti"];
         let listed: Vec<_> = order.iter().map(|claim| good[claim].clone()).collect();
         assert_eq!(judge(&signed("at+jwt", &listed.into())), Err(NotGood), "a list of claims");
@@ -354,6 +357,31 @@ mod tests {
             format!("{token}{}", "A".repeat(MOST_BYTES)),
         ] {
             assert!(parse(&garbled).is_err(), "{garbled}");
+        }
+    }
+
+    /// What is longer is not looked at; what is just as long is a token like any other.
+    #[test]
+    fn a_header_and_a_token_have_their_longest() {
+        let key = key(SigningAlgorithm::EdDSA);
+        let token = issue(&key, ISSUER, grant(), [7; 16]).unwrap();
+        let (_, rest) = token.split_once('.').unwrap();
+        // JSON may have space after its end, so a good header can be made as long as one likes.
+        let header = format!(r#"{{"typ":"at+jwt","alg":"EdDSA","kid":"{}"}}"#, key.id());
+        let with_header = |bytes: usize| format!("{}.{rest}", URL_SAFE_NO_PAD.encode(format!("{header:<bytes$}")));
+        for (bytes, is_read) in [(MOST_HEADER_BYTES, true), (MOST_HEADER_BYTES + 1, false), (2000, false)] {
+            assert_eq!(parse(&with_header(bytes)).is_ok(), is_read, "a header of {bytes}");
+        }
+        // So can a signature, as long as nobody looks whether it is one: four characters for three bytes of it.
+        let head = format!("{}.xx.", URL_SAFE_NO_PAD.encode(&header));
+        let with_signature = |characters: usize| format!("{head}{}", "A".repeat(characters));
+        let most = MOST_BYTES - head.len();
+        // One character over a multiple of four is no base64, whatever the length.
+        for characters in (most - 3)..=most {
+            assert_eq!(parse(&with_signature(characters)).is_ok(), characters % 4 != 1, "{characters}");
+        }
+        for characters in (most + 1)..=(most + 4) {
+            assert!(parse(&with_signature(characters)).is_err(), "{characters}");
         }
     }
 
