@@ -48,13 +48,13 @@ pub(crate) async fn find_role(reads: &impl Reads, email_key: &str) -> Result<Opt
     reads.row("SELECT id, role FROM accounts WHERE email_key = $1", &params![email_key]).await
 }
 
-pub(crate) async fn set_role(tx: &Tx, id: UserId, role: Role, now: Time) -> Result<u64, StoreError> {
-    tx.execute("UPDATE accounts SET role = $2, updated_at = $3 WHERE id = $1", &params![id, role, now]).await
+pub(crate) async fn set_role(tx: &Tx, id: UserId, role: Role, now: Time) -> Result<(), StoreError> {
+    tx.execute("UPDATE accounts SET role = $2, updated_at = $3 WHERE id = $1", &params![id, role, now]).await.map(drop)
 }
 
-pub(crate) async fn set_password_hash(tx: &Tx, id: UserId, old: &str, new: &str, now: Time) -> Result<u64, StoreError> {
+pub(crate) async fn set_password_hash(tx: &Tx, id: UserId, old: &str, new: &str, now: Time) -> Result<(), StoreError> {
     let sql = "UPDATE accounts SET password_hash = $3, updated_at = $4 WHERE id = $1 AND password_hash = $2";
-    tx.execute(sql, &params![id, old, new, now]).await
+    tx.execute(sql, &params![id, old, new, now]).await.map(drop)
 }
 
 /// The role of an account whose password is still the one that was checked.
@@ -106,10 +106,10 @@ pub(crate) async fn find_live_session(
     reads.row(sql, &params![id]).await
 }
 
-/// Ends a session of this account. Whether it was there and live.
-pub(crate) async fn end_session(tx: &Tx, id: SessionId, account_id: UserId, now: Time) -> Result<bool, StoreError> {
+/// Ends a session of this account, if it is there and live.
+pub(crate) async fn end_session(tx: &Tx, id: SessionId, account_id: UserId, now: Time) -> Result<(), StoreError> {
     let sql = "UPDATE sessions SET ended_at = $3 WHERE id = $1 AND account_id = $2 AND ended_at IS NULL";
-    Ok(tx.execute(sql, &params![id, account_id, now]).await? > 0)
+    tx.execute(sql, &params![id, account_id, now]).await.map(drop)
 }
 
 /// Every session of an account.
