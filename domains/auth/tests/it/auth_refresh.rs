@@ -145,6 +145,27 @@ testkit::both! {
         refuse(&app, text(&third, "refresh_token")).await;
     }
 
+    async fn a_token_that_is_not_used_is_good_until_its_last_second(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let phone = app.user("Ada").await;
+        let laptop = phone.sign_in().await;
+        app.clock().advance(DAY * 14 - Duration::from_secs(1));
+        refresh(&app, phone.refresh_token()).await.expect(200);
+        app.clock().advance(Duration::from_secs(1));
+        refuse(&app, laptop.refresh_token()).await;
+    }
+
+    async fn a_session_in_use_is_not_tidied_away_by_the_next_sign_in(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let phone = app.user("Ada").await;
+        app.clock().advance(DAY * 13);
+        let next = refresh(&app, phone.refresh_token()).await.expect(200).json();
+        // Two weeks and a day after it began, but two days after it was used.
+        app.clock().advance(DAY * 2);
+        phone.sign_in().await;
+        refresh(&app, text(&next, "refresh_token")).await.expect(200);
+    }
+
     async fn a_session_ends_of_idleness_and_in_any_case_after_a_month(db: TestDatabase) {
         let app = setup().start(db).await;
         let idle = app.user("Idle").await;

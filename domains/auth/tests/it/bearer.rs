@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use mainstay::prelude::*;
 use serde_json::{Value, json};
 use testkit::{App, Caller, TestDatabase};
 
@@ -161,6 +162,30 @@ testkit::both! {
         ada.get(PATH).await.expect_problem(503, "authentication_unavailable");
     }
 
+    async fn a_session_is_what_the_database_says_whatever_its_token_says(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let (ada, bob) = (app.user("Ada").await, app.user("Bob").await);
+        let (ctx, now) = (app.ctx(), app.clock().now());
+        let (ada_id, bob_id) = (ada.id().parse::<UserId>().unwrap(), bob.id().parse::<UserId>().unwrap());
+        ada.get(PATH).await.expect(200);
+        bob.get(PATH).await.expect(200);
+        let given = app.store().tx(&ctx, move |tx| async move {
+            tx.execute("UPDATE sessions SET account_id = $1 WHERE account_id = $2", &params![bob_id, ada_id]).await
+        });
+        assert_eq!(given.await.unwrap(), 1);
+        app.clock().advance(Duration::from_secs(2));
+        refuse(&app, "the session is somebody else's", ada.access_token()).await;
+        bob.get(PATH).await.expect(200);
+        // It ends at this very moment.
+        let ended = app.store().tx(&ctx, move |tx| async move {
+            let now = now.plus(Duration::from_secs(4));
+            tx.execute("UPDATE sessions SET expires_at = $1 WHERE account_id = $2", &params![now, bob_id]).await
+        });
+        assert_eq!(ended.await.unwrap(), 2);
+        app.clock().advance(Duration::from_secs(2));
+        refuse(&app, "the session is over before its token", bob.access_token()).await;
+    }
+
     async fn a_small_memory_of_tokens_changes_no_answer(db: TestDatabase) {
         let app = setup().set("auth.token_cache_entries", 1).set("auth.session_recheck_s", 0).start(db).await;
         let ada = app.user("Ada").await;
@@ -177,6 +202,15 @@ testkit::both! {
         for (i, session) in sessions.iter().enumerate() {
             session.get(PATH).await.expect(if i == 2 { 401 } else { 200 });
         }
+    }
+
+    async fn the_document_says_which_operations_give_a_token(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let document = app.get("/openapi.json").await.expect(200).json();
+        assert_eq!(
+            document["components"]["securitySchemes"]["bearer"]["x-sign-in"],
+            json!({ "register": "register", "login": "login", "refresh": "refresh", "logout": "logout" })
+        );
     }
 
     async fn other_ways_to_send_a_token_are_not_read(db: TestDatabase) {

@@ -41,6 +41,22 @@ testkit::both! {
         assert!(!text.contains("\"d\"") && !text.contains("\"p\""), "no private half");
     }
 
+    async fn a_key_set_is_kept_for_half_of_the_time_before_a_new_key_signs(db: TestDatabase) {
+        let app = setup().set("auth.key_publish_lead_s", 60).start(db).await;
+        assert_eq!(app.get(PATH).await.expect(200).header("cache-control"), Some("public, max-age=30"));
+    }
+
+    async fn a_key_is_published_until_the_second_in_which_it_retires(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let old = kids(&app).await;
+        let new = app.service::<Accounts>().rotate_signing_key(&app.ctx()).await.unwrap();
+        // An hour until the new one signs, a quarter for the last token of the old one, a minute for clocks.
+        app.clock().advance(Duration::from_secs(3600 + 900 + 60 - 1));
+        assert_eq!(kids(&app).await, [old[0].clone(), new.clone()]);
+        app.clock().advance(Duration::from_secs(1));
+        assert_eq!(kids(&app).await, [new]);
+    }
+
     async fn every_algorithm_works_end_to_end(db: TestDatabase) {
         let mut app = setup().start(db).await;
         for (algorithm, kty) in [("ES256", "EC"), ("RS256", "RSA"), ("EdDSA", "OKP")] {

@@ -12,6 +12,7 @@ testkit::both! {
         let other = "another line, from which every key would come, 9876543210";
         let why = app.another_node(|setup| setup.set("secret_key", other)).await.unwrap_err();
         assert!(why.contains("Set secret_key to the one this database was first started with"), "{why}");
+        assert!(why.contains("sealed with another secret_key, or changed in the database"), "{why}");
         assert!(!why.contains(other), "{why}");
         // Nothing was changed by it.
         let again = app.restart().await;
