@@ -214,6 +214,52 @@ both! {
         }
     }
 
+    /// The document says of each operation whom it lets in, and by which names it turns others away.
+    async fn each_rule_is_in_the_document(db: TestDatabase) {
+        let app = App::with(people::domain).and(domain).start(db).await;
+        let document = app.get("/openapi.json").await.expect(200).json();
+        let anyone = (json!([{}, { "bearer": [] }]), vec!["invalid_token"]);
+        let people = (json!([{ "bearer": [] }]), vec!["missing_token", "invalid_token"]);
+        let named = (json!([{ "bearer": [] }]), vec!["missing_token", "invalid_token", "forbidden"]);
+        for (plural, reads) in [("diaries", &people), ("notices", &anyone), ("signs", &anyone), ("files", &named)] {
+            let (all, one) = (format!("/api/v1/{plural}"), format!("/api/v1/{plural}/{{id}}"));
+            for (path, method, expected) in [
+                (&all, "get", reads), (&one, "get", reads), (&all, "post", &named), (&one, "patch", &named),
+                (&one, "delete", &named),
+            ] {
+                let operation = &document["paths"][path][method];
+                let told: String = ["401", "403"]
+                    .iter()
+                    .filter_map(|status| operation["responses"][status]["description"].as_str())
+                    .collect();
+                let names = ["missing_token", "invalid_token", "forbidden"];
+                let names: Vec<_> = names.into_iter().filter(|name| told.contains(&format!("`{name}`"))).collect();
+                assert_eq!((operation["security"].clone(), names), *expected, "{method} {path}");
+            }
+        }
+    }
+
+    /// What a domain does not offer is not done, whoever asks.
+    async fn an_operation_that_is_left_out_is_not_there(db: TestDatabase) {
+        let some = || {
+            Domain::new("papers")
+                .migrations(Migrations { domain: "papers", steps: &[("0001_papers", TABLES)] })
+                .resource(resource::of::<Sign>().only(&[resource::Op::List, resource::Op::Get]))
+                .resource(resource::of::<Diary>().without(resource::Op::Delete))
+        };
+        let app = App::with(people::domain).and(some).start(db).await;
+        let owner = person(&app, 1);
+        owner.get("/api/v1/signs").await.expect(200);
+        let nowhere: Id<SignKind> = app.ctx().new_id();
+        owner.get(&format!("/api/v1/signs/{nowhere}")).await.expect(404);
+        owner.post("/api/v1/signs").json(&json!({ "title": "a" })).await.expect(405);
+        let made = owner.post("/api/v1/diaries").json(&json!({ "title": "a" })).await.expect(201).json();
+        let at = format!("/api/v1/diaries/{}", made["id"].as_str().unwrap());
+        owner.delete(&at).await.expect(405);
+        owner.patch(&at).json(&json!({ "title": "b" })).await.expect(200);
+        assert_eq!(owner.get(&at).await.expect(200).json()["title"], "b");
+    }
+
     /// A new row is its maker's.
     async fn what_one_makes_is_ones_own(db: TestDatabase) {
         let app = App::with(people::domain).and(domain).start(db).await;
