@@ -273,7 +273,7 @@ export interface paths {
         };
         /**
          * This document
-         * @description It is made of the code that answers. People read it at `/docs` and `/redoc`, unless the operator has turned those off.
+         * @description It is made from the code that answers, so that the two cannot part.
          */
         get: operations["get_openapi"];
         put?: never;
@@ -700,6 +700,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -708,7 +710,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -859,9 +861,7 @@ export interface operations {
                 };
             };
             /**
-             * @description `overloaded`: The server has no room for this now; try again.
-             *
-             *     `busy`: Too many people are signing in or registering at this moment.
+             * @description `busy`: Too many people are signing in or registering at this moment.
              *
              *     `store_unavailable`: The database cannot be reached.
              *
@@ -874,6 +874,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -882,7 +884,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "overloaded" | "busy" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "busy" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -1032,8 +1034,6 @@ export interface operations {
             /**
              * @description `authentication_unavailable`: The access token cannot be checked right now.
              *
-             *     `overloaded`: The server has no room for this now; try again.
-             *
              *     `store_unavailable`: The database cannot be reached.
              *
              *     `store_busy`: The database has more to do than it may queue.
@@ -1045,6 +1045,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -1053,7 +1055,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "overloaded" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -1203,9 +1205,7 @@ export interface operations {
                 };
             };
             /**
-             * @description `overloaded`: The server has no room for this now; try again.
-             *
-             *     `store_unavailable`: The database cannot be reached.
+             * @description `store_unavailable`: The database cannot be reached.
              *
              *     `store_busy`: The database has more to do than it may queue.
              *
@@ -1216,6 +1216,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -1224,7 +1226,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "overloaded" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -1390,9 +1392,7 @@ export interface operations {
                 };
             };
             /**
-             * @description `overloaded`: The server has no room for this now; try again.
-             *
-             *     `busy`: Too many people are signing in or registering at this moment.
+             * @description `busy`: Too many people are signing in or registering at this moment.
              *
              *     `store_unavailable`: The database cannot be reached.
              *
@@ -1405,6 +1405,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -1413,7 +1415,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "overloaded" | "busy" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "busy" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -1625,6 +1627,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -1633,7 +1637,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -1819,8 +1823,6 @@ export interface operations {
             /**
              * @description `authentication_unavailable`: The access token cannot be checked right now.
              *
-             *     `overloaded`: The server has no room for this now; try again.
-             *
              *     `store_unavailable`: The database cannot be reached.
              *
              *     `store_busy`: The database has more to do than it may queue.
@@ -1832,6 +1834,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -1840,7 +1844,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "overloaded" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -1984,6 +1988,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -1992,7 +1998,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -2169,6 +2175,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -2177,7 +2185,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -2390,8 +2398,6 @@ export interface operations {
             /**
              * @description `authentication_unavailable`: The access token cannot be checked right now.
              *
-             *     `overloaded`: The server has no room for this now; try again.
-             *
              *     `store_unavailable`: The database cannot be reached.
              *
              *     `store_busy`: The database has more to do than it may queue.
@@ -2403,6 +2409,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -2411,7 +2419,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "overloaded" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -2555,6 +2563,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -2563,7 +2573,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -2696,6 +2706,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -2704,7 +2716,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -2840,6 +2852,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -2848,7 +2862,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -3033,8 +3047,6 @@ export interface operations {
             /**
              * @description `authentication_unavailable`: The access token cannot be checked right now.
              *
-             *     `overloaded`: The server has no room for this now; try again.
-             *
              *     `store_unavailable`: The database cannot be reached.
              *
              *     `store_busy`: The database has more to do than it may queue.
@@ -3046,6 +3058,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -3054,7 +3068,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "overloaded" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -3198,6 +3212,8 @@ export interface operations {
              *     `store_corrupt`: The database is damaged and waits for its operator.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -3206,7 +3222,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -3288,7 +3304,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `deadline_exceeded`: The answer was not ready in time; try again. */
+            /**
+             * @description `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
+             */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3296,7 +3316,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "deadline_exceeded";
+                        code?: "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -3370,6 +3390,8 @@ export interface operations {
              * @description `not_ready`: The server cannot serve right now.
              *
              *     `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
              */
             503: {
                 headers: {
@@ -3378,7 +3400,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "not_ready" | "deadline_exceeded";
+                        code?: "not_ready" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -3445,7 +3467,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `deadline_exceeded`: The answer was not ready in time; try again. */
+            /**
+             * @description `deadline_exceeded`: The answer was not ready in time; try again.
+             *
+             *     `overloaded`: The server has no room for this now; try again.
+             */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3453,7 +3479,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "deadline_exceeded";
+                        code?: "deadline_exceeded" | "overloaded";
                     };
                 };
             };

@@ -75,8 +75,7 @@ def sync_detailed(
 ) -> Response[Any | GetOpenapiResponse200 | Problem]:
     """This document
 
-     It is made of the code that answers. People read it at `/docs` and `/redoc`, unless the operator has
-    turned those off.
+     It is made from the code that answers, so that the two cannot part.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -101,8 +100,7 @@ def sync(
 ) -> Any | GetOpenapiResponse200 | Problem | None:
     """This document
 
-     It is made of the code that answers. People read it at `/docs` and `/redoc`, unless the operator has
-    turned those off.
+     It is made from the code that answers, so that the two cannot part.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -123,8 +121,7 @@ async def asyncio_detailed(
 ) -> Response[Any | GetOpenapiResponse200 | Problem]:
     """This document
 
-     It is made of the code that answers. People read it at `/docs` and `/redoc`, unless the operator has
-    turned those off.
+     It is made from the code that answers, so that the two cannot part.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -147,8 +144,7 @@ async def asyncio(
 ) -> Any | GetOpenapiResponse200 | Problem | None:
     """This document
 
-     It is made of the code that answers. People read it at `/docs` and `/redoc`, unless the operator has
-    turned those off.
+     It is made from the code that answers, so that the two cannot part.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
