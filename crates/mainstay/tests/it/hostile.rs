@@ -9,32 +9,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::with_settings;
-
-/// Says what came.
-#[view]
-pub struct Echo {
-    /// The text.
-    text: String,
-}
-
-/// A text.
-#[input]
-pub struct Text {
-    /// It.
-    text: String,
-}
+use crate::{Echo, Text, get_long, with_settings};
 
 /// Send it back, to someone who has signed in.
 #[post("/echo", root)]
 async fn echo(_caller: Caller<User>, Valid(text): Valid<Text>) -> Result<Json<Echo>, StoreError> {
     Ok(Json(Echo { text: text.text }))
-}
-
-/// A long answer.
-#[get("/long", root)]
-async fn get_long() -> Result<Json<Echo>, StoreError> {
-    Ok(Json(Echo { text: "x".repeat(8 * 1024 * 1024) }))
 }
 
 /// Longer than any bound of the server's in these tests.

@@ -17,6 +17,27 @@ use std::sync::Arc;
 use http_types::{HeaderMap, StatusCode};
 use mainstay::http::{Api, ApiBuilder, EndpointDef, RequestBody, ServerSettings};
 use mainstay::kernel::{Clock, Random};
+use mainstay::prelude::*;
+
+/// Says what came.
+#[view]
+pub struct Echo {
+    /// The text.
+    text: String,
+}
+
+/// A text.
+#[input]
+pub struct Text {
+    /// It.
+    text: String,
+}
+
+/// A long answer.
+#[get("/long", root)]
+pub(crate) async fn get_long() -> Result<Json<Echo>, StoreError> {
+    Ok(Json(Echo { text: "x".repeat(8 * 1024 * 1024) }))
+}
 
 /// A builder with nothing in it.
 fn builder(settings: ServerSettings) -> ApiBuilder {

@@ -10,32 +10,12 @@ use mainstay::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::with_settings;
-
-/// Says what came.
-#[view]
-pub struct Echo {
-    /// The text.
-    text: String,
-}
-
-/// A text.
-#[input]
-pub struct Text {
-    /// It.
-    text: String,
-}
+use crate::{Echo, Text, get_long, with_settings};
 
 /// Send it back.
 #[post("/echo", root)]
 async fn echo(Valid(text): Valid<Text>) -> Result<Json<Echo>, StoreError> {
     Ok(Json(Echo { text: text.text }))
-}
-
-/// A long answer.
-#[get("/long", root)]
-async fn get_long() -> Result<Json<Echo>, StoreError> {
-    Ok(Json(Echo { text: "x".repeat(8 * 1024 * 1024) }))
 }
 
 /// Slow.
