@@ -15,6 +15,7 @@ mod fuzz;
 mod generated;
 mod links;
 mod machine;
+mod mutants;
 mod new_domain;
 mod outside;
 mod postgres;
@@ -63,6 +64,8 @@ enum Verb {
     NewDomain(new_domain::Args),
     /// Measure line coverage.
     Cover(cover::Args),
+    /// Change the code of tokens and authorization in one place after another; tests must notice.
+    Mutants(mutants::Args),
     /// Fetch the documentation pages' scripts from npm again, at the versions written down.
     VendorDocs(vendor::Args),
     /// Try inputs without end on what reads tokens, cursors, query strings and bodies.
@@ -93,6 +96,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Drill(args) => drill::run(&args, &workspace, &stop),
         Verb::NewDomain(args) => new_domain::run(&args, &workspace),
         Verb::Cover(args) => cover::run(&args, &workspace, &stop),
+        Verb::Mutants(args) => mutants::run(&args, &workspace, &stop),
         Verb::VendorDocs(args) => vendor::run(&args, &workspace, &stop),
         Verb::Fuzz(args) => fuzz::run(&args, &workspace, &stop),
     }
