@@ -28,6 +28,9 @@ pub struct Args {
     /// never tried is tried whole.
     #[arg(long)]
     survivors: bool,
+    /// Try nothing: say what is known, for instance after a run that was interrupted.
+    #[arg(long, conflicts_with = "survivors")]
+    report: bool,
     /// Fail below so many percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 90.0)]
     at_least: f64,
@@ -75,6 +78,9 @@ const EXCLUDED: [(&str, &str); 3] = [
 /// One file may take so long.
 const LIMIT: Duration = Duration::from_secs(8 * 3600);
 
+/// What is kept of a file, beside what cargo-mutants writes.
+const VERDICTS: &str = "verdicts.json";
+
 /// How one change ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,60 +100,37 @@ type Verdicts = BTreeMap<String, Verdict>;
 
 /// Changes the code, file by file, and writes down what survived.
 pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> {
-    let tool = tools::cargo_tool("cargo-mutants", "27.1.0", workspace, stop)?;
     let is_wanted = |file: &str| args.words.is_empty() || args.words.iter().any(|word| file.contains(word));
     let wanted: Vec<_> = TABLE.into_iter().filter(|(file, _)| is_wanted(file)).collect();
     if wanted.is_empty() {
         bail!("no file has this in its path; they are: {}", TABLE.map(|(file, _)| file).join(", "));
     }
     let root = workspace.target.join("mutants");
-    copy_to(&root.join("tree"), workspace)?;
     let mut by_file = BTreeMap::new();
-    for (file, packages) in wanted {
-        let folder = root.join(file.replace('/', "_"));
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let kept = folder.join("verdicts.json");
-        let is_known = args.survivors && kept.exists();
-        let mut verdicts: Verdicts = if is_known { read(&kept)? } else { Verdicts::new() };
-        // Its own unit tests are built and run in a fraction of the time: the others see only what these let live.
-        let has_unit_tests = workspace.read(file)?.contains("#[cfg(test)]");
-        for is_unit in [true, false] {
-            let again: Vec<&String> =
-                verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Missed).map(|(name, _)| name).collect();
-            let is_done = again.is_empty() && !verdicts.is_empty();
-            if is_done || is_unit && (is_known || !has_unit_tests) {
-                continue;
+    if args.report {
+        for (file, _) in &wanted {
+            let kept = folder(&root, file).join(VERDICTS);
+            if kept.exists() {
+                by_file.insert(*file, read(&kept)?);
             }
-            let mut command =
-                mutate(&tool, args.nice, &root, &folder, file, if is_unit { &packages[..1] } else { packages });
-            for name in again {
-                command.args(["--re", &format!("^{}$", regex::escape(name))]);
-            }
-            // After `--` what goes to `cargo test`, then what goes to the tests.
-            if is_unit {
-                let module = Path::new(file).file_stem().unwrap_or_default().to_string_lossy();
-                command.args(["--", "--lib", "--", &format!("{module}::")]);
-            } else {
-                // Those on PostgreSQL take the same way through this code; one compares it with SQLite.
-                command.args(["--", "--tests", "--", "--skip", "postgres", "--skip", "both_databases"]);
-            }
-            let status = Running::start(&mut command)?.wait(stop, LIMIT)?;
-            // 2: some survived; 3: some took too long.
-            if !matches!(status.code(), Some(0 | 2 | 3)) {
-                bail!("{} ended with {status}", shown(&command));
-            }
-            verdicts.extend(outcomes(&read(&folder.join("mutants.out/outcomes.json"))?));
-            let text = serde_json::to_string_pretty(&verdicts).context("cannot write verdicts as JSON")?;
-            fs::write(&kept, text).with_context(|| format!("cannot write {}", kept.display()))?;
         }
-        println!("{file}: {:.2} % killed", Sum::of(&verdicts).percent());
-        by_file.insert(file, verdicts);
+    } else {
+        let tool = tools::cargo_tool("cargo-mutants", "27.1.0", workspace, stop)?;
+        copy_to(&root.join("tree"), workspace)?;
+        for (file, packages) in &wanted {
+            let verdicts = try_file(args, &tool, &root, file, packages, workspace, stop)?;
+            println!("{file}: {:.2} % killed", Sum::of(&verdicts).percent());
+            by_file.insert(*file, verdicts);
+        }
     }
+    let not_tried: Vec<&str> =
+        wanted.iter().map(|(file, _)| *file).filter(|file| !by_file.contains_key(file)).collect();
 
     let sum = by_file.values().map(Sum::of).fold(Sum::default(), Sum::plus);
     let survivors: Vec<&String> =
         by_file.values().flatten().filter(|(_, verdict)| **verdict == Verdict::Missed).map(|(name, _)| name).collect();
     survivors.iter().for_each(|name| println!("  survived: {name}"));
+    not_tried.iter().for_each(|file| println!("  not tried: {file}"));
     println!("{:.2} % of {} killed", sum.percent(), sum.killed() + sum.missed);
     let default = args.words.is_empty().then(|| workspace.root.join("docs/results/mutants.json"));
     if let Some(out) = args.out.clone().or(default) {
@@ -155,6 +138,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
             by_file.iter().map(|(file, verdicts)| ((*file).to_owned(), Sum::of(verdicts).report())).collect();
         let mut result = sum.report();
         result["survivors"] = json!(survivors);
+        result["not_tried"] = json!(not_tried);
         result["by_file"] = Value::Object(files);
         result["excluded"] = EXCLUDED.iter().map(|(what, why)| json!({ "pattern": what, "because": why })).collect();
         machine::write_result(&out, result, workspace)?;
@@ -163,7 +147,60 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
         println!("less than the {} % asked for", args.at_least);
         return Ok(ExitCode::FAILURE);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if not_tried.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where the results of one file are.
+fn folder(root: &Path, file: &str) -> PathBuf {
+    root.join(file.replace('/', "_"))
+}
+
+/// Changes one file in every way, and keeps what became of each.
+fn try_file(
+    args: &Args,
+    tool: &Path,
+    root: &Path,
+    file: &str,
+    packages: &[&str],
+    workspace: &Workspace,
+    stop: &Stop,
+) -> Result<Verdicts> {
+    let folder = folder(root, file);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let kept = folder.join(VERDICTS);
+    let is_known = args.survivors && kept.exists();
+    let mut verdicts: Verdicts = if is_known { read(&kept)? } else { Verdicts::new() };
+    // Its own unit tests are built and run in a fraction of the time: the others see only what these let live.
+    let has_unit_tests = workspace.read(file)?.contains("#[cfg(test)]");
+    for is_unit in [true, false] {
+        let again: Vec<&String> =
+            verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Missed).map(|(name, _)| name).collect();
+        let is_done = again.is_empty() && !verdicts.is_empty();
+        if is_done || is_unit && (is_known || !has_unit_tests) {
+            continue;
+        }
+        let mut command = mutate(tool, args.nice, root, &folder, file, if is_unit { &packages[..1] } else { packages });
+        for name in again {
+            command.args(["--re", &format!("^{}$", regex::escape(name))]);
+        }
+        // After `--` what goes to `cargo test`, then what goes to the tests.
+        if is_unit {
+            let module = Path::new(file).file_stem().unwrap_or_default().to_string_lossy();
+            command.args(["--", "--lib", "--", &format!("{module}::")]);
+        } else {
+            // Those on PostgreSQL take the same way through this code; one compares it with SQLite.
+            command.args(["--", "--tests", "--", "--skip", "postgres", "--skip", "both_databases"]);
+        }
+        let status = Running::start(&mut command)?.wait(stop, LIMIT)?;
+        // 2: some survived; 3: some took too long.
+        if !matches!(status.code(), Some(0 | 2 | 3)) {
+            bail!("{} ended with {status}", shown(&command));
+        }
+        verdicts.extend(outcomes(&read(&folder.join("mutants.out/outcomes.json"))?));
+        let text = serde_json::to_string_pretty(&verdicts).context("cannot write verdicts as JSON")?;
+        fs::write(&kept, text).with_context(|| format!("cannot write {}", kept.display()))?;
+    }
+    Ok(verdicts)
 }
 
 /// Brings a copy of the sources up to date. It is always at one place, so that little is built anew for each file; and
