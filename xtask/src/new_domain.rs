@@ -91,6 +91,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/lib.rs", include_str!("new_domain/lib.rs.txt")),
     ("src/model.rs", include_str!("new_domain/model.rs.txt")),
     ("src/store.rs", include_str!("new_domain/store.rs.txt")),
+    ("texts/ko.toml", include_str!("new_domain/ko.toml.txt")),
     ("tests/it/main.rs", include_str!("new_domain/tests.rs.txt")),
 ];
 
@@ -115,9 +116,10 @@ pub fn run(args: &Args, workspace: &Workspace) -> Result<ExitCode> {
 Next:
   1. domains/{name}/src/model.rs and its migration: say what one of them is.
   2. domains/{name}/README.md: what the domain owns, offers, promises.
-  3. cargo xtask gen                                  (the document follows)
-  4. cargo xtask test -- -p mainstay-{name}
-  5. cargo xtask check
+  3. domains/{name}/texts/ko.toml: what it is called in Korean.
+  4. cargo xtask gen                                  (the document follows)
+  5. cargo xtask test -- -p mainstay-{name}
+  6. cargo xtask check
 docs/how-to/add-a-domain.md tells the rest."
     );
     Ok(ExitCode::SUCCESS)
@@ -198,6 +200,7 @@ impl Words {
             ("{table}", table),
             ("{Type}", kind),
             ("{prefix}", prefix(&one, taken)),
+            ("{one}", one),
         ])
     }
 
@@ -246,7 +249,7 @@ mod tests {
 
     use super::*;
     use crate::workspace::Package;
-    use crate::{direction, walls};
+    use crate::{direction, links, texts, walls};
 
     /// The real tree, in a folder of its own where a domain can be made.
     struct Copy(Workspace);
@@ -300,6 +303,8 @@ mod tests {
         );
         direction::check(&copy.0).unwrap();
         walls::check(&copy.0).unwrap();
+        texts::check(&copy.0).unwrap();
+        links::check(&copy.0).unwrap();
         let sources = copy.0.files().unwrap().into_iter().filter(|file| file.ends_with(".rs"));
         let made = ["domains/recipes/", "domains/audit_entries/", "domains/library/", "server/src/main.rs"];
         let made: Vec<_> = sources.filter(|file| made.iter().any(|place| file.starts_with(place))).collect();
