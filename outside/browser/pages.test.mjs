@@ -74,7 +74,8 @@ async function open(path, { origin = SERVER, language = 'en-US', width = 1280 } 
   return {
     page,
     refusals,
-    picture: async (name) => PICTURES && page.screenshot({ path: `${PICTURES}/${name}.png` }),
+    picture: async (name, fullPage = false) =>
+      PICTURES && page.screenshot({ path: `${PICTURES}/${name}.png`, fullPage }),
     /** Nothing went wrong. */
     async end() {
       faults.push(...(await page.evaluate(() => window.breaches)));
@@ -186,7 +187,10 @@ test('a newcomer registers, signs in, posts, and signs out', async () => {
 test('an account is made in the panel, and its faults are listed', async () => {
   const { page, refusals, picture, end } = await open('/docs', { width: 420 });
   await page.waitForSelector('.opblock');
-  await picture('docs-420');
+  await picture('docs-420', true);
+  // As wide as the panel above it.
+  const width = (selector) => page.$eval(selector, (one) => one.getBoundingClientRect().width);
+  assert.equal(await width('.operation-filter-input'), await width('#bar input[name=email]'));
   const email = newAddress();
   await page.locator('#bar button.plain').click();
   await fill(page, '#bar input[name=email]', email);
