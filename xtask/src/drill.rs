@@ -112,6 +112,8 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
         }
         println!("{word}");
         let (start, mut report) = (Instant::now(), Report::default());
+        // Times mean little beside others' work: who reads them should know how much of it there was.
+        let load = machine::load_average();
         let outcome = drill(&Bench { binary: &binary, stop }, &mut report);
         // A drill broken off says nothing, so nothing is written down.
         stop.check()?;
@@ -131,6 +133,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
             "checks": report.checks,
             "figures": report.figures,
             "seconds": seconds,
+            "load_average_before": load,
         });
         machine::write_result(&out.join(format!("drill-{word}.json")), result, workspace)?;
         table.push((word, verdict, report.checks.len(), report.faults, seconds));

@@ -41,6 +41,11 @@ pub fn now() -> Result<String> {
     Ok(child::output(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]))?.trim().to_owned())
 }
 
+/// How many processes wanted a core, on average over the last minute.
+pub fn load_average() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
+}
+
 /// Writes a result, the facts added to it.
 pub fn write_result(path: &Path, result: Value, workspace: &Workspace) -> Result<()> {
     write_result_of(path, result, facts(workspace)?)
