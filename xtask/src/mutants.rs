@@ -233,6 +233,8 @@ fn mutate(tool: &Path, nice: u8, root: &Path, folder: &Path, file: &str, package
         "never",
     ]);
     command.args(["--file", file, "--test-package", &packages.join(",")]).arg("--output").arg(folder);
+    // Tests that wait for a busy machine must not pass for tests that hang.
+    command.args(["--minimum-test-timeout", "300"]);
     for (pattern, _) in EXCLUDED {
         command.args(["--exclude-re", pattern]);
     }
