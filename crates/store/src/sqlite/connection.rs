@@ -26,7 +26,10 @@ const STEPS: i32 = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Writer,
-    Reader,
+    Reader {
+        /// Pages of the file it may keep in memory, in KiB.
+        cache_kib: usize,
+    },
 }
 
 /// Opens the file and sets the connection up, before anything is read from it.
@@ -36,7 +39,7 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
         | match role {
             // Never made here: a file that went missing would come back empty.
             Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE,
-            Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            Role::Reader { .. } => OpenFlags::SQLITE_OPEN_READ_ONLY,
         };
     let mut connection = Connection::open_with_flags(path, flags)?;
     let mut since = Instant::now();
@@ -67,7 +70,10 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
             // FULL: NORMAL loses acknowledged commits when the power fails. The log shrinks back to 64 MiB after a burst.
             connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864")?;
         }
-        Role::Reader => connection.execute_batch("PRAGMA query_only = ON")?,
+        Role::Reader { cache_kib } => {
+            // Not mapped instead: a file that is cut off or cannot be read would then end the process (SIGBUS).
+            connection.execute_batch(&format!("PRAGMA query_only = ON; PRAGMA cache_size = -{cache_kib}"))?;
+        }
     }
     Ok(connection)
 }
@@ -77,14 +83,15 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
 #[derive(Debug)]
 pub(crate) struct Slot {
     home: Arc<Home>,
+    role: Role,
     wait: Duration,
     closed: Arc<AtomicBool>,
     connection: Option<Connection>,
 }
 
 impl Slot {
-    pub(crate) fn new(home: Arc<Home>, wait: Duration, closed: Arc<AtomicBool>) -> Self {
-        Self { home, wait, closed, connection: None }
+    pub(crate) fn new(home: Arc<Home>, cache_kib: usize, wait: Duration, closed: Arc<AtomicBool>) -> Self {
+        Self { home, role: Role::Reader { cache_kib }, wait, closed, connection: None }
     }
 
     pub(crate) fn get(&mut self) -> Result<&Connection, StoreError> {
@@ -97,7 +104,7 @@ impl Slot {
             empty => {
                 // Not another file than the rest of us have open.
                 self.home.check()?;
-                let opened = open(self.home.path(), Role::Reader, self.wait).map_err(|error| map(error, None))?;
+                let opened = open(self.home.path(), self.role, self.wait).map_err(|error| map(error, None))?;
                 Ok(empty.insert(opened))
             }
         }

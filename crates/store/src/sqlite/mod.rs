@@ -32,6 +32,10 @@ use crate::{
 pub(crate) use self::connection::cell;
 pub(crate) use self::desk::{turn_execute, turn_row, turn_rows};
 
+/// What all reading connections together may keep of the file in memory, and what each may at least: SQLite's own measure.
+const CACHE_KIB: usize = 64 * 1024;
+const LEAST_CACHE_KIB: usize = 2000;
+
 /// The engine behind a [`Store`](crate::Store) on one file. When it is dropped its threads do what is queued, and end.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
@@ -59,9 +63,11 @@ impl Sqlite {
             .because(error)
         })?;
         let closed = Arc::new(AtomicBool::new(false));
-        let slots = |count: usize| (0..count).map(|_| Slot::new(home.clone(), wait, closed.clone())).collect();
         // One for each thread of the runtime, and some for tests and tools that read from elsewhere.
         let lanes = std::thread::available_parallelism().map_or(4, |threads| (threads.get() * 2).clamp(4, 64));
+        let cache_kib = (CACHE_KIB / (lanes + settings.readers)).max(LEAST_CACHE_KIB);
+        let slots =
+            |count: usize| (0..count).map(|_| Slot::new(home.clone(), cache_kib, wait, closed.clone())).collect();
         let threads = |error: std::io::Error| {
             OpenError::new(OpenErrorKind::Other, "the store's threads cannot be started; raise the limit of processes")
                 .because(error)
