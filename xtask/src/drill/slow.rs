@@ -94,8 +94,14 @@ fn round(value: f64) -> f64 {
 /// Good traffic beside a thousand slow ones: its p99 and failures, and how long the last of the slow ones lived.
 fn beside(way: Way, target: &Target, good: Traffic<'_>) -> Result<((f64, usize), Option<Duration>)> {
     let mut slow = Vec::with_capacity(CLIENTS);
+    let mut ticked = Instant::now();
     for _ in 0..CLIENTS {
         slow.push(Slow::open(way, target.port())?);
+        // Where opening them all takes long, the first must not be seen too late.
+        if ticked.elapsed() >= TICK {
+            slow.iter_mut().for_each(Slow::tick);
+            ticked = Instant::now();
+        }
     }
     let is_over = &AtomicBool::new(false);
     thread::scope(|scope| {
