@@ -51,8 +51,9 @@ pub fn run(app: impl Fn() -> App) -> ExitCode {
     }
 }
 
-/// The allocator asks the system for huge pages, of which each thread that needs some kilobytes would get two megabytes: 12
-/// MiB before the first request, and not one request more a second. Where the system does not know the wish, it stays so.
+/// Of huge pages each thread that needs some kilobytes would get two megabytes: 12 MiB before the first request, and not one
+/// request more a second. The allocator does not ask for them (its feature `no_thp`); some systems give them unasked. Where
+/// the system does not know the wish, it stays so.
 #[cfg(target_os = "linux")]
 fn take_small_pages() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
