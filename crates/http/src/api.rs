@@ -280,7 +280,8 @@ impl Api {
     }
 }
 
-/// `94e7090a38-00232a`, put together by hand: every request has one, and `format!` takes ten times the instructions.
+/// `94e7090a38-00232a`, put together by hand: every request has one, and `format!` took 1,100 of a small one's 24,000
+/// instructions.
 fn request_id(prefix: &[u8; PREFIX_DIGITS], count: u64) -> Arc<str> {
     let mut text = *b"0000000000-0000000000000000";
     let digits = (count.max(1).ilog2() / 4 + 1).max(6) as usize;

@@ -12,7 +12,7 @@ use http_types::header::{
     HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use http_types::{Method as HttpMethod, StatusCode};
-use kernel::{ApiError, Ctx, Identity};
+use kernel::{Ctx, Identity};
 use tokio::time::Instant;
 
 use crate::bodies::Place;
@@ -41,6 +41,7 @@ impl Api {
         let deadline = started + self.settings.request_timeout();
         let ctx = Ctx::new(Identity::Anonymous, request_id.clone(), deadline, self.clock.clone(), self.random.clone());
 
+        let is_refused = is_too_much && !parts.uri.path().starts_with("/health/");
         let mut preflight_allow = None;
         let outcome = match self.admit(&parts, matches!(body, RequestBody::Incoming(_))) {
             Err(error) => {
@@ -48,7 +49,7 @@ impl Api {
                 Err(error.into())
             }
             Ok(()) => match self.router.find(&parts.method, parts.uri.path()) {
-                Found::Endpoint(..) if is_too_much && !parts.uri.path().starts_with("/health/") => {
+                Found::Endpoint(..) if is_refused => {
                     body.drain();
                     Err(RequestError::Overloaded.into())
                 }
@@ -97,7 +98,10 @@ impl Api {
         let mut reply = match outcome {
             Ok(reply) => reply,
             Err(problem) => {
-                log_problem(&problem, &parts.method, parts.uri.path(), &request_id);
+                // Of those that are one too many `Pressure` tells, once a second.
+                if !is_refused {
+                    log_problem(&problem, &parts.method, parts.uri.path(), &request_id);
+                }
                 // Which language is asked for only once there is something to say.
                 problem.into_reply(parts.uri.path(), &request_id, self.languages.choose(&parts.headers))
             }
@@ -224,10 +228,9 @@ fn given_request_id(headers: &HeaderMap) -> Option<Arc<str>> {
     ((1..=128).contains(&text.len()) && text.bytes().all(is_plain)).then(|| text.into())
 }
 
-/// Loud for our faults, with the whole chain of causes; quiet for the caller's, and for what is too much at present: of
-/// that `Pressure` tells, once a second.
+/// Loud for our faults, with the whole chain of causes; quiet for the caller's.
 fn log_problem(problem: &Problem, method: &HttpMethod, path: &str, request_id: &str) {
-    if !problem.code().is_server_fault() || problem.name() == RequestError::Overloaded.name() {
+    if !problem.code().is_server_fault() {
         tracing::debug!(target: "mainstay::problem", code = problem.name(), %method, path, request_id);
         return;
     }

@@ -2,7 +2,7 @@
 //! not take, whether the socket or HTTP/2's flow control holds it back; one that sends frames which carry nothing.
 //!
 //! One timer for each connection looks at all of it now and then. hyper's own, which watches HTTP/1's heads alone, would be
-//! made and taken out of the runtime's wheel for every request: a twelfth of its instructions.
+//! made and taken out of the runtime's wheel for every request.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};

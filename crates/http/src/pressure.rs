@@ -147,3 +147,25 @@ fn measure(pressure: &Weak<Pressure>, question: &Question) {
         thread::sleep(if depth > 0 { BUSY } else { QUIET });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn as_many_may_wait_as_have_their_turn_in_time() {
+        let pressure = Pressure::start(2);
+        let limit = || pressure.limit.load(Ordering::Relaxed);
+        assert!(!pressure.is_too_much());
+        pressure.learn(2 * FEW, Duration::from_secs(60));
+        assert_eq!(limit(), usize::MAX, "few: it was the machine that stood still");
+        pressure.learn(1000, 5 * LONGEST);
+        assert_eq!(limit(), 200);
+        pressure.learn(1000, LONGEST / 2);
+        assert_eq!(limit(), 2000, "cheap ones may be more");
+        pressure.learn(1000, Duration::from_secs(60));
+        assert_eq!(limit(), 2 * FEW, "so many always");
+        pressure.learn(1000, Duration::ZERO);
+        assert!(limit() > 1000, "no time is not divided by");
+    }
+}
