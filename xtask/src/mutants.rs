@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::child::{Running, Stop, shown};
+use crate::child::{self, Running, Stop, shown};
 use crate::machine;
 use crate::test::POSTGRES_VARIABLE;
 use crate::tools;
@@ -21,26 +21,24 @@ use crate::workspace::Workspace;
 /// Options of `cargo xtask mutants`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only files whose path contains one of these words; all of them when none is said.
+    /// Only files whose path contains one of these words; all of them when none is said. What is known of the others
+    /// stays as it is.
     #[arg(value_name = "WORD")]
     words: Vec<String>,
     /// Try only what survived the last time, after tests were added; the rest counts as it did then. A file that was
-    /// never tried is tried whole.
+    /// never tried, or has changed since, is tried whole: so this also goes on with a run that was interrupted.
     #[arg(long)]
     survivors: bool,
-    /// Try nothing: say what is known, for instance after a run that was interrupted.
-    #[arg(long, conflicts_with = "survivors")]
-    report: bool,
     /// Fail below so many percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 90.0)]
     at_least: f64,
     /// How much it gives way to other work, 0–19.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=19))]
     nice: u8,
-    /// The result, as JSON [default: docs/results/mutants.json, when no word is said]
-    #[arg(long)]
-    out: Option<PathBuf>,
 }
+
+/// Where what is known is kept. Every file is written as soon as it has been tried.
+const RESULT: &str = "docs/results/mutants.json";
 
 /// The code that makes tokens, believes them, and says who may do what; and the packages whose tests must notice.
 const TABLE: [(&str, &[&str]); 14] = [
@@ -78,12 +76,8 @@ const EXCLUDED: [(&str, &str); 3] = [
 /// One file may take so long.
 const LIMIT: Duration = Duration::from_secs(8 * 3600);
 
-/// What is kept of a file, beside what cargo-mutants writes.
-const VERDICTS: &str = "verdicts.json";
-
 /// How one change ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// A test failed.
     Caught,
@@ -98,6 +92,21 @@ enum Verdict {
 /// What became of each change of one file, by what cargo-mutants calls it.
 type Verdicts = BTreeMap<String, Verdict>;
 
+/// What is known of one file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Known {
+    /// Which text was tried, as git names it.
+    blob: String,
+    caught: usize,
+    timeout: usize,
+    unviable: usize,
+    /// What no test noticed, as cargo-mutants calls it.
+    survivors: Vec<String>,
+}
+
+/// What is known of each file.
+type ByFile = BTreeMap<String, Known>;
+
 /// Changes the code, file by file, and writes down what survived.
 pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> {
     let is_wanted = |file: &str| args.words.is_empty() || args.words.iter().any(|word| file.contains(word));
@@ -106,81 +115,92 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
         bail!("no file has this in its path; they are: {}", TABLE.map(|(file, _)| file).join(", "));
     }
     let root = workspace.target.join("mutants");
-    let mut by_file = BTreeMap::new();
-    if args.report {
-        for (file, _) in &wanted {
-            let kept = folder(&root, file).join(VERDICTS);
-            if kept.exists() {
-                by_file.insert(*file, read(&kept)?);
-            }
-        }
-    } else {
-        let tool = tools::cargo_tool("cargo-mutants", "27.1.0", workspace, stop)?;
-        copy_to(&root.join("tree"), workspace)?;
-        for (file, packages) in &wanted {
-            let verdicts = try_file(args, &tool, &root, file, packages, workspace, stop)?;
-            println!("{file}: {:.2} % killed", Sum::of(&verdicts).percent());
-            by_file.insert(*file, verdicts);
-        }
+    let out = workspace.root.join(RESULT);
+    let mut by_file = kept(&out)?;
+    by_file.retain(|kept, _| TABLE.iter().any(|(file, _)| file == kept));
+    let tool = tools::cargo_tool("cargo-mutants", "27.1.0", workspace, stop)?;
+    copy_to(&root.join("tree"), workspace)?;
+    for (file, packages) in wanted {
+        let blob = blob(&root.join("tree").join(file))?;
+        let again = by_file.get(file).filter(|known| args.survivors && known.blob == blob).cloned();
+        let known = Known { blob, ..try_file(args.nice, &tool, &root, file, packages, again, workspace, stop)? };
+        println!("{file}: {:.2} % killed", known.percent());
+        by_file.insert(file.to_owned(), known);
+        machine::write_result(&out, report(&by_file), workspace)?;
     }
-    let not_tried: Vec<&str> =
-        wanted.iter().map(|(file, _)| *file).filter(|file| !by_file.contains_key(file)).collect();
 
-    let sum = by_file.values().map(Sum::of).fold(Sum::default(), Sum::plus);
-    let survivors: Vec<&String> =
-        by_file.values().flatten().filter(|(_, verdict)| **verdict == Verdict::Missed).map(|(name, _)| name).collect();
-    survivors.iter().for_each(|name| println!("  survived: {name}"));
+    let all = sum(&by_file);
+    all.survivors.iter().for_each(|name| println!("  survived: {name}"));
+    let not_tried = not_tried(&by_file);
     not_tried.iter().for_each(|file| println!("  not tried: {file}"));
-    println!("{:.2} % of {} killed", sum.percent(), sum.killed() + sum.missed);
-    let default = args.words.is_empty().then(|| workspace.root.join("docs/results/mutants.json"));
-    if let Some(out) = args.out.clone().or(default) {
-        let files: serde_json::Map<_, _> =
-            by_file.iter().map(|(file, verdicts)| ((*file).to_owned(), Sum::of(verdicts).report())).collect();
-        let mut result = sum.report();
-        result["survivors"] = json!(survivors);
-        result["not_tried"] = json!(not_tried);
-        result["by_file"] = Value::Object(files);
-        result["excluded"] = EXCLUDED.iter().map(|(what, why)| json!({ "pattern": what, "because": why })).collect();
-        machine::write_result(&out, result, workspace)?;
-    }
-    if sum.percent() < args.at_least {
+    println!("{:.2} % of {} killed", all.percent(), all.viable());
+    if all.percent() < args.at_least {
         println!("less than the {} % asked for", args.at_least);
         return Ok(ExitCode::FAILURE);
     }
     Ok(if not_tried.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Where the results of one file are.
-fn folder(root: &Path, file: &str) -> PathBuf {
-    root.join(file.replace('/', "_"))
+/// What earlier runs wrote down.
+fn kept(path: &Path) -> Result<ByFile> {
+    if !path.exists() {
+        return Ok(ByFile::new());
+    }
+    let mut result: Value = read(path)?;
+    serde_json::from_value(result["by_file"].take()).with_context(|| format!("cannot understand {}", path.display()))
 }
 
-/// Changes one file in every way, and keeps what became of each.
+fn not_tried(by_file: &ByFile) -> Vec<&'static str> {
+    TABLE.iter().map(|(file, _)| *file).filter(|file| !by_file.contains_key(*file)).collect()
+}
+
+fn report(by_file: &ByFile) -> Value {
+    let all = sum(by_file);
+    json!({
+        "percent_killed": all.percent(),
+        "caught": all.caught,
+        "timeout": all.timeout,
+        "missed": all.survivors.len(),
+        "unviable": all.unviable,
+        "not_tried": not_tried(by_file),
+        "by_file": by_file,
+        "excluded": EXCLUDED.map(|(what, why)| json!({ "pattern": what, "because": why })),
+    })
+}
+
+fn sum(by_file: &ByFile) -> Known {
+    by_file.values().cloned().fold(Known::default(), |mut all, known| {
+        all.caught += known.caught;
+        all.timeout += known.timeout;
+        all.unviable += known.unviable;
+        all.survivors.extend(known.survivors);
+        all
+    })
+}
+
+/// Changes one file in every way, or in the ways that its tests did not notice the last time.
+#[expect(clippy::too_many_arguments, reason = "all of it is what one run of the tool is told")]
 fn try_file(
-    args: &Args,
+    nice: u8,
     tool: &Path,
     root: &Path,
     file: &str,
     packages: &[&str],
+    again: Option<Known>,
     workspace: &Workspace,
     stop: &Stop,
-) -> Result<Verdicts> {
-    let folder = folder(root, file);
+) -> Result<Known> {
+    let folder = root.join(file.replace('/', "_"));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let kept = folder.join(VERDICTS);
-    let is_known = args.survivors && kept.exists();
-    let mut verdicts: Verdicts = if is_known { read(&kept)? } else { Verdicts::new() };
     // Its own unit tests are built and run in a fraction of the time: the others see only what these let live.
-    let has_unit_tests = workspace.read(file)?.contains("#[cfg(test)]");
+    let has_unit_tests = again.is_none() && workspace.read(file)?.contains("#[cfg(test)]");
+    let mut known = again;
     for is_unit in [true, false] {
-        let again: Vec<&String> =
-            verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Missed).map(|(name, _)| name).collect();
-        let is_done = again.is_empty() && !verdicts.is_empty();
-        if is_done || is_unit && (is_known || !has_unit_tests) {
+        if is_unit && !has_unit_tests || known.as_ref().is_some_and(|known| known.survivors.is_empty()) {
             continue;
         }
-        let mut command = mutate(tool, args.nice, root, &folder, file, if is_unit { &packages[..1] } else { packages });
-        for name in again {
+        let mut command = mutate(tool, nice, root, &folder, file, if is_unit { &packages[..1] } else { packages });
+        for name in known.iter().flat_map(|known| &known.survivors) {
             command.args(["--re", &format!("^{}$", regex::escape(name))]);
         }
         // After `--` what goes to `cargo test`, then what goes to the tests.
@@ -196,11 +216,10 @@ fn try_file(
         if !matches!(status.code(), Some(0 | 2 | 3)) {
             bail!("{} ended with {status}", shown(&command));
         }
-        verdicts.extend(outcomes(&read(&folder.join("mutants.out/outcomes.json"))?));
-        let text = serde_json::to_string_pretty(&verdicts).context("cannot write verdicts as JSON")?;
-        fs::write(&kept, text).with_context(|| format!("cannot write {}", kept.display()))?;
+        let verdicts = outcomes(&read(&folder.join("mutants.out/outcomes.json"))?);
+        known = Some(known.unwrap_or_default().with(verdicts));
     }
-    Ok(verdicts)
+    known.with_context(|| format!("nothing of {file} was tried"))
 }
 
 /// Brings a copy of the sources up to date. It is always at one place, so that little is built anew for each file; and
@@ -246,7 +265,7 @@ fn mutate(tool: &Path, nice: u8, root: &Path, folder: &Path, file: &str, package
     command
 }
 
-fn read<T: serde::de::DeserializeOwned>(path: &PathBuf) -> Result<T> {
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("cannot understand {}", path.display()))
 }
@@ -268,59 +287,39 @@ fn outcomes(report: &Value) -> Verdicts {
     .collect()
 }
 
-/// How many there are of each.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Sum {
-    caught: usize,
-    timeout: usize,
-    missed: usize,
-    unviable: usize,
-}
-
-impl Sum {
-    fn of(verdicts: &Verdicts) -> Self {
-        let count = |wanted| verdicts.values().filter(|verdict| **verdict == wanted).count();
-        Self {
-            caught: count(Verdict::Caught),
-            timeout: count(Verdict::Timeout),
-            missed: count(Verdict::Missed),
-            unviable: count(Verdict::Unviable),
+impl Known {
+    /// With what became of changes that were tried after it, or again.
+    fn with(mut self, verdicts: Verdicts) -> Self {
+        self.survivors.clear();
+        for (name, verdict) in verdicts {
+            match verdict {
+                Verdict::Caught => self.caught += 1,
+                Verdict::Timeout => self.timeout += 1,
+                Verdict::Unviable => self.unviable += 1,
+                Verdict::Missed => self.survivors.push(name),
+            }
         }
+        self
     }
 
-    const fn plus(self, other: Self) -> Self {
-        Self {
-            caught: self.caught + other.caught,
-            timeout: self.timeout + other.timeout,
-            missed: self.missed + other.missed,
-            unviable: self.unviable + other.unviable,
-        }
-    }
-
-    const fn killed(self) -> usize {
-        self.caught + self.timeout
+    fn viable(&self) -> usize {
+        self.caught + self.timeout + self.survivors.len()
     }
 
     /// To two places, of those that compile; where there is nothing to kill, all is killed.
-    fn percent(self) -> f64 {
-        let viable = self.killed() + self.missed;
-        if viable == 0 {
+    fn percent(&self) -> f64 {
+        if self.viable() == 0 {
             return 100.0;
         }
         #[expect(clippy::cast_precision_loss, reason = "changes are far fewer than 2^52")]
-        let share = self.killed() as f64 / viable as f64;
+        let share = (self.caught + self.timeout) as f64 / self.viable() as f64;
         (share * 10_000.0).round() / 100.0
     }
+}
 
-    fn report(self) -> Value {
-        json!({
-            "percent_killed": self.percent(),
-            "caught": self.caught,
-            "timeout": self.timeout,
-            "missed": self.missed,
-            "unviable": self.unviable,
-        })
-    }
+/// What git would call a file.
+fn blob(path: &Path) -> Result<String> {
+    Ok(child::output(Command::new("git").args(["hash-object", "--no-filters"]).arg(path))?.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -338,10 +337,14 @@ mod tests {
             outcome("c", "Timeout"),
             outcome("d", "Unviable"),
         ] });
-        let sum = Sum::of(&outcomes(&report));
-        assert_eq!(sum, Sum { caught: 1, timeout: 1, missed: 1, unviable: 1 });
-        assert!((sum.percent() - 66.67).abs() < 0.001);
-        assert!((Sum::default().percent() - 100.0).abs() < 0.001);
+        let known = Known::default().with(outcomes(&report));
+        let expected =
+            Known { caught: 1, timeout: 1, unviable: 1, survivors: vec!["b".to_owned()], ..Known::default() };
+        assert_eq!(known, expected);
+        assert!((known.percent() - 66.67).abs() < 0.001);
+        let again = json!({ "outcomes": [outcome("b", "CaughtMutant")] });
+        assert!((known.with(outcomes(&again)).percent() - 100.0).abs() < 0.001);
+        assert!((Known::default().percent() - 100.0).abs() < 0.001);
     }
 
     #[test]
