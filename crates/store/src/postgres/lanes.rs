@@ -11,12 +11,10 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::{Client, Statement};
 
 use super::failure::{Failure, Then};
-use super::pool::{CLOSE, Pool};
+use super::pool::{CLOSE, Pool, Use};
 use super::session::{Driver, Fetch, STATEMENTS, fits, stream};
 use crate::{FromRow, StoreError, Value, sql};
 
-/// How long one statement may hold up those behind it.
-const STATEMENT: Duration = Duration::from_secs(2);
 /// A connection that owes answers and has given none for so long is taken for dead.
 const QUIET: Duration = Duration::from_secs(4);
 
@@ -201,7 +199,8 @@ impl Lanes {
         if let Some(shared) = lane.current(&self.pool) {
             return Ok(shared);
         }
-        let session = self.pool.connect_within(ctx, STATEMENT).await.inspect_err(|_| *failed = Some(Instant::now()))?;
+        let session =
+            self.pool.connect_within(ctx, Use::Shared).await.inspect_err(|_| *failed = Some(Instant::now()))?;
         let (client, driver, generation) = session.into_parts();
         let debt = Debt { asked: 0, open: 0, abandoned: 0, abandoned_until: 0, heard: Instant::now() };
         let shared =

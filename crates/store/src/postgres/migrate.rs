@@ -5,7 +5,7 @@ use std::time::Duration;
 use kernel::Clock;
 
 use super::failure::Failure;
-use super::pool::{Pool, STATEMENT};
+use super::pool::{Pool, Use};
 use super::session::Session;
 use crate::migrate::{Known, Plan, Step};
 use crate::{Applied, MigrateError, StoreError, params};
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS mainstay.mainstay_migrations (
 )";
 
 pub(crate) async fn run(pool: &Pool, plan: &Plan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
-    let mut session = tokio::time::timeout(CONNECT, pool.connect(STATEMENT))
+    let mut session = tokio::time::timeout(CONNECT, pool.connect(Use::Alone))
         .await
         .map_err(|_| StoreError::unavailable("the database server did not answer in time"))?
         .map_err(|error| Failure::from(error).error)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-use super::pool::{Pool, STATEMENT};
+use super::pool::{Pool, Use};
 use crate::{OpenError, OpenErrorKind, StoreSettings};
 
 /// How long the first connection may take.
@@ -48,7 +48,7 @@ pub(crate) async fn pool(url: &str, settings: &StoreSettings) -> Result<Arc<Pool
         OpenError::new(kind, advice)
     })?;
     let pool = Pool::new(config.clone(), settings.pool_size, Duration::from_millis(settings.wait_ms), settings.queue);
-    let mut session = match tokio::time::timeout(PATIENCE, pool.connect(STATEMENT)).await {
+    let mut session = match tokio::time::timeout(PATIENCE, pool.connect(Use::Alone)).await {
         Ok(Ok(session)) => session,
         Ok(Err(error)) => return Err(explain(&config, error)),
         Err(_) => return Err(no_server(&config, "does not answer")),

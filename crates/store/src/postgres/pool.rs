@@ -1,8 +1,11 @@
 //! A bounded number of connections. Whoever needs one waits a bounded time in a bounded queue, and a connection goes
 //! back only when nothing is open on it.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use kernel::Ctx;
@@ -17,13 +20,32 @@ use crate::{FromRow, StoreError, Value, sql};
 
 /// How long the server may take to answer a new connection.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long a statement may run. Each operation's own deadline is far shorter: this is for a process that died and a
-/// server that did not notice.
-pub(crate) const STATEMENT: Duration = Duration::from_secs(300);
 /// How long a connection may take to be brought back from a cancelled statement.
 const RECOVER: Duration = Duration::from_secs(3);
 /// How long [`Pool::close`] waits for what is under way.
 pub(crate) const CLOSE: Duration = Duration::from_secs(10);
+
+/// Who asks on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// One caller at a time.
+    Alone,
+    /// Whoever runs on a lane, none of whom waits for another's answer.
+    Shared,
+}
+
+impl Use {
+    /// How long a statement may run.
+    const fn statement_timeout(self) -> Duration {
+        match self {
+            // Each operation's own deadline is far shorter: this is for a process that died and a server that did not
+            // notice.
+            Self::Alone => Duration::from_secs(300),
+            // It holds up those behind it.
+            Self::Shared => Duration::from_secs(2),
+        }
+    }
+}
 
 /// What every connection is set to. The time-out is for a process that died and a server that did not notice. Changes are
 /// refused outside `store.tx`, as SQLite's readers refuse them.
@@ -70,18 +92,22 @@ impl Pool {
         })
     }
 
-    /// A new connection, outside the pool, on which the server ends each statement after `statement_timeout`.
-    pub(crate) async fn connect(&self, statement_timeout: Duration) -> Result<Session, tokio_postgres::Error> {
+    /// A new connection, outside the pool.
+    pub(crate) async fn connect(&self, by: Use) -> Result<Session, tokio_postgres::Error> {
         let generation = self.generation.load(Ordering::Acquire);
         let path = lock(&self.search_path).clone();
         let (client, connection) = self.config.connect(NoTls).await?;
         let driver = self.runtime.spawn(async move {
-            if let Err(error) = connection.await {
+            let ended = match by {
+                Use::Alone => connection.await,
+                Use::Shared => gathering(connection).await,
+            };
+            if let Err(error) = ended {
                 // Whoever was waiting for an answer is told the same.
                 tracing::debug!(error = &error as &dyn std::error::Error, "a database connection ended");
             }
         });
-        let mut setup = format!("SET statement_timeout = {}; {SETUP}", statement_timeout.as_millis());
+        let mut setup = format!("SET statement_timeout = {}; {SETUP}", by.statement_timeout().as_millis());
         if let Some(path) = path {
             setup.push_str("; SET search_path = ");
             setup.push_str(&path);
@@ -104,18 +130,16 @@ impl Pool {
     }
 
     /// A new connection, outside the pool, within the operation's time.
-    pub(crate) async fn connect_within(&self, ctx: &Ctx, statement_timeout: Duration) -> Result<Session, StoreError> {
+    pub(crate) async fn connect_within(&self, ctx: &Ctx, by: Use) -> Result<Session, StoreError> {
         self.check_open(ctx)?;
         let until = ctx.deadline().min(Instant::now() + CONNECT);
         let late = |_| match ctx.remaining().is_zero() {
             true => StoreError::Timeout,
             false => StoreError::unavailable("the database server did not answer in time"),
         };
-        timeout_at(until, self.connect(statement_timeout)).await.map_err(late)?.map_err(|error| {
-            match Failure::from(error).error {
-                error @ StoreError::Unavailable { .. } => error,
-                other => StoreError::unavailable(other),
-            }
+        timeout_at(until, self.connect(by)).await.map_err(late)?.map_err(|error| match Failure::from(error).error {
+            error @ StoreError::Unavailable { .. } => error,
+            other => StoreError::unavailable(other),
         })
     }
 
@@ -140,7 +164,7 @@ impl Pool {
         let permit = self.permit(ctx).await?;
         let session = match self.take_idle() {
             Some(session) => session,
-            None => self.connect_within(ctx, STATEMENT).await?,
+            None => self.connect_within(ctx, Use::Alone).await?,
         };
         Ok(Lease { pool: self.clone(), held: Some((session, permit)), in_transaction: false })
     }
@@ -258,6 +282,24 @@ impl Lease {
         let session = self.session()?;
         ctx.within(session.execute(text, params)).await.map_err(late)?
     }
+}
+
+/// Each time it is woken, whatever else is ready has its turn first. Otherwise the first question asked would be sent by
+/// itself at once, since a runtime continues with the task that was woken last; so those of all callers go out together,
+/// in one system call.
+async fn gathering<T>(connection: impl Future<Output = T>) -> T {
+    let mut connection = pin!(connection);
+    let mut has_waited = true;
+    poll_fn(|context| {
+        has_waited = !has_waited;
+        if !has_waited {
+            // A task that wakes itself goes to the end of the queue.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        connection.as_mut().poll(context)
+    })
+    .await
 }
 
 fn late(_: kernel::DeadlinePassed) -> Failure {
