@@ -6,6 +6,8 @@ use crate::StoreError;
 
 /// More rows than this are never held at once.
 pub(crate) const MOST_ROWS: usize = 100_000;
+/// Keys that are looked up as one is, where the caller is. With more of them, whoever comes next would wait too long.
+pub(crate) const MOST_KEYS: usize = 64;
 
 /// The answer when there are more rows than asked for; the same on both databases.
 pub(crate) fn too_many(most: usize) -> StoreError {

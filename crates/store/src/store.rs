@@ -173,6 +173,17 @@ pub trait Reads: Send + Sync {
     /// # Errors
     /// As the database says; also when there are more rows than that.
     fn rows<T: FromRow>(&self, sql: &str, params: &[Value]) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
+
+    /// The rows found by unique keys, each of which is a parameter: `WHERE id IN ($1, $2, …)`. Up to 64 of them are read
+    /// as one is by [`row`](Reads::row), with the same warning: at once, and without waiting behind whatever scans.
+    ///
+    /// # Errors
+    /// As the database says; also when there are more rows than parameters.
+    fn rows_by_key<T: FromRow>(
+        &self,
+        sql: &str,
+        params: &[Value],
+    ) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
 }
 
 /// Reads outside a transaction. Made by [`Store::read`] for one operation.
@@ -182,15 +193,21 @@ pub struct Read<'a> {
     ctx: &'a Ctx,
 }
 
-impl Reads for Read<'_> {
-    async fn row<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Option<T>, StoreError> {
+impl Read<'_> {
+    async fn by_keys<T: FromRow>(&self, sql: &str, params: &[Value], most: usize) -> Result<Vec<T>, StoreError> {
         if scope::is_inside() {
             return Err(StoreError::Nested);
         }
         match &*self.store.engine {
-            Engine::Sqlite(sqlite) => sqlite.row(self.ctx, sql, params).await,
-            Engine::Postgres(postgres) => postgres.row(self.ctx, sql, params).await,
+            Engine::Sqlite(sqlite) => sqlite.by_keys(self.ctx, sql, params, most).await,
+            Engine::Postgres(postgres) => postgres.by_keys(self.ctx, sql, params, most).await,
         }
+    }
+}
+
+impl Reads for Read<'_> {
+    async fn row<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Option<T>, StoreError> {
+        self.by_keys(sql, params, 1).await.map(|mut rows| rows.pop())
     }
 
     async fn rows<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
@@ -201,5 +218,9 @@ impl Reads for Read<'_> {
             Engine::Sqlite(sqlite) => sqlite.rows(self.ctx, sql, params).await,
             Engine::Postgres(postgres) => postgres.rows(self.ctx, sql, params).await,
         }
+    }
+
+    async fn rows_by_key<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
+        self.by_keys(sql, params, params.len()).await
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kernel::Ctx;
 
+use crate::alike::MOST_ROWS;
 use crate::{FromRow, Reactions, Reads, StoreError, Value, postgres, scope, sqlite};
 
 /// Reactions may announce in turn; deeper than this they are taken to go in a circle.
@@ -136,6 +137,15 @@ impl Tx {
         if self.inner.has_failed() { Err(TxInner::swallowed()) } else { Ok(()) }
     }
 
+    async fn up_to<T: FromRow>(&self, most: usize, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
+        self.check()?;
+        let result = match &self.inner.side {
+            Side::Sqlite => sqlite::turn_rows(&self.inner, sql, params, most),
+            Side::Postgres(held) => held.rows(&self.inner, sql, params, most).await,
+        };
+        self.note(result)
+    }
+
     fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if result.is_err() {
             self.inner.fail();
@@ -146,21 +156,15 @@ impl Tx {
 
 impl Reads for Tx {
     async fn row<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Option<T>, StoreError> {
-        self.check()?;
-        let result = match &self.inner.side {
-            Side::Sqlite => sqlite::turn_row(&self.inner, sql, params),
-            Side::Postgres(held) => held.row(&self.inner, sql, params).await,
-        };
-        self.note(result)
+        self.up_to(1, sql, params).await.map(|mut rows| rows.pop())
     }
 
     async fn rows<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
-        self.check()?;
-        let result = match &self.inner.side {
-            Side::Sqlite => sqlite::turn_rows(&self.inner, sql, params),
-            Side::Postgres(held) => held.rows(&self.inner, sql, params).await,
-        };
-        self.note(result)
+        self.up_to(MOST_ROWS, sql, params).await
+    }
+
+    async fn rows_by_key<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
+        self.up_to(params.len(), sql, params).await
     }
 }
 

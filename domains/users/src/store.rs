@@ -24,7 +24,7 @@ pub(crate) async fn find_profiles(reads: &impl Reads, ids: &[UserId]) -> Result<
     }
     let sql = format!("SELECT {} FROM profiles WHERE id IN ({})", Profile::COLUMNS, placeholders(1, ids.len()));
     let values: Vec<_> = ids.iter().map(Into::into).collect();
-    reads.rows(&sql, &values).await
+    reads.rows_by_key(&sql, &values).await
 }
 
 /// The newest profiles, those older than `before` where that is given. Ids are ordered by time.

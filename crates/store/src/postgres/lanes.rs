@@ -103,11 +103,11 @@ impl Shared {
         Ok(statement)
     }
 
-    async fn row<T: FromRow>(&self, text: &str, params: &[Value]) -> Result<Option<T>, Failure> {
+    async fn rows<T: FromRow>(&self, text: &str, params: &[Value], most: usize) -> Result<Vec<T>, Failure> {
         let statement = self.prepare(text).await?;
         fits(&statement, params)?;
-        match stream(&self.client, &statement, params, 1).await {
-            Ok(mut rows) => Ok(rows.pop()),
+        match stream(&self.client, &statement, params, most).await {
+            Ok(rows) => Ok(rows),
             Err(Fetch::Ours(error)) => Err(error.into()),
             Err(Fetch::Server(error)) => Err(error.into()),
         }
@@ -141,13 +141,14 @@ impl Lanes {
         Self { pool, lanes: (0..count).map(|_| Lane::default()).collect(), most }
     }
 
-    /// At most one row, by a unique key.
-    pub(crate) async fn row<T: FromRow>(
+    /// Up to `most` rows, by unique keys; one more is an error.
+    pub(crate) async fn rows<T: FromRow>(
         &self,
         ctx: &Ctx,
         text: &str,
         params: &[Value],
-    ) -> Result<Option<T>, StoreError> {
+        most: usize,
+    ) -> Result<Vec<T>, StoreError> {
         sql::check(text)?;
         let lane = &self.lanes[thread::number() % self.lanes.len()];
         let mut again = true;
@@ -157,10 +158,10 @@ impl Lanes {
                 lane.cut_if_quiet(&shared);
                 return Err(StoreError::Busy);
             };
-            let failure = match ctx.within(shared.row(text, params)).await {
-                Ok(Ok(row)) => {
+            let failure = match ctx.within(shared.rows(text, params, most)).await {
+                Ok(Ok(rows)) => {
                     question.answered();
-                    return Ok(row);
+                    return Ok(rows);
                 }
                 Ok(Err(failure)) => {
                     question.answered();

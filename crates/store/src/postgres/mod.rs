@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use self::failure::{Failure, Then};
 use self::lanes::Lanes;
 use self::pool::Pool;
-use crate::alike::MOST_ROWS;
+use crate::alike::{MOST_KEYS, MOST_ROWS};
 use crate::migrate::Plan;
 use crate::tx::{Side, TxInner};
 use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
@@ -62,19 +62,35 @@ impl Postgres {
         Ok(Self { pool, lanes, contended: Semaphore::new(1) })
     }
 
-    pub(crate) async fn row<T: FromRow>(
+    /// Up to `most` rows, on the connection that this lane shares where that is few; one more is an error.
+    pub(crate) async fn by_keys<T: FromRow>(
         &self,
         ctx: &Ctx,
         sql: &str,
         params: &[Value],
-    ) -> Result<Option<T>, StoreError> {
-        self.lanes.row(ctx, sql, params).await
+        most: usize,
+    ) -> Result<Vec<T>, StoreError> {
+        match most <= MOST_KEYS {
+            true => self.lanes.rows(ctx, sql, params, most).await,
+            false => self.leased(ctx, sql, params, most).await,
+        }
     }
 
     pub(crate) async fn rows<T: FromRow>(&self, ctx: &Ctx, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
+        self.leased(ctx, sql, params, MOST_ROWS).await
+    }
+
+    /// Up to `most` rows, on a connection of the pool; one more is an error.
+    async fn leased<T: FromRow>(
+        &self,
+        ctx: &Ctx,
+        sql: &str,
+        params: &[Value],
+        most: usize,
+    ) -> Result<Vec<T>, StoreError> {
         let mut again = true;
         loop {
-            let failure = match self.pool.lease(ctx).await?.fetch(ctx, sql, params, MOST_ROWS).await {
+            let failure = match self.pool.lease(ctx).await?.fetch(ctx, sql, params, most).await {
                 Ok(rows) => return Ok(rows),
                 Err(failure) => failure,
             };
@@ -180,7 +196,7 @@ impl Postgres {
     }
 
     pub(crate) async fn ping(&self, ctx: &Ctx) -> Result<(), StoreError> {
-        self.row::<(i32,)>(ctx, "SELECT 1", &[]).await.map(|_| ())
+        self.by_keys::<(i32,)>(ctx, "SELECT 1", &[], 1).await.map(|_| ())
     }
 
     pub(crate) async fn close(&self) {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::failure::{Failure, Then};
 use super::pool::Lease;
-use crate::alike::{MOST_ROWS, panicked};
+use crate::alike::panicked;
 use crate::scope::Inside;
 use crate::tx::{STALL, Tx, TxInner};
 use crate::{FromRow, StoreError, Value};
@@ -50,25 +50,8 @@ impl Held {
         lease.execute(&tx.ctx, sql, params).await.map_err(|failure| note(tx, failure))
     }
 
-    pub(crate) async fn row<T: FromRow>(
-        &self,
-        tx: &TxInner,
-        sql: &str,
-        params: &[Value],
-    ) -> Result<Option<T>, StoreError> {
-        Ok(self.fetch(tx, sql, params, 1).await?.pop())
-    }
-
+    /// Up to `most` rows; one more is an error.
     pub(crate) async fn rows<T: FromRow>(
-        &self,
-        tx: &TxInner,
-        sql: &str,
-        params: &[Value],
-    ) -> Result<Vec<T>, StoreError> {
-        self.fetch(tx, sql, params, MOST_ROWS).await
-    }
-
-    async fn fetch<T: FromRow>(
         &self,
         tx: &TxInner,
         sql: &str,

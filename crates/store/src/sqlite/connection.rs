@@ -12,7 +12,7 @@ use rusqlite::{CachedStatement, Connection, OpenFlags};
 use super::failure::map;
 use super::home::Home;
 use super::limit;
-use crate::alike::{MOST_ROWS, gives_rows, too_many};
+use crate::alike::{gives_rows, too_many};
 use crate::row::Source;
 use crate::value::canonical_json;
 use crate::{Cell, FromRow, Row, StoreError, Value, sql};
@@ -177,28 +177,8 @@ impl ToSql for Value {
     }
 }
 
-/// At most one row.
-pub(crate) fn row<T: FromRow>(
-    connection: &Connection,
-    sql: &str,
-    params: &[Value],
-    access: Access,
-) -> Result<Option<T>, StoreError> {
-    let mut found = fetch(connection, sql, params, access, 1)?;
-    Ok(found.pop())
-}
-
-/// Any number of rows.
-pub(crate) fn rows<T: FromRow>(
-    connection: &Connection,
-    sql: &str,
-    params: &[Value],
-    access: Access,
-) -> Result<Vec<T>, StoreError> {
-    fetch(connection, sql, params, access, MOST_ROWS)
-}
-
-fn fetch<T: FromRow>(
+/// Up to `most` rows; one more is an error.
+pub(crate) fn fetch<T: FromRow>(
     connection: &Connection,
     sql: &str,
     params: &[Value],

@@ -66,10 +66,12 @@ pub(crate) fn turn_execute(tx: &Arc<TxInner>, sql: &str, params: &[Value]) -> Re
     in_turn(tx, |connection| connection::execute(connection, sql, params))
 }
 
-pub(crate) fn turn_row<T: FromRow>(tx: &Arc<TxInner>, sql: &str, params: &[Value]) -> Result<Option<T>, StoreError> {
-    in_turn(tx, |connection| connection::row(connection, sql, params, Access::Change))
-}
-
-pub(crate) fn turn_rows<T: FromRow>(tx: &Arc<TxInner>, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
-    in_turn(tx, |connection| connection::rows(connection, sql, params, Access::Change))
+/// Up to `most` rows; one more is an error.
+pub(crate) fn turn_rows<T: FromRow>(
+    tx: &Arc<TxInner>,
+    sql: &str,
+    params: &[Value],
+    most: usize,
+) -> Result<Vec<T>, StoreError> {
+    in_turn(tx, |connection| connection::fetch(connection, sql, params, Access::Change, most))
 }

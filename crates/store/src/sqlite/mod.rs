@@ -24,13 +24,14 @@ use self::home::Home;
 use self::limit::{Gone, Limit};
 use self::reader::{Lanes, Readers};
 use self::writer::{Work, Writer};
+use crate::alike::{MOST_KEYS, MOST_ROWS};
 use crate::migrate::Plan;
 use crate::{
     Applied, FromRow, MigrateError, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx, Value,
 };
 
 pub(crate) use self::connection::cell;
-pub(crate) use self::desk::{turn_execute, turn_row, turn_rows};
+pub(crate) use self::desk::{turn_execute, turn_rows};
 
 /// What all reading connections together may keep of the file in memory, and what each may at least: SQLite's own measure.
 const CACHE_KIB: usize = 64 * 1024;
@@ -81,30 +82,41 @@ impl Sqlite {
         })
     }
 
-    pub(crate) async fn row<T: FromRow>(
+    /// Up to `most` rows, right here where that is few; one more is an error.
+    pub(crate) async fn by_keys<T: FromRow>(
         &self,
         ctx: &Ctx,
         sql: &str,
         params: &[Value],
-    ) -> Result<Option<T>, StoreError> {
-        if let Some(answer) = self.row_here(ctx, sql, params) {
+        most: usize,
+    ) -> Result<Vec<T>, StoreError> {
+        if most <= MOST_KEYS
+            && let Some(answer) = self.here(ctx, sql, params, most)
+        {
             return answer;
         }
-        // Every lane is in use, which takes more threads than lanes: then not here.
+        // Also where every lane is in use, which takes more threads than lanes.
         let (sql, params) = (sql.to_owned(), params.to_vec());
-        self.elsewhere(ctx, move |connection| connection::row(connection, &sql, &params, Access::Read)).await
+        self.elsewhere(ctx, move |connection| connection::fetch(connection, &sql, &params, Access::Read, most)).await
     }
 
-    fn row_here<T: FromRow>(&self, ctx: &Ctx, sql: &str, params: &[Value]) -> Option<Result<Option<T>, StoreError>> {
+    fn here<T: FromRow>(
+        &self,
+        ctx: &Ctx,
+        sql: &str,
+        params: &[Value],
+        most: usize,
+    ) -> Option<Result<Vec<T>, StoreError>> {
         let mut slot = self.lanes.take()?;
         Some(limit::during(Limit::of(ctx, None), || {
-            slot.get().and_then(|connection| connection::row(connection, sql, params, Access::Read))
+            slot.get().and_then(|connection| connection::fetch(connection, sql, params, Access::Read, most))
         }))
     }
 
     pub(crate) async fn rows<T: FromRow>(&self, ctx: &Ctx, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
         let (sql, params) = (sql.to_owned(), params.to_vec());
-        self.elsewhere(ctx, move |connection| connection::rows(connection, &sql, &params, Access::Read)).await
+        self.elsewhere(ctx, move |connection| connection::fetch(connection, &sql, &params, Access::Read, MOST_ROWS))
+            .await
     }
 
     /// Reads on a reader thread. When the caller goes, so does the read.
@@ -171,7 +183,7 @@ impl Sqlite {
         }
         self.home.check()?;
         // Looks into the file, unlike `SELECT 1`.
-        self.row::<(i64,)>(ctx, "SELECT count(*) FROM sqlite_schema", &[]).await.map(|_| ())
+        self.by_keys::<(i64,)>(ctx, "SELECT count(*) FROM sqlite_schema", &[], 1).await.map(|_| ())
     }
 
     pub(crate) async fn close(&self) {

@@ -1,4 +1,4 @@
-use store::{Reads as _, StoreError, params};
+use store::{Reads as _, StoreError, Value, params, placeholders};
 use testkit::{TestDatabase, both};
 
 use crate::{FOR_EVER, count, ctx, get, open, set};
@@ -30,6 +30,34 @@ both! {
         let read = store.read(&ctx()).row::<(String,)>("SELECT name FROM counters WHERE value = $1", &params![1]).await;
         assert!(matches!(read, Err(StoreError::Internal { .. })), "{read:?}");
         assert_eq!(count(&store).await, 2);
+    }
+
+    async fn rows_by_key_are_as_many_as_keys_at_most(db: TestDatabase) {
+        let store = open(&db).await;
+        set(&store, "key 0", 0).await.unwrap();
+        set(&store, "key 1", 1).await.unwrap();
+        // Fewer than are looked up at once, and more.
+        for many in [3, 200] {
+            let keys: Vec<Value> = (0..many).map(|n| format!("key {n}").into()).collect();
+            let select = format!("SELECT name, value FROM counters WHERE name IN ({})", placeholders(1, keys.len()));
+            let mut rows: Vec<(String, i64)> = store.read(&ctx()).rows_by_key(&select, &keys).await.unwrap();
+            rows.sort();
+            assert_eq!(rows, [("key 0".into(), 0), ("key 1".into(), 1)], "of {many}");
+            let within = select.clone();
+            let rows: Vec<(String, i64)> = store
+                .tx::<_, StoreError, _, _>(&ctx(), move |tx| {
+                    let (select, keys) = (within.clone(), keys.clone());
+                    async move { tx.rows_by_key(&select, &keys).await }
+                })
+                .await
+                .unwrap();
+            assert_eq!(rows.len(), 2);
+        }
+        let select = "SELECT name FROM counters WHERE value >= $1";
+        let read = store.read(&ctx()).rows_by_key::<(String,)>(select, &params![0]).await;
+        assert!(matches!(read, Err(StoreError::Internal { .. })), "two rows for one key: {read:?}");
+        let none: Vec<(String,)> = store.read(&ctx()).rows_by_key("SELECT name FROM counters WHERE false", &[]).await.unwrap();
+        assert_eq!(none, []);
     }
 
     async fn too_many_rows_are_an_error_and_not_a_memory(db: TestDatabase) {
