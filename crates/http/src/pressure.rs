@@ -11,9 +11,9 @@ use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// New requests are refused when they would wait longer than this for their turn. A refusal waits as long, and should come
-/// within 50 ms.
-const LONGEST: Duration = Duration::from_millis(20);
+/// New requests are refused when they would wait longer than this for their turn. That is the mean; a refusal waits as
+/// long, and 99 in 100 of them should come within 50 ms.
+const LONGEST: Duration = Duration::from_millis(10);
 /// Tasks that may wait for each lane whatever they cost. With fewer it is the machine that stood still, and nobody too many.
 const FEW: usize = 64;
 /// How often it is measured, while tasks wait and while none do.
