@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Connection, OpenFlags};
 
 use super::failure::map;
 use super::home::Home;
-use super::limit;
+use super::{limit, raw};
 use crate::alike::{gives_rows, too_many};
 use crate::row::Source;
 use crate::value::canonical_json;
@@ -41,6 +41,7 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
             Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE,
             Role::Reader { .. } => OpenFlags::SQLITE_OPEN_READ_ONLY,
         };
+    raw::set_up();
     let mut connection = Connection::open_with_flags(path, flags)?;
     let mut since = Instant::now();
     connection.busy_handler(Some(move |tries: i32| {
