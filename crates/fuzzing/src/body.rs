@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
@@ -230,8 +231,8 @@ pub fn body(data: &[u8]) {
     });
 }
 
-/// Whether what was understood is what was sent. Texts that have several spellings (a time, an amount) and numbers are
-/// left to the second sending; a field that was not sent is null.
+/// Whether what was understood is what was sent. A time and an amount have several spellings; a field that was not sent is
+/// null.
 fn is_same(sent: &Value, understood: &Value) -> bool {
     match (sent, understood) {
         (Value::Object(sent), Value::Object(understood)) => {
@@ -243,8 +244,13 @@ fn is_same(sent: &Value, understood: &Value) -> bool {
         }
         (Value::Number(sent), Value::Number(understood)) => sent.as_f64() == understood.as_f64(),
         (Value::String(sent), Value::String(understood)) => {
-            sent == understood || (sent.parse::<Time>().is_ok() && sent.parse::<Time>() == understood.parse::<Time>())
+            sent == understood || is_alike::<Time>(sent, understood) || is_alike::<Decimal<2>>(sent, understood)
         }
         _ => sent == understood,
     }
+}
+
+/// Whether both are spellings of one value.
+fn is_alike<T: FromStr + PartialEq>(one: &str, other: &str) -> bool {
+    matches!((one.parse::<T>(), other.parse::<T>()), (Ok(one), Ok(other)) if one == other)
 }
