@@ -20,6 +20,9 @@ const ROUNDS: usize = 3;
 const PHASE: Duration = Duration::from_secs(3);
 /// How often each slow client sends or takes a byte.
 const TICK: Duration = Duration::from_millis(250);
+/// So many have their turn together. They keep no common beat: a thousand at once would be a thousand requests at once,
+/// which is another question.
+const TOGETHER: usize = 20;
 /// What is promised, whatever the machine has to do besides.
 const CUT_WITHIN: Duration = Duration::from_secs(10);
 /// An answer of half a megabyte: more than the system's buffers take at the start, and not so much that making a thousand
@@ -108,9 +111,12 @@ fn beside(way: Way, target: &Target, good: Traffic<'_>) -> Result<((f64, usize),
         let dripping = scope.spawn(move || {
             let limit = Instant::now() + CUT_WITHIN * 3;
             while slow.iter().any(|slow| slow.ended.is_none()) && Instant::now() < limit {
-                let due = Instant::now() + TICK;
-                slow.iter_mut().for_each(Slow::tick);
-                thread::sleep(due.saturating_duration_since(Instant::now()));
+                let mut due = Instant::now();
+                for some in slow.chunks_mut(TOGETHER) {
+                    some.iter_mut().for_each(Slow::tick);
+                    due += TICK * TOGETHER as u32 / CLIENTS as u32;
+                    thread::sleep(due.saturating_duration_since(Instant::now()));
+                }
             }
             is_over.store(true, Ordering::SeqCst);
             slow.iter()
