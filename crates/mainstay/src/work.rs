@@ -30,6 +30,9 @@ pub struct Work {
 type Job = Box<dyn FnOnce() + Send>;
 
 /// How far the threads stand back, on the scale of `nice(2)`: a lane that has something to do gets ten times their share.
+///
+/// Not `SCHED_IDLE`, with which a lane would take the core from them at once, not after the some milliseconds that they were
+/// given: on a core that the lanes keep wholly busy nobody could log in any more.
 const NICENESS: i32 = 10;
 
 /// Why work was not done.
