@@ -17,7 +17,7 @@ use crate::answer::NO_PARAMETER;
 use crate::list::{ListQuery, describe_list, describe_selection};
 use crate::selection::{Relation, Selection};
 use crate::sql::{Statements, own_values};
-use crate::{Cursors, Loaders, Read, Resource, Spec, Write};
+use crate::{Column, Cursors, Loaders, Read, Resource, Spec, Write};
 
 /// One of a resource's operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +83,11 @@ impl<R: Resource> Operations<R> {
                 relations.push(Relation { include, loader });
             }
         }
-        if spec.columns.iter().any(|c| (c.is_sort || c.is_filter) && !c.kind.is_ordered() && !c.is_nullable) {
-            return Err(format!("a `json` or `blob` column of {} cannot be sorted or filtered by", spec.type_name));
+        // Of one that may be absent it can be asked whether it is.
+        let is_impossible = |c: &&Column| !c.kind.is_ordered() && (c.is_sort || c.is_filter && !c.is_nullable);
+        if let Some(column) = spec.columns.iter().find(is_impossible) {
+            let (name, of) = (column.name, spec.type_name);
+            return Err(format!("`{name}` of {of} is `json` or `blob`: it cannot be sorted by, nor filtered by its value"));
         }
         let shared = Arc::new(Shared { spec, statements: Statements::new(spec), relations });
         Ok(self.ops.iter().map(|op| endpoint::<R>(*op, &shared)).collect())
