@@ -87,7 +87,9 @@ impl<R: Resource> Operations<R> {
         let is_impossible = |c: &&Column| !c.kind.is_ordered() && (c.is_sort || c.is_filter && !c.is_nullable);
         if let Some(column) = spec.columns.iter().find(is_impossible) {
             let (name, of) = (column.name, spec.type_name);
-            return Err(format!("`{name}` of {of} is `json` or `blob`: it cannot be sorted by, nor filtered by its value"));
+            return Err(format!(
+                "`{name}` of {of} is `json` or `blob`: it cannot be sorted by, nor filtered by its value"
+            ));
         }
         let shared = Arc::new(Shared { spec, statements: Statements::new(spec), relations });
         Ok(self.ops.iter().map(|op| endpoint::<R>(*op, &shared)).collect())
