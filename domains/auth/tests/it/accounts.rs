@@ -18,7 +18,10 @@ testkit::both! {
         let (ada, bob) = (app.user("Ada").await, app.user("Bob").await);
         let laptop = ada.sign_in().await;
         let second = app.second_node().await;
-        laptop.on(&second).get("/api/v1/who").await.expect(200);
+        // Both nodes remember them as good.
+        for caller in [&ada, &laptop, &laptop.on(&second)] {
+            caller.get("/api/v1/who").await.expect(200);
+        }
         let directory = app.service::<Arc<dyn AccountDirectory>>();
         let id: UserId = ada.id().parse().unwrap();
         assert!(directory.delete(&app.ctx(), id).await.unwrap());
