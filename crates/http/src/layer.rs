@@ -28,7 +28,7 @@ impl Api {
         self.answer(request, false).await
     }
 
-    /// The same; where it is one too many it is refused, unless it asks how we are.
+    /// The same; where it is one too many it is refused.
     pub(crate) async fn answer(
         self: &Arc<Self>,
         request: http_types::Request<RequestBody>,
@@ -41,7 +41,6 @@ impl Api {
         let deadline = started + self.settings.request_timeout();
         let ctx = Ctx::new(Identity::Anonymous, request_id.clone(), deadline, self.clock.clone(), self.random.clone());
 
-        let is_refused = is_too_much && !parts.uri.path().starts_with("/health/");
         let mut preflight_allow = None;
         let outcome = match self.admit(&parts, matches!(body, RequestBody::Incoming(_))) {
             Err(error) => {
@@ -49,7 +48,7 @@ impl Api {
                 Err(error.into())
             }
             Ok(()) => match self.router.find(&parts.method, parts.uri.path()) {
-                Found::Endpoint(..) if is_refused => {
+                Found::Endpoint(..) if is_too_much => {
                     body.drain();
                     Err(RequestError::Overloaded.into())
                 }
@@ -99,7 +98,7 @@ impl Api {
             Ok(reply) => reply,
             Err(problem) => {
                 // Of those that are one too many `Pressure` tells, once a second.
-                if !is_refused {
+                if !is_too_much {
                     log_problem(&problem, &parts.method, parts.uri.path(), &request_id);
                 }
                 // Which language is asked for only once there is something to say.

@@ -280,7 +280,9 @@ async fn connection(
 ) {
     let watched = watch.clone();
     let service = service_fn(move |request: http_types::Request<hyper::body::Incoming>| {
-        let (api, is_too_much, open) = (api.clone(), pressure.is_too_much(), watched.enter());
+        // How we are is told whoever asks, all the more now.
+        let is_too_much = !request.uri().path().starts_with("/health/") && pressure.is_too_much();
+        let (api, open) = (api.clone(), watched.enter());
         async move {
             let reply = api.answer(request.map(RequestBody::Incoming), is_too_much).await;
             Ok::<_, Infallible>(reply.map(|body| Watched::new(body, open)))
