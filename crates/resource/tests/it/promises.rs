@@ -49,4 +49,21 @@ both! {
         let reply = owner.patch(&at).json(&json!({"order": null, "count": null, "note": null})).send().await;
         reply.expect_problem(422, "invalid_request").expect_faults(&[("/count", "type"), ("/order", "type")]);
     }
+
+    /// A parameter that an operation does not know is a mistake, and nothing is done.
+    async fn what_takes_no_query_refuses_one(db: TestDatabase) {
+        let app = App::with(people::domain).and(specimen::domain).start(db).await;
+        let owner = person(&app, 1);
+        let made = owner.post("/api/v1/specimens").json(&body(1)).send().await.expect(201).json();
+        let at = format!("/api/v1/specimens/{}?dry_run=true", made["id"].as_str().unwrap());
+        for reply in [
+            owner.post("/api/v1/specimens?dry_run=true").json(&body(2)).send().await,
+            owner.patch(&at).json(&json!({"order": "b"})).send().await,
+            owner.delete(&at).await,
+        ] {
+            reply.expect_problem(422, "invalid_request").expect_faults(&[("/dry_run", "unknown_field")]);
+        }
+        let list = owner.get("/api/v1/specimens").await.expect(200).json();
+        assert_eq!(list["items"], json!([made]));
+    }
 }
