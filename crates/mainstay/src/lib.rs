@@ -3,6 +3,7 @@
 // What the macros write names `::mainstay`, here too.
 extern crate self as mainstay;
 
+mod allocator;
 mod app;
 mod database;
 mod domain;
@@ -10,13 +11,11 @@ mod run;
 mod settings;
 mod work;
 
+pub use allocator::Allocator;
 pub use app::{App, Boot, Running, StartError};
 pub use database::Database;
 pub use domain::Domain;
 pub use macros::{ApiError, Resource, Row, delete, get, input, patch, post, put, settings, view};
-/// The allocator that is measured fastest here, for a program that wants it:
-/// `#[global_allocator] static ALLOCATOR: mainstay::Allocator = mainstay::Allocator;`
-pub use mimalloc::MiMalloc as Allocator;
 pub use run::{Command, Finding, Invocation, Patient, Severity, run};
 pub use settings::{
     Core, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder, SettingsError, SettingsOf,

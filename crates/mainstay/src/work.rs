@@ -1,16 +1,17 @@
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use http::Service;
 use kernel::Ctx;
 use macros::ApiError;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::StartError;
+use crate::{StartError, allocator};
 
 /// Runs what keeps a core busy, away from the lanes: hashing, image work, big sums. A handler that computes for longer
 /// than some hundred microseconds by itself holds up every other request of its lane.
@@ -24,7 +25,7 @@ pub struct Work {
     permits: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     queue: usize,
-    jobs: SyncSender<Job>,
+    desk: Arc<Desk>,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -61,17 +62,19 @@ impl Work {
     /// # Errors
     /// When the system has no threads to give.
     pub fn new(permits: usize, queue: usize) -> Result<Self, StartError> {
+        Self::start(permits, queue, allocator::give_back)
+    }
+
+    fn start(permits: usize, queue: usize, at_rest: fn()) -> Result<Self, StartError> {
         let permits = permits.clamp(1, 1024);
-        // Whoever sends has a permit, so there is always room.
-        let (jobs, waiting) = sync_channel(permits);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let desk = Desk::default();
         for _ in 0..permits {
-            let waiting = waiting.clone();
-            thread::Builder::new().name("work".to_owned()).spawn(move || work_on(&waiting)).map_err(|error| {
+            let jobs = desk.0.clone();
+            thread::Builder::new().name("work".to_owned()).spawn(move || work_on(&jobs, at_rest)).map_err(|error| {
                 StartError::caused("the system has no thread to give; raise its limit (`ulimit -u`)", error)
             })?;
         }
-        Ok(Self { permits: Arc::new(Semaphore::new(permits)), waiting: Arc::default(), queue, jobs })
+        Ok(Self { permits: Arc::new(Semaphore::new(permits)), waiting: Arc::default(), queue, desk: Arc::new(desk) })
     }
 
     /// As many at once as there are cores, and at most `queue` waiting.
@@ -112,21 +115,97 @@ impl Work {
             // Nobody may be waiting any more.
             let _ = reply.send(work());
         };
-        self.jobs.try_send(Box::new(job)).map_err(|_| WorkError::WorkFailed)?;
+        self.desk.0.put(Box::new(job));
         ctx.within(answer).await.map_err(|_| WorkError::WorkBusy)?.map_err(|_| WorkError::WorkFailed)
     }
 }
 
-/// What each thread does until nobody can send any more.
-fn work_on(jobs: &Mutex<Receiver<Job>>) {
+/// A thread that has had nothing to do for so long gives back the memory that its work took.
+const REST: Duration = Duration::from_millis(500);
+
+/// Jobs on their way to a thread. Whoever puts one here has a permit, so there are never more than threads.
+#[derive(Default)]
+struct Jobs {
+    list: Mutex<List>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct List {
+    waiting: VecDeque<Job>,
+    is_closed: bool,
+}
+
+/// Where jobs are put. With it, the threads end.
+#[derive(Default)]
+struct Desk(Arc<Jobs>);
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.0.list().is_closed = true;
+        self.0.more.notify_all();
+    }
+}
+
+/// What a thread is to do next.
+enum Next {
+    Work(Job),
+    /// There was nothing for as long as it had patience.
+    Rest,
+    End,
+}
+
+impl Jobs {
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, job: Job) {
+        self.list().waiting.push_back(job);
+        self.more.notify_one();
+    }
+
+    fn next(&self, patience: Option<Duration>) -> Next {
+        let mut list = self.list();
+        loop {
+            if let Some(job) = list.waiting.pop_front() {
+                return Next::Work(job);
+            }
+            if list.is_closed {
+                return Next::End;
+            }
+            let Some(patience) = patience else {
+                list = self.more.wait(list).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let (woken, is_over) = self.more.wait_timeout(list, patience).unwrap_or_else(PoisonError::into_inner);
+            list = woken;
+            if is_over.timed_out() && list.waiting.is_empty() {
+                return Next::Rest;
+            }
+        }
+    }
+}
+
+/// What each thread does until the desk is gone.
+fn work_on(jobs: &Jobs, at_rest: fn()) {
     if let Err(error) = kernel::thread::give_way(NICENESS) {
         tracing::warn!(error = &error as &dyn std::error::Error, "work runs at the priority of requests");
     }
+    let mut has_worked = false;
     loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
-        // A panic drops the answer's sender, which tells the caller, and gives the permit back.
-        let _ = catch_unwind(AssertUnwindSafe(job));
+        match jobs.next(has_worked.then_some(REST)) {
+            Next::Work(job) => {
+                // A panic drops the answer's sender, which tells the caller, and gives the permit back.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+                has_worked = true;
+            }
+            Next::Rest => {
+                at_rest();
+                has_worked = false;
+            }
+            Next::End => return,
+        }
     }
 }
 
@@ -150,10 +229,8 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
-
     use kernel::{Clock, Random};
+    use std::sync::mpsc;
 
     use super::*;
 
@@ -197,6 +274,24 @@ mod tests {
         let standing_back = work.run(&ctx(30_000), nice).await.unwrap();
         assert_eq!(standing_back, NICENESS.max(lane), "the lane has {lane}");
         assert_eq!(nice(), lane);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_has_worked_gives_back_what_it_took_and_one_that_has_not_does_nothing() {
+        static RESTS: AtomicUsize = AtomicUsize::new(0);
+        let count = || {
+            RESTS.fetch_add(1, Ordering::SeqCst);
+        };
+        // Most of them have nothing to do, and wait as long as the one that has.
+        let work = Work::start(8, 8, count).unwrap();
+        for times in 1..=2 {
+            assert_eq!(work.run(&ctx(30_000), || 1).await, Ok(1));
+            while RESTS.load(Ordering::SeqCst) < times {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        drop(work);
+        assert_eq!(RESTS.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]
