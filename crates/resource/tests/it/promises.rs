@@ -1,8 +1,11 @@
+use mainstay::kernel::Json;
+use mainstay::prelude::*;
+use mainstay::resource;
 use serde_json::json;
 use testkit::{App, Subject, TestDatabase, both};
 
 use crate::people::{self, person};
-use crate::specimen::{self, Specimen, body};
+use crate::specimen::{self, Specimen, SpecimenKind, body};
 
 both! {
     /// The same suite that the posts of `domains/posts` pass.
@@ -66,4 +69,40 @@ both! {
         let list = owner.get("/api/v1/specimens").await.expect(200).json();
         assert_eq!(list["items"], json!([made]));
     }
+}
+
+/// It is sorted by what has no order.
+#[derive(Debug, Clone, Row, Resource)]
+#[resource(plural = "heaps", read = owner, write = owner)]
+pub struct Heap {
+    /// Its id.
+    pub id: Id<SpecimenKind>,
+    /// Whose it is.
+    #[resource(owner)]
+    pub owner_id: UserId,
+    /// Any JSON or nothing.
+    #[resource(write, sort)]
+    pub extra: Option<Json>,
+}
+
+/// It is filtered by what cannot be told apart.
+#[derive(Debug, Clone, Row, Resource)]
+#[resource(plural = "piles", read = owner, write = owner)]
+pub struct Pile {
+    /// Its id.
+    pub id: Id<SpecimenKind>,
+    /// Whose it is.
+    #[resource(owner)]
+    pub owner_id: UserId,
+    /// Bytes.
+    #[resource(write, filter)]
+    pub bytes: Blob,
+}
+
+#[test]
+fn what_has_no_order_is_not_sorted_by() {
+    let heaps = resource::of::<Heap>().endpoints(&resource::Loaders::default()).unwrap_err();
+    assert!(heaps.contains("`extra` of Heap is `json` or `blob`"), "{heaps}");
+    let piles = resource::of::<Pile>().endpoints(&resource::Loaders::default()).unwrap_err();
+    assert!(piles.contains("`bytes` of Pile is `json` or `blob`"), "{piles}");
 }

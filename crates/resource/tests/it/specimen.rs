@@ -141,39 +141,3 @@ pub(crate) fn body(n: usize) -> Value {
         "helper": or_null(json!(mainstay::kernel::UserId::from_uuid(uuid::Uuid::from_u128(n as u128 + 100)))),
     })
 }
-
-/// It is sorted by what has no order.
-#[derive(Debug, Clone, Row, Resource)]
-#[resource(plural = "heaps", read = owner, write = owner)]
-pub struct Heap {
-    /// Its id.
-    pub id: Id<SpecimenKind>,
-    /// Whose it is.
-    #[resource(owner)]
-    pub owner_id: UserId,
-    /// Any JSON or nothing.
-    #[resource(write, sort)]
-    pub extra: Option<Json>,
-}
-
-/// It is filtered by what cannot be told apart.
-#[derive(Debug, Clone, Row, Resource)]
-#[resource(plural = "piles", read = owner, write = owner)]
-pub struct Pile {
-    /// Its id.
-    pub id: Id<SpecimenKind>,
-    /// Whose it is.
-    #[resource(owner)]
-    pub owner_id: UserId,
-    /// Bytes.
-    #[resource(write, filter)]
-    pub bytes: Blob,
-}
-
-#[test]
-fn what_has_no_order_is_not_sorted_by() {
-    let heaps = resource::of::<Heap>().endpoints(&resource::Loaders::default()).unwrap_err();
-    assert!(heaps.contains("`extra` of Heap is `json` or `blob`"), "{heaps}");
-    let piles = resource::of::<Pile>().endpoints(&resource::Loaders::default()).unwrap_err();
-    assert!(piles.contains("`bytes` of Pile is `json` or `blob`"), "{piles}");
-}
