@@ -53,6 +53,18 @@ both! {
         reply.expect_problem(422, "invalid_request").expect_faults(&[("/count", "type"), ("/order", "type")]);
     }
 
+    async fn a_full_page_with_nothing_after_it_is_the_last(db: TestDatabase) {
+        let app = App::with(people::domain).and(specimen::domain).start(db).await;
+        let owner = person(&app, 1);
+        for n in 0..2 {
+            owner.post("/api/v1/specimens").json(&body(n)).send().await.expect(201);
+        }
+        for (limit, is_last) in [(1, false), (2, true), (3, true)] {
+            let page = owner.get(&format!("/api/v1/specimens?limit={limit}")).await.expect(200).json();
+            assert_eq!(page["next_cursor"].is_null(), is_last, "limit {limit}");
+        }
+    }
+
     /// A parameter that an operation does not know is a mistake, and nothing is done.
     async fn what_takes_no_query_refuses_one(db: TestDatabase) {
         let app = App::with(people::domain).and(specimen::domain).start(db).await;
