@@ -116,7 +116,9 @@ fn is_good_payload(payload: &[u8]) -> Option<bool> {
     let (issued_at, expires_at) = (number("iat"), number("exp"));
     let now = NOW.as_secs();
     let is_timely = issued_at.zip(expires_at).is_some_and(|(iat, exp)| iat <= now + 60 && exp > now && exp > iat);
-    let is_formed = text("sub").is_some_and(|sub| sub.parse::<UserId>().is_ok())
+    // Ours have nothing before the brace.
+    let is_formed = payload.starts_with(b"{")
+        && text("sub").is_some_and(|sub| sub.parse::<UserId>().is_ok())
         && text("sid").is_some_and(|sid| sid.parse::<SessionId>().is_ok())
         && claims.get("role").is_some_and(|role| serde_json::from_value::<Role>(role.clone()).is_ok())
         && text("client_id").is_some()
