@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use kernel::{Clock, Ctx};
 
+use crate::alike::MOST_ROWS;
 use crate::postgres::Postgres;
 use crate::settings::Place;
 use crate::sqlite::Sqlite;
@@ -215,8 +216,8 @@ impl Reads for Read<'_> {
             return Err(StoreError::Nested);
         }
         match &*self.store.engine {
-            Engine::Sqlite(sqlite) => sqlite.rows(self.ctx, sql, params).await,
-            Engine::Postgres(postgres) => postgres.rows(self.ctx, sql, params).await,
+            Engine::Sqlite(sqlite) => sqlite.rows(self.ctx, sql, params, MOST_ROWS).await,
+            Engine::Postgres(postgres) => postgres.rows(self.ctx, sql, params, MOST_ROWS).await,
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use self::failure::{Failure, Then};
 use self::lanes::Lanes;
 use self::pool::Pool;
-use crate::alike::{MOST_KEYS, MOST_ROWS};
+use crate::alike::MOST_KEYS;
 use crate::migrate::Plan;
 use crate::tx::{Side, TxInner};
 use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
@@ -72,16 +72,12 @@ impl Postgres {
     ) -> Result<Vec<T>, StoreError> {
         match most <= MOST_KEYS {
             true => self.lanes.rows(ctx, sql, params, most).await,
-            false => self.leased(ctx, sql, params, most).await,
+            false => self.rows(ctx, sql, params, most).await,
         }
     }
 
-    pub(crate) async fn rows<T: FromRow>(&self, ctx: &Ctx, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
-        self.leased(ctx, sql, params, MOST_ROWS).await
-    }
-
     /// Up to `most` rows, on a connection of the pool; one more is an error.
-    async fn leased<T: FromRow>(
+    pub(crate) async fn rows<T: FromRow>(
         &self,
         ctx: &Ctx,
         sql: &str,

@@ -24,7 +24,7 @@ use self::home::Home;
 use self::limit::{Gone, Limit};
 use self::reader::{Lanes, Readers};
 use self::writer::{Work, Writer};
-use crate::alike::{MOST_KEYS, MOST_ROWS};
+use crate::alike::MOST_KEYS;
 use crate::migrate::Plan;
 use crate::{
     Applied, FromRow, MigrateError, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx, Value,
@@ -96,8 +96,7 @@ impl Sqlite {
             return answer;
         }
         // Also where every lane is in use, which takes more threads than lanes.
-        let (sql, params) = (sql.to_owned(), params.to_vec());
-        self.elsewhere(ctx, move |connection| connection::fetch(connection, &sql, &params, Access::Read, most)).await
+        self.rows(ctx, sql, params, most).await
     }
 
     fn here<T: FromRow>(
@@ -113,10 +112,16 @@ impl Sqlite {
         }))
     }
 
-    pub(crate) async fn rows<T: FromRow>(&self, ctx: &Ctx, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
+    /// Up to `most` rows, on a reader thread; one more is an error.
+    pub(crate) async fn rows<T: FromRow>(
+        &self,
+        ctx: &Ctx,
+        sql: &str,
+        params: &[Value],
+        most: usize,
+    ) -> Result<Vec<T>, StoreError> {
         let (sql, params) = (sql.to_owned(), params.to_vec());
-        self.elsewhere(ctx, move |connection| connection::fetch(connection, &sql, &params, Access::Read, MOST_ROWS))
-            .await
+        self.elsewhere(ctx, move |connection| connection::fetch(connection, &sql, &params, Access::Read, most)).await
     }
 
     /// Reads on a reader thread. When the caller goes, so does the read.
