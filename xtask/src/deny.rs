@@ -1,22 +1,39 @@
-//! The dependency policy of `deny.toml`, judged by cargo-deny.
+//! The dependency policy: `deny.toml`, judged by cargo-deny, and how many crates the smallest product compiles.
 //!
 //! Why a tool and not ten lines over `cargo metadata`: licences are expressions, and cargo-deny reads them as such.
 //! Cold it takes three and a half minutes to build on two cores, once; CI keeps `target/tools`.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::child::{self, Stop};
 use crate::tools;
 use crate::workspace::Workspace;
+
+/// Macros and build scripts count, tests do not: a product's builders wait for those.
+const MOST_CRATES: usize = 200;
 
 /// Bans, licences and sources. Advisories need a database from the network: `cargo deny check advisories` by hand.
 pub fn check(workspace: &Workspace, stop: &Stop) -> Result<()> {
     let deny = tools::cargo_tool("cargo-deny", "0.20.2", workspace, stop)?;
     // Offline, cargo wants every crate of the lock file at hand, those for other systems included.
     child::succeed(&mut workspace.cargo(&["fetch", "--locked", "--quiet"]), stop).context("cannot fetch the crates")?;
+    // The fuzzers' lock is their own, and nothing else builds by it.
+    let mut fuzzers = workspace.cargo(&["fetch", "--locked", "--quiet", "--manifest-path", "fuzz/Cargo.toml"]);
+    child::succeed(&mut fuzzers, stop)
+        .context("fuzz/Cargo.lock does not follow; run `cargo fetch --manifest-path fuzz/Cargo.toml`")?;
     let mut command = Command::new(deny);
     command.args(["--offline", "--locked", "--all-features", "check", "--hide-inclusion-graph"]);
-    child::succeed(command.args(["bans", "licenses", "sources"]).current_dir(&workspace.root), stop)
+    child::succeed(command.args(["bans", "licenses", "sources"]).current_dir(&workspace.root), stop)?;
+    let mut tree = workspace.cargo(&["tree", "--locked", "--offline", "--prefix", "none", "--package", "todo"]);
+    let tree = child::output(tree.args(["--edges", "normal,build", "--no-dedupe"]))?;
+    let crates = tree.lines().filter(|line| !line.is_empty()).collect::<BTreeSet<_>>().len();
+    ensure!(
+        crates <= MOST_CRATES,
+        "examples/todo compiles {crates} crates, and {MOST_CRATES} is the most: see what came with the change \
+         (`cargo tree -p todo -e normal,build`), and switch its default features off or do without it"
+    );
+    Ok(())
 }

@@ -1,10 +1,10 @@
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -47,6 +47,11 @@ impl Body {
     pub const fn is_empty(&self) -> bool {
         self.0.is_none()
     }
+}
+
+/// The next piece of what comes in, none at the end.
+async fn frame(body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+    poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut *body), cx)).await
 }
 
 impl http_body::Body for Body {
@@ -136,7 +141,7 @@ impl RequestBody {
         {
             tokio::spawn(tokio::time::timeout(DRAIN_TIME, async move {
                 let mut size = 0;
-                while let Some(Ok(frame)) = body.frame().await {
+                while let Some(Ok(frame)) = frame(&mut body).await {
                     size += frame.data_ref().map_or(0, Bytes::len);
                     if size > DRAIN_BYTES {
                         break;
@@ -212,7 +217,7 @@ impl Reading {
     async fn next(&mut self, pool: Option<&Pool>) -> Result<Option<Bytes>, RequestError> {
         loop {
             let until = if pool.is_some() { self.deadline.min(self.step_ends) } else { self.deadline };
-            let Ok(frame) = tokio::time::timeout_at(until, self.body.frame()).await else {
+            let Ok(frame) = tokio::time::timeout_at(until, frame(&mut self.body)).await else {
                 if until == self.deadline || pool.is_some_and(Pool::is_short) {
                     return Err(RequestError::TooSlow);
                 }

@@ -7,12 +7,15 @@ mod sink;
 use std::fmt;
 use std::io::Write;
 
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::{Interest, set_global_default};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub use filter::check_filter;
 pub use sink::Guard;
+use sink::Sink;
 
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,19 +60,52 @@ pub fn init(filter: &str, format: Format) -> Result<Guard, InitError> {
 }
 
 fn start(filter: &str, format: Format, out: impl Write + Send + 'static) -> Result<Guard, InitError> {
-    let (guard, subscriber) = subscriber(filter, format, out)?;
-    subscriber.try_init().map_err(|_| InitError::Twice)?;
+    let (guard, log) = log(filter, format, out)?;
+    set_global_default(log).map_err(|_| InitError::Twice)?;
     Ok(guard)
 }
 
-fn subscriber(
-    filter: &str,
-    format: Format,
-    out: impl Write + Send + 'static,
-) -> Result<(Guard, impl tracing::Subscriber + Send + Sync), InitError> {
-    let filter: EnvFilter = filter::parse(filter).map_err(InitError::Filter)?;
+fn log(filter: &str, format: Format, out: impl Write + Send + 'static) -> Result<(Guard, Log), InitError> {
+    let filter = filter::parse(filter).map_err(InitError::Filter)?;
     let (sink, guard) = sink::start(format, out).map_err(|_| InitError::NoThread)?;
-    Ok((guard, tracing_subscriber::registry().with(sink.with_filter(filter))))
+    Ok((guard, Log { filter, sink }))
+}
+
+/// Events that pass the filter go to the sink. Spans are not followed, so that the crates we use make none.
+#[derive(Debug)]
+struct Log {
+    filter: Targets,
+    sink: Sink,
+}
+
+impl Subscriber for Log {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.enabled(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Layer::<Self>::max_level_hint(&self.filter)
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && self.filter.would_enable(metadata.target(), metadata.level())
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        self.sink.write(event);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 #[cfg(test)]
@@ -94,8 +130,8 @@ mod tests {
 
     fn written(filter: &str, format: Format, story: impl FnOnce()) -> String {
         let paper = Paper::default();
-        let (guard, subscriber) = subscriber(filter, format, paper.clone()).unwrap();
-        tracing::subscriber::with_default(subscriber, story);
+        let (guard, log) = log(filter, format, paper.clone()).unwrap();
+        tracing::subscriber::with_default(log, story);
         drop(guard);
         let bytes = paper.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

@@ -10,9 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::Context;
+use tracing::Event;
 
 use crate::Format;
 use crate::line::{self, Stamp};
@@ -98,8 +96,9 @@ impl Shared {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Sink {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+impl Sink {
+    /// Adds a line to this thread's buffer.
+    pub(crate) fn write(&self, event: &Event<'_>) {
         /// Takes an unfinished line back, should the value's `fmt` panic.
         struct Whole<'a>(MutexGuard<'a, Buffer>, usize);
         impl Drop for Whole<'_> {
@@ -181,9 +180,11 @@ fn write_all(shared: &Arc<Shared>, flushes: &Receiver<SyncSender<()>>, format: F
 mod tests {
     use std::sync::mpsc::{Receiver, Sender};
 
-    use tracing_subscriber::layer::SubscriberExt;
-
     use super::*;
+
+    fn all(sink: Sink) -> crate::Log {
+        crate::Log { filter: crate::filter::parse("trace").unwrap(), sink }
+    }
 
     /// A reader that begins to read when it is told.
     struct Slow {
@@ -212,7 +213,7 @@ mod tests {
         let long = "x".repeat(1000);
         // More than both halves of this thread's buffer hold.
         let logged = 2 * MOST_WAITING / long.len() + 100;
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(sink), || {
+        tracing::subscriber::with_default(all(sink), || {
             for number in 0..logged {
                 tracing::info!(number, long, "line");
             }
@@ -231,7 +232,7 @@ mod tests {
         let (seen, read) = channel();
         drop(tell);
         let (sink, guard) = start(Format::Text, Slow { told, seen }).unwrap();
-        let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(sink));
+        let dispatch = tracing::Dispatch::new(all(sink));
         thread::scope(|scope| {
             for who in 0..2 * BUFFERS {
                 let dispatch = dispatch.clone();
@@ -259,7 +260,7 @@ mod tests {
         let (seen, read) = channel();
         drop(tell);
         let (sink, _guard) = start(Format::Text, Slow { told, seen }).unwrap();
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(sink), || {
+        tracing::subscriber::with_default(all(sink), || {
             for number in 0..3 {
                 tracing::info!(number, "line");
                 assert!(read.recv_timeout(Duration::from_secs(30)).unwrap().contains(&format!("number={number}")));
@@ -279,7 +280,7 @@ mod tests {
             }
         }
         let (sink, guard) = start(Format::Json, Gone).unwrap();
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(sink), || tracing::info!("lost"));
+        tracing::subscriber::with_default(all(sink), || tracing::info!("lost"));
         drop(guard);
     }
 }

@@ -2,7 +2,7 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::process;
 
 use kernel::Secret;
-use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::terminal;
@@ -72,7 +72,7 @@ pub(super) async fn interruptible<T>(program: &str, work: impl Future<Output = T
     };
     if let Some(before) = before {
         // As below: it may be gone.
-        let _ = tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &before);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &before);
         // The question has no line end.
         eprintln!();
     }
@@ -85,11 +85,11 @@ pub(super) async fn interruptible<T>(program: &str, work: impl Future<Output = T
 struct Hidden(Termios);
 
 impl Hidden {
-    fn new() -> nix::Result<Self> {
+    fn new() -> rustix::io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut quiet = before.clone();
-        quiet.local_flags.remove(LocalFlags::ECHO);
-        tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &quiet)?;
+        quiet.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &quiet)?;
         Ok(Self(before))
     }
 }
@@ -97,6 +97,6 @@ impl Hidden {
 impl Drop for Hidden {
     fn drop(&mut self) {
         // The terminal may be gone, and then there is nothing to restore.
-        let _ = tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &self.0);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
     }
 }

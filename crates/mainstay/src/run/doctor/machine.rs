@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::statfs::statfs;
-use nix::sys::statvfs::statvfs;
+use rustix::fs::{statfs, statvfs};
+use rustix::process::{Resource, getrlimit};
 
 use super::Finding;
 use crate::Settings;
@@ -23,7 +22,8 @@ const NETWORK: [i64; 6] = [0x6969, 0x517b, 0xff53_4d42, 0x0102_1997, 0x5346_414f
 
 pub fn examine(settings: &Settings) -> Vec<Finding> {
     let mut found = Vec::new();
-    if let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
+    // Where there is no limit there is nothing to raise.
+    if let Some(limit) = getrlimit(Resource::Nofile).current {
         found.extend(open_files(limit, settings.server.max_connections as u64));
     }
     if let Some(path) = settings.database.url.expose().strip_prefix("sqlite://") {
@@ -51,12 +51,12 @@ fn disk(folder: &Path) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Ok(about) = statfs(folder) {
         // The same bits, whatever sign the C library gives the field.
-        found.extend(kind(about.filesystem_type().0 & 0xffff_ffff, folder));
+        found.extend(kind(about.f_type & 0xffff_ffff, folder));
     }
     if let Ok(about) = statvfs(folder) {
         // A file system without a fixed number of inodes says zero of zero.
-        let inodes = (about.files() > 0).then(|| about.files_available());
-        found.extend(room(about.blocks_available() * about.fragment_size(), inodes, folder));
+        let inodes = (about.f_files > 0).then_some(about.f_favail);
+        found.extend(room(about.f_bavail * about.f_frsize, inodes, folder));
     }
     found
 }
