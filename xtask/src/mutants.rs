@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use regex::RegexSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -64,7 +65,7 @@ const RESOURCE: &[&str] = &["mainstay-resource"];
 const EXCLUDED: [(&str, &str); 3] = [
     (r"<impl (std::)?(fmt::)?Debug for ", "what it would say instead is less, and nobody decides by it"),
     (
-        r"crates/resource/src/operations\.rs:.* (in|replace) (describe|endpoint|etag_header|item_schema|who_reads)\b",
+        r"crates/resource/src/operations\.rs:.* (in|replace) (describe|endpoint|etag_header|item_schema|who_(changes|creates|reads))\b",
         "what the document says decides nothing; `cargo xtask check generated` compares it",
     ),
     (
@@ -118,12 +119,16 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     let out = workspace.root.join(RESULT);
     let mut by_file = kept(&out)?;
     by_file.retain(|kept, _| TABLE.iter().any(|(file, _)| file == kept));
+    let excluded =
+        RegexSet::new(EXCLUDED.map(|(pattern, _)| pattern)).context("a pattern of EXCLUDED cannot be read")?;
+    by_file.values_mut().for_each(|known| known.survivors.retain(|name| !excluded.is_match(name)));
     let tool = tools::cargo_tool("cargo-mutants", "27.1.0", workspace, stop)?;
     copy_to(&root.join("tree"), workspace)?;
+    let mutation = Mutation { nice: args.nice, tool: &tool, root: &root, stop };
     for (file, packages) in wanted {
         let blob = blob(&root.join("tree").join(file))?;
         let again = by_file.get(file).filter(|known| args.survivors && known.blob == blob).cloned();
-        let known = Known { blob, ..try_file(args.nice, &tool, &root, file, packages, again, workspace, stop)? };
+        let known = Known { blob, ..mutation.try_file(file, packages, again)? };
         println!("{file}: {:.2} % killed", known.percent());
         by_file.insert(file.to_owned(), known);
         machine::write_result(&out, report(&by_file), workspace)?;
@@ -178,48 +183,75 @@ fn sum(by_file: &ByFile) -> Known {
     })
 }
 
-/// Changes one file in every way, or in the ways that its tests did not notice the last time.
-#[expect(clippy::too_many_arguments, reason = "all of it is what one run of the tool is told")]
-fn try_file(
+/// What is the same for every file of one run.
+struct Mutation<'a> {
     nice: u8,
-    tool: &Path,
-    root: &Path,
-    file: &str,
-    packages: &[&str],
-    again: Option<Known>,
-    workspace: &Workspace,
-    stop: &Stop,
-) -> Result<Known> {
-    let folder = root.join(file.replace('/', "_"));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    // Its own unit tests are built and run in a fraction of the time: the others see only what these let live.
-    let has_unit_tests = again.is_none() && workspace.read(file)?.contains("#[cfg(test)]");
-    let mut known = again;
-    for is_unit in [true, false] {
-        if is_unit && !has_unit_tests || known.as_ref().is_some_and(|known| known.survivors.is_empty()) {
-            continue;
+    tool: &'a Path,
+    root: &'a Path,
+    stop: &'a Stop,
+}
+
+impl Mutation<'_> {
+    /// Changes one file in every way, or in the ways that its tests did not notice the last time.
+    fn try_file(&self, file: &str, packages: &[&str], again: Option<Known>) -> Result<Known> {
+        let folder = self.root.join(file.replace('/', "_"));
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let copy = self.root.join("tree").join(file);
+        let text = fs::read_to_string(&copy).with_context(|| format!("cannot read {}", copy.display()))?;
+        // Its own unit tests are built and run in a fraction of the time: the others see only what these let live.
+        let has_unit_tests = again.is_none() && text.contains("#[cfg(test)]");
+        let mut known = again;
+        for is_unit in [true, false] {
+            if is_unit && !has_unit_tests || known.as_ref().is_some_and(|known| known.survivors.is_empty()) {
+                continue;
+            }
+            let mut command = self.command(&folder, file, if is_unit { &packages[..1] } else { packages });
+            for name in known.iter().flat_map(|known| &known.survivors) {
+                command.args(["--re", &format!("^{}$", regex::escape(name))]);
+            }
+            // After `--` what goes to `cargo test`, then what goes to the tests.
+            if is_unit {
+                let module = Path::new(file).file_stem().unwrap_or_default().to_string_lossy();
+                command.args(["--", "--lib", "--", &format!("{module}::")]);
+            } else {
+                // Those on PostgreSQL take the same way through this code; one compares it with SQLite.
+                command.args(["--", "--tests", "--", "--skip", "postgres", "--skip", "both_databases"]);
+            }
+            let status = Running::start(&mut command)?.wait(self.stop, LIMIT)?;
+            // 2: some survived; 3: some took too long.
+            if !matches!(status.code(), Some(0 | 2 | 3)) {
+                bail!("{} ended with {status}", shown(&command));
+            }
+            let verdicts = outcomes(&read(&folder.join("mutants.out/outcomes.json"))?);
+            known = Some(known.unwrap_or_default().with(verdicts));
         }
-        let mut command = mutate(tool, nice, root, &folder, file, if is_unit { &packages[..1] } else { packages });
-        for name in known.iter().flat_map(|known| &known.survivors) {
-            command.args(["--re", &format!("^{}$", regex::escape(name))]);
-        }
-        // After `--` what goes to `cargo test`, then what goes to the tests.
-        if is_unit {
-            let module = Path::new(file).file_stem().unwrap_or_default().to_string_lossy();
-            command.args(["--", "--lib", "--", &format!("{module}::")]);
-        } else {
-            // Those on PostgreSQL take the same way through this code; one compares it with SQLite.
-            command.args(["--", "--tests", "--", "--skip", "postgres", "--skip", "both_databases"]);
-        }
-        let status = Running::start(&mut command)?.wait(stop, LIMIT)?;
-        // 2: some survived; 3: some took too long.
-        if !matches!(status.code(), Some(0 | 2 | 3)) {
-            bail!("{} ended with {status}", shown(&command));
-        }
-        let verdicts = outcomes(&read(&folder.join("mutants.out/outcomes.json"))?);
-        known = Some(known.unwrap_or_default().with(verdicts));
+        known.with_context(|| format!("nothing of {file} was tried"))
     }
-    known.with_context(|| format!("nothing of {file} was tried"))
+
+    /// The command for one file.
+    fn command(&self, folder: &Path, file: &str, packages: &[&str]) -> Command {
+        let mut command = Command::new("nice");
+        command.args(["-n", &self.nice.to_string()]).arg(self.tool).args([
+            "mutants",
+            "--workspace",
+            "--in-place",
+            "--no-shuffle",
+            "--colors",
+            "never",
+        ]);
+        command.args(["--file", file, "--test-package", &packages.join(",")]).arg("--output").arg(folder);
+        // Tests that wait for a busy machine must not pass for tests that hang.
+        command.args(["--minimum-test-timeout", "300"]);
+        for (pattern, _) in EXCLUDED {
+            command.args(["--exclude-re", pattern]);
+        }
+        command.current_dir(self.root.join("tree")).env("CARGO_TARGET_DIR", self.root.join("build"));
+        // Nobody reads a backtrace of these, and without the lines each is built sooner.
+        command.env("CARGO_PROFILE_DEV_DEBUG", "false").env_remove(POSTGRES_VARIABLE);
+        // What is found in hundreds of random cases alone is not held by a test.
+        command.env("PROPTEST_CASES", "8");
+        command
+    }
 }
 
 /// Brings a copy of the sources up to date. It is always at one place, so that little is built anew for each file; and
@@ -238,31 +270,6 @@ fn copy_to(tree: &Path, workspace: &Workspace) -> Result<()> {
         fs::write(&to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
     }
     Ok(())
-}
-
-/// The command for one file.
-fn mutate(tool: &Path, nice: u8, root: &Path, folder: &Path, file: &str, packages: &[&str]) -> Command {
-    let mut command = Command::new("nice");
-    command.args(["-n", &nice.to_string()]).arg(tool).args([
-        "mutants",
-        "--workspace",
-        "--in-place",
-        "--no-shuffle",
-        "--colors",
-        "never",
-    ]);
-    command.args(["--file", file, "--test-package", &packages.join(",")]).arg("--output").arg(folder);
-    // Tests that wait for a busy machine must not pass for tests that hang.
-    command.args(["--minimum-test-timeout", "300"]);
-    for (pattern, _) in EXCLUDED {
-        command.args(["--exclude-re", pattern]);
-    }
-    command.current_dir(root.join("tree")).env("CARGO_TARGET_DIR", root.join("build"));
-    // Nobody reads a backtrace of these, and without the lines each is built sooner.
-    command.env("CARGO_PROFILE_DEV_DEBUG", "false").env_remove(POSTGRES_VARIABLE);
-    // What is found in hundreds of random cases alone is not held by a test.
-    command.env("PROPTEST_CASES", "8");
-    command
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
