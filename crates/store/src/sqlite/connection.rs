@@ -62,6 +62,15 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
     connection.execute_batch("PRAGMA case_sensitive_like = ON")?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON")?;
+    if !raw::has_temporary_folder(&connection) {
+        if role == Role::Writer {
+            tracing::warn!(
+                "SQLite finds no folder for temporary files that it can write to, and keeps what belongs there in \
+                 memory; name one with SQLITE_TMPDIR"
+            );
+        }
+        raw::keep_temporary_in_memory(&connection)?;
+    }
     match role {
         Role::Writer => {
             let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;

@@ -1,5 +1,7 @@
-#![expect(unsafe_code, reason = "rusqlite has no way to sqlite3_db_status, and none to sqlite3_config")]
+#![expect(unsafe_code, reason = "rusqlite has no way to sqlite3_db_status, sqlite3_config and sqlite3_file_control")]
 
+use std::ffi::{CStr, c_char};
+use std::ptr;
 use std::sync::Once;
 
 use rusqlite::{Connection, ffi};
@@ -45,6 +47,27 @@ pub(crate) fn has_deferred_violations(connection: &Connection) -> bool {
     code == ffi::SQLITE_OK && current != 0
 }
 
+/// Whether SQLite finds a folder for temporary files that it may write to: `SQLITE_TMPDIR`, `TMPDIR`, the system's, or
+/// the one the process was started in (sqlite.org/tempfiles.html section 5).
+pub(crate) fn has_temporary_folder(connection: &Connection) -> bool {
+    let mut name: *mut c_char = ptr::null_mut();
+    // SAFETY: the handle is open for as long as `connection` is borrowed, and used on this thread alone; this operation
+    // takes a pointer to a pointer, and writes a string there that sqlite3_free frees, or nothing
+    // (sqlite.org/c3ref/c_fcntl_begin_atomic_write.html). The string is not used after it was freed.
+    unsafe {
+        let op = ffi::SQLITE_FCNTL_TEMPFILENAME;
+        let code = ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), op, (&raw mut name).cast());
+        let is_named = code == ffi::SQLITE_OK && !name.is_null() && !CStr::from_ptr(name).is_empty();
+        ffi::sqlite3_free(name.cast());
+        is_named
+    }
+}
+
+/// Keeps in memory what SQLite would write to temporary files.
+pub(crate) fn keep_temporary_in_memory(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("PRAGMA temp_store = MEMORY")
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::time::Duration;
@@ -52,6 +75,7 @@ mod tests {
     use testkit::{Backend, TestDatabase};
 
     use super::super::connection::{Role, open};
+    use super::{has_temporary_folder, keep_temporary_in_memory};
 
     /// Files of this process that have no name any more, as SQLite's temporary files. No other test here has any.
     fn temporary_files() -> usize {
@@ -83,6 +107,9 @@ mod tests {
             };
             assert_eq!(more_after(25), 0);
             assert_eq!(more_after(2000), 1, "more than may be kept in memory: the test sees such files");
+            assert!(has_temporary_folder(&connection));
+            keep_temporary_in_memory(&connection).unwrap();
+            assert_eq!(more_after(2000), 0);
         });
     }
 }
