@@ -10,17 +10,15 @@ use serde_json::{Value, json};
 
 use crate::child::{self, Stop};
 use crate::machine;
-use crate::postgres::{Durability, Postgres};
-use crate::test::POSTGRES_VARIABLE;
+use crate::servers::{Named, Servers};
 use crate::tools;
 use crate::workspace::{Package, Workspace};
 
 /// Options of `cargo xtask cover`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Use this PostgreSQL instead of a private one.
-    #[arg(long, env = POSTGRES_VARIABLE, value_name = "URL")]
-    postgres: Option<String>,
+    #[command(flatten)]
+    servers: Named,
     /// Fail below so many percent.
     #[arg(long, value_name = "PERCENT")]
     at_least: Option<f64>,
@@ -44,11 +42,7 @@ struct Covered {
 /// Runs the tests instrumented, prints the figure, and keeps it when the whole product was measured.
 pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> {
     let tarpaulin = tools::cargo_tool("cargo-tarpaulin", "0.37.5", workspace, stop)?;
-    let private = match args.postgres.as_deref().filter(|url| !url.is_empty()) {
-        Some(_) => None,
-        None => Some(Postgres::start(Durability::Throwaway, stop)?),
-    };
-    let url = private.as_ref().map(Postgres::url).or(args.postgres.clone()).unwrap_or_default();
+    let servers = Servers::start(&args.servers, stop)?;
 
     let out = workspace.target.join("coverage");
     let mut command = Command::new(tarpaulin);
@@ -62,7 +56,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     for package in &args.packages {
         command.args(["--packages", package]);
     }
-    child::succeed(command.current_dir(&workspace.root).env(POSTGRES_VARIABLE, url), stop)?;
+    child::succeed(servers.tell(command.current_dir(&workspace.root)), stop)?;
 
     let path = out.join("tarpaulin-report.json");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

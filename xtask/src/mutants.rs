@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::child::{self, Running, Stop, shown};
 use crate::machine;
-use crate::test::POSTGRES_VARIABLE;
+use crate::servers::{POOLER_VARIABLE, POSTGRES_VARIABLE};
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -215,7 +215,17 @@ impl Mutation<'_> {
                 command.args(["--", "--lib", "--", &format!("{module}::")]);
             } else {
                 // Those on PostgreSQL take the same way through this code; one compares it with SQLite.
-                command.args(["--", "--tests", "--", "--skip", "postgres", "--skip", "both_databases"]);
+                command.args([
+                    "--",
+                    "--tests",
+                    "--",
+                    "--skip",
+                    "postgres",
+                    "--skip",
+                    "pooler",
+                    "--skip",
+                    "both_databases",
+                ]);
             }
             let status = Running::start(&mut command)?.wait(self.stop, LIMIT)?;
             // 2: some survived; 3: some took too long.
@@ -248,6 +258,7 @@ impl Mutation<'_> {
         command.current_dir(self.root.join("tree")).env("CARGO_TARGET_DIR", self.root.join("build"));
         // Nobody reads a backtrace of these, and without the lines each is built sooner.
         command.env("CARGO_PROFILE_DEV_DEBUG", "false").env_remove(POSTGRES_VARIABLE);
+        command.env_remove(POOLER_VARIABLE);
         // What is found in hundreds of random cases alone is not held by a test.
         command.env("PROPTEST_CASES", "8");
         command

@@ -35,7 +35,7 @@ pub enum Part {
 }
 
 /// A small file system in memory that only its holder and the server's processes see. It goes with the last of them.
-struct SmallDisk {
+pub struct SmallDisk {
     holder: Running,
     path: PathBuf,
 }
@@ -143,6 +143,16 @@ impl Postgres {
     /// The same for another database of the cluster.
     pub fn url_of(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where its files are, for what stands before it and goes before it.
+    pub fn home(&self) -> &Path {
+        &self.home.0
     }
 
     /// What `psql` prints for one statement: a row a line, unaligned.
@@ -260,7 +270,7 @@ fn launch(
 
 /// The server refuses to run as root: then it runs as the user its package made. Where `setpriv` exists the kernel
 /// also stops it when we die without the chance to (`kill -9`).
-fn as_server_user(program: &Path, disk: Option<&SmallDisk>) -> Command {
+pub fn as_server_user(program: &Path, disk: Option<&SmallDisk>) -> Command {
     let mut words: Vec<String> = disk.map(SmallDisk::words).unwrap_or_default();
     let mut add = |more: &[&str]| words.extend(more.iter().map(|&word| word.to_owned()));
     if tools::find("setpriv").is_some() {

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test of the workspace, with a PostgreSQL beside them.
+//! `cargo xtask test`: every test of the workspace, with the servers they talk to beside them.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -6,18 +6,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::child::{Running, Stop};
-use crate::postgres::{Durability, Postgres};
+use crate::servers::{Named, Servers};
 use crate::workspace::Workspace;
-
-/// The variable by which tests find the server they may make databases on.
-pub const POSTGRES_VARIABLE: &str = "MAINSTAY_TEST_POSTGRES";
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Use this server instead of a private one; its user must be allowed to create databases.
-    #[arg(long, env = POSTGRES_VARIABLE, value_name = "URL")]
-    postgres: Option<String>,
+    #[command(flatten)]
+    servers: Named,
     /// Give up after so many minutes, building included.
     #[arg(long, default_value_t = 25)]
     limit_minutes: u64,
@@ -43,26 +39,16 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
         return Ok(exit_code(built.code()));
     }
 
-    let (private, url) = match args.postgres.as_deref().filter(|url| !url.is_empty()) {
-        Some(url) => {
-            println!("[2/3] PostgreSQL: the one named by --postgres or {POSTGRES_VARIABLE}");
-            (None, url.to_owned())
-        }
-        None => {
-            println!("[2/3] PostgreSQL: starting a private one");
-            let private = Postgres::start(Durability::Throwaway, stop)?;
-            let url = private.url();
-            println!("      {url}");
-            (Some(private), url)
-        }
-    };
+    println!("[2/3] PostgreSQL and PgBouncer");
+    let servers = Servers::start(&args.servers, stop)?;
+    println!("      {}", servers.shown());
 
     println!("[3/3] tests");
     let mut tests = workspace.cargo(&words);
-    tests.args(&args.cargo_args).env(POSTGRES_VARIABLE, &url);
+    servers.tell(tests.args(&args.cargo_args));
     let left = limit.saturating_sub(start.elapsed());
     let status = Running::start(&mut tests)?.wait(stop, left)?;
-    drop(private);
+    drop(servers);
     println!("tests {} after {} s", if status.success() { "passed" } else { "FAILED" }, start.elapsed().as_secs());
     Ok(exit_code(status.code()))
 }

@@ -9,11 +9,18 @@ pub struct StoreSettings {
     /// `sqlite://path` (`sqlite://data/mainstay.db`, `sqlite:///var/lib/mainstay/mainstay.db`) or
     /// `postgres://user:password@host:port/database`. A secret, because it may hold a password.
     pub url: Secret<String>,
+    /// PostgreSQL: the same database for whoever brings the tables up to date: as the role that owns them, past a pooler.
+    /// Empty: `url` does that too. With another role in it, that of `url` may read and change rows, and nothing else.
+    pub admin_url: Secret<String>,
     /// SQLite: threads for reads that may scan, 1–64.
     pub readers: usize,
     /// PostgreSQL: connections for transactions and for reads that may scan, 1–1000. Each core has one more, for reads by
     /// key. All processes together must stay below the server's `max_connections`.
     pub pool_size: usize,
+    /// PostgreSQL: whether statements are kept prepared, and a connection's settings between transactions. `false` behind
+    /// a pooler that gives each transaction another connection (PgBouncer's transaction mode): then each statement is
+    /// parsed anew, and reads by key have no connections of their own.
+    pub prepared_statements: bool,
     /// Operations that may wait for the writer, for a reader or for a connection, each 1–100000. One more is answered
     /// `store_busy` at once.
     pub queue: usize,
@@ -26,8 +33,10 @@ impl Default for StoreSettings {
     fn default() -> Self {
         Self {
             url: Secret::new("sqlite://data/mainstay.db".to_owned()),
+            admin_url: Secret::new(String::new()),
             readers: 4,
             pool_size: 16,
+            prepared_statements: true,
             queue: 1024,
             wait_ms: 2000,
         }
@@ -57,9 +66,17 @@ impl StoreSettings {
             }
         }
         match self.place()? {
+            Place::Sqlite(_) if self.admin().is_some() => {
+                Err("`admin_url` is for PostgreSQL, and `url` names a file of SQLite; leave it out".to_owned())
+            }
             Place::Sqlite(_) => Ok(()),
-            Place::Postgres(url) => crate::postgres::check_url(url),
+            Place::Postgres(url) => crate::postgres::check_urls(url, self.admin()),
         }
+    }
+
+    /// Where migrations go, if that is another way.
+    pub(crate) fn admin(&self) -> Option<&str> {
+        Some(self.admin_url.expose().as_str()).filter(|url| !url.is_empty())
     }
 
     /// Which database the URL means.
@@ -120,6 +137,19 @@ mod tests {
             ("postgres://u@h/d?sslmode=require", "sslmode"),
         ] {
             let error = StoreSettings::at(url).validate().unwrap_err();
+            assert!(error.contains(says) && !error.contains("hunter2"), "{url}: {error}");
+        }
+        let with_admin = |url: &str, admin: &str| StoreSettings {
+            admin_url: Secret::new(admin.to_owned()),
+            ..StoreSettings::at(url)
+        };
+        assert_eq!(with_admin("postgres://a@h/d", "postgres://b@h:6432/d").validate(), Ok(()));
+        for (url, admin, says) in [
+            ("sqlite://x.db", "postgres://a@h/d", "is for PostgreSQL"),
+            ("postgres://a@h/d", "sqlite://x.db", "`admin_url`"),
+            ("postgres://a@h/d", "postgres://a:hunter2@h/other", "`other`"),
+        ] {
+            let error = with_admin(url, admin).validate().unwrap_err();
             assert!(error.contains(says) && !error.contains("hunter2"), "{url}: {error}");
         }
         assert!(StoreSettings { readers: 0, ..StoreSettings::default() }.validate().unwrap_err().contains("readers"));

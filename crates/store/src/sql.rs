@@ -1,5 +1,7 @@
 //! Reads SQL text as far as this crate needs to: words, quotes and comments are told apart, and nothing more.
 
+use std::collections::BTreeSet;
+
 use crate::StoreError;
 
 /// What a piece of SQL text is.
@@ -110,6 +112,14 @@ fn quoted(rest: &str, quote: char) -> usize {
     }
 }
 
+/// How many parameters a statement takes: the highest number that one has, as in `$3`. None when a lower one is missing.
+pub(crate) fn parameters(sql: &str) -> Option<usize> {
+    let numbers = tokens(sql).filter(|token| token.kind == Kind::Number);
+    let numbers: BTreeSet<usize> = numbers.filter_map(|token| token.text.strip_prefix('$')?.parse().ok()).collect();
+    let highest = numbers.last().copied().unwrap_or(0);
+    (numbers.len() == highest).then_some(highest)
+}
+
 /// The words that may begin a statement. Transactions are made with `store.tx`, tables with migrations, and settings
 /// of the connection are the store's own.
 const MAY_BEGIN: [&str; 7] = ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "EXPLAIN"];
@@ -149,6 +159,19 @@ mod tests {
         assert_eq!(all.iter().filter(|t| t.is_sign(";")).count(), 1);
         let names: Vec<_> = all.iter().filter(|t| t.kind == Kind::Word).map(|t| t.text).collect();
         assert_eq!(names, ["SELECT", "한글", "FROM", "t"]);
+    }
+
+    #[test]
+    fn parameters_are_counted_where_they_are_some() {
+        for (sql, count) in [
+            ("SELECT 1", Some(0)),
+            ("SELECT $1, '$9', \"$8\" -- $7\n, $2", Some(2)),
+            ("SELECT $2 + $1 + $1", Some(2)),
+            ("SELECT $2", None),
+            ("SELECT $0", None),
+        ] {
+            assert_eq!(parameters(sql), count, "{sql}");
+        }
     }
 
     #[test]

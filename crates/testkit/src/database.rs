@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kernel::Random;
+use kernel::{Random, Secret};
 use store::StoreSettings;
 use tokio_postgres::NoTls;
 
@@ -12,12 +12,15 @@ pub enum Backend {
     Sqlite,
     /// A database of its own on the server that `cargo xtask test` starts.
     Postgres,
+    /// The same, through a pooler that gives each transaction another connection; migrations go past it.
+    Pooler,
 }
 
 /// An empty database that nobody else uses. Held by the test; when it is dropped the folder or the database goes, with
 /// whatever is still connected to it.
 #[derive(Debug)]
 pub struct TestDatabase {
+    backend: Backend,
     settings: StoreSettings,
     place: Place,
 }
@@ -25,11 +28,14 @@ pub struct TestDatabase {
 #[derive(Debug)]
 enum Place {
     Folder(PathBuf),
-    Server { admin: String, name: String },
+    Server { admin: String, name: String, url: String },
 }
 
 /// Where the server for tests is told: the URL of a superuser.
 const SERVER: &str = "MAINSTAY_TEST_POSTGRES";
+
+/// Where the pooler in front of it is told.
+const POOLER: &str = "MAINSTAY_TEST_POOLER";
 
 impl TestDatabase {
     /// Makes one.
@@ -43,23 +49,29 @@ impl TestDatabase {
                 let folder = std::env::temp_dir().join(&name);
                 std::fs::create_dir(&folder).expect("a folder for the test can be made");
                 let settings = StoreSettings::at(format!("sqlite://{}", folder.join("test.db").display()));
-                Self { settings, place: Place::Folder(folder) }
+                Self { backend, settings, place: Place::Folder(folder) }
             }
-            Backend::Postgres => {
-                let admin = server();
+            Backend::Postgres | Backend::Pooler => {
+                let admin = told(SERVER);
                 run_on(&admin, &format!("CREATE DATABASE {name}")).await.expect("the test's database can be made");
-                let settings = StoreSettings { pool_size: 8, ..StoreSettings::at(with_database(&admin, &name)) };
-                Self { settings, place: Place::Server { admin, name } }
+                let url = with_database(&admin, &name);
+                let settings = match backend {
+                    Backend::Pooler => StoreSettings {
+                        admin_url: Secret::new(url.clone()),
+                        prepared_statements: false,
+                        ..StoreSettings::at(with_database(&told(POOLER), &name))
+                    },
+                    _ => StoreSettings::at(url.clone()),
+                };
+                let settings = StoreSettings { pool_size: 8, ..settings };
+                Self { backend, settings, place: Place::Server { admin, name, url } }
             }
         }
     }
 
     /// Which kind it is.
     pub const fn backend(&self) -> Backend {
-        match self.place {
-            Place::Folder(_) => Backend::Sqlite,
-            Place::Server { .. } => Backend::Postgres,
-        }
+        self.backend
     }
 
     /// Settings that open it.
@@ -67,9 +79,12 @@ impl TestDatabase {
         self.settings.clone()
     }
 
-    /// The URL, for tools that go past the store.
+    /// The URL, for tools that go past the store and the pooler.
     pub fn url(&self) -> &str {
-        self.settings.url.expose()
+        match &self.place {
+            Place::Folder(_) => self.settings.url.expose(),
+            Place::Server { url, .. } => url,
+        }
     }
 
     /// Does to a server's database what the store lets nobody do, as its administrator could. A file is for SQLite's own
@@ -95,7 +110,7 @@ impl Drop for TestDatabase {
         match &self.place {
             // What cannot be removed lies in the system's folder for such things.
             Place::Folder(folder) => drop(std::fs::remove_dir_all(folder)),
-            Place::Server { admin, name } => {
+            Place::Server { admin, name, .. } => {
                 let (admin, drop_it) = (admin.clone(), format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
                 // The test's own runtime may be the one that is going.
                 let thread = std::thread::spawn(move || run(async move { run_on(&admin, &drop_it).await }));
@@ -124,22 +139,41 @@ pub fn run<T>(story: impl Future<Output = T>) -> T {
 /// `name::sqlite` and `name::postgres`.
 #[macro_export]
 macro_rules! both {
-    ($($(#[$meta:meta])* async fn $name:ident($db:ident: TestDatabase) $story:block)+) => {$(
+    ($($stories:tt)+) => { $crate::on! { [sqlite = Sqlite, postgres = Postgres] $($stories)+ } };
+}
+
+/// The same, and a test through a pooler: `name::pooler`. For what is between the store and the server.
+#[macro_export]
+macro_rules! everywhere {
+    ($($stories:tt)+) => { $crate::on! { [sqlite = Sqlite, postgres = Postgres, pooler = Pooler] $($stories)+ } };
+}
+
+/// Each story on each of the databases named first.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! on {
+    ($databases:tt) => {};
+    ($databases:tt $(#[$meta:meta])* async fn $name:ident($db:ident: TestDatabase) $story:block $($more:tt)*) => {
         $(#[$meta])*
         mod $name {
             use super::*;
 
             async fn story($db: TestDatabase) $story
 
-            #[test]
-            fn sqlite() {
-                $crate::run(async { story($crate::TestDatabase::fresh($crate::Backend::Sqlite).await).await });
-            }
+            $crate::tests_on! { $databases }
+        }
+        $crate::on! { $databases $($more)* }
+    };
+}
 
-            #[test]
-            fn postgres() {
-                $crate::run(async { story($crate::TestDatabase::fresh($crate::Backend::Postgres).await).await });
-            }
+/// A test of the story beside it for each database.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! tests_on {
+    ([$($test:ident = $backend:ident),+]) => {$(
+        #[test]
+        fn $test() {
+            $crate::run(async { story($crate::TestDatabase::fresh($crate::Backend::$backend).await).await });
         }
     )+};
 }
@@ -151,10 +185,13 @@ fn unique_name() -> String {
     format!("mainstay_test_{}_{}_{random:016x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests are told by the environment where the server is")]
-fn server() -> String {
-    std::env::var(SERVER).unwrap_or_else(|_| {
-        panic!("{SERVER} is not set; run the tests with `cargo xtask test`, which starts a private PostgreSQL")
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment where the servers are")]
+fn told(variable: &str) -> String {
+    std::env::var(variable).ok().filter(|url| !url.is_empty()).unwrap_or_else(|| {
+        panic!(
+            "{variable} is not set; run the tests with `cargo xtask test`, which starts a private PostgreSQL and \
+             PgBouncer"
+        )
     })
 }
 

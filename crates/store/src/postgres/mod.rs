@@ -2,6 +2,7 @@
 //! that are run again when they contradict each other.
 
 mod failure;
+mod hosts;
 mod lanes;
 mod migrate;
 mod open;
@@ -24,7 +25,7 @@ use crate::migrate::Plan;
 use crate::tx::{Side, TxInner};
 use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
 
-pub(crate) use self::open::check_url;
+pub(crate) use self::open::check_urls;
 pub(crate) use self::turn::Held;
 pub(crate) use self::value::cell;
 
@@ -70,7 +71,8 @@ impl Postgres {
         params: &[Value],
         most: usize,
     ) -> Result<Vec<T>, StoreError> {
-        match most <= MOST_KEYS {
+        // Behind a pooler no connection is a lane's own.
+        match most <= MOST_KEYS && self.pool.keeps_state() {
             true => self.lanes.rows(ctx, sql, params, most).await,
             false => self.rows(ctx, sql, params, most).await,
         }

@@ -14,9 +14,19 @@ use crate::{OpenError, OpenErrorKind, StoreSettings};
 /// How long the first connection may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Checks a URL without connecting.
-pub(crate) fn check_url(url: &str) -> Result<(), String> {
-    read_url(url).map(|_| ())
+/// Checks the URLs without connecting.
+pub(crate) fn check_urls(url: &str, admin: Option<&str>) -> Result<(), String> {
+    let config = read_url(url)?;
+    let Some(admin) = admin else { return Ok(()) };
+    let admin = read_url(admin).map_err(|advice| advice.replace("`url`", "`admin_url`"))?;
+    if database(&admin) != database(&config) {
+        return Err(format!(
+            "`admin_url` names the database `{}`, and `url` the database `{}`; both must be the same",
+            database(&admin),
+            database(&config)
+        ));
+    }
+    Ok(())
 }
 
 fn read_url(url: &str) -> Result<Config, String> {
@@ -37,7 +47,7 @@ fn read_url(url: &str) -> Result<Config, String> {
     if config.get_application_name().is_none() {
         config.application_name("mainstay");
     }
-    config.connect_timeout(Duration::from_secs(3)).keepalives_idle(Duration::from_secs(30));
+    config.keepalives_idle(Duration::from_secs(30));
     Ok(config)
 }
 
@@ -47,7 +57,9 @@ pub(crate) async fn pool(url: &str, settings: &StoreSettings) -> Result<Arc<Pool
         let kind = if advice.contains("sslmode=require") { OpenErrorKind::Tls } else { OpenErrorKind::Settings };
         OpenError::new(kind, advice)
     })?;
-    let pool = Pool::new(config.clone(), settings.pool_size, Duration::from_millis(settings.wait_ms), settings.queue);
+    let admin = settings.admin().map(read_url).transpose();
+    let admin = admin.map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
+    let pool = Pool::new(&config, admin.as_ref(), settings);
     let mut session = match tokio::time::timeout(PATIENCE, pool.connect(Use::Alone)).await {
         Ok(Ok(session)) => session,
         Ok(Err(error)) => return Err(explain(&config, error)),

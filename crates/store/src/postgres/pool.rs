@@ -12,14 +12,14 @@ use kernel::Ctx;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::Config;
 
-use super::failure::Failure;
-use super::session::Session;
-use crate::{FromRow, StoreError, Value, sql};
+use super::failure::{Failure, Then};
+use super::hosts::{CONNECT, Hosts};
+use super::migrate::path_of;
+use super::session::{Open, Session, Statements, TransactionStart};
+use crate::{FromRow, StoreError, StoreSettings, Value, sql};
 
-/// How long the server may take to answer a new connection.
-const CONNECT: Duration = Duration::from_secs(3);
 /// How long a connection may take to be brought back from a cancelled statement.
 const RECOVER: Duration = Duration::from_secs(3);
 /// How long [`Pool::close`] waits for what is under way.
@@ -56,7 +56,10 @@ const SETUP: &str = "SET idle_in_transaction_session_timeout = '1min'; \
 /// The connections of one store. Held by the store, by every lease and by the tasks that bring connections back.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    config: Config,
+    hosts: Hosts,
+    /// For migrations, where those take another way.
+    admin: Option<Hosts>,
+    keeps_state: bool,
     size: u32,
     wait: Duration,
     most_waiting: usize,
@@ -66,6 +69,8 @@ pub(crate) struct Pool {
     /// Counts the changes of `search_path`; connections of an older count are not used again.
     generation: AtomicU64,
     search_path: Mutex<Option<String>>,
+    /// Behind a pooler a new connection does not bring a newer path with it: then the role's is looked up.
+    wants_path: AtomicBool,
     closed: AtomicBool,
     /// Connections are driven by the runtime that opened the store, whoever uses them.
     runtime: Handle,
@@ -76,27 +81,64 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Pool {
-    pub(crate) fn new(config: Config, size: usize, wait: Duration, most_waiting: usize) -> Arc<Self> {
+    pub(crate) fn new(config: &Config, admin: Option<&Config>, settings: &StoreSettings) -> Arc<Self> {
         Arc::new(Self {
-            config,
-            size: u32::try_from(size).unwrap_or(u32::MAX),
-            wait,
-            most_waiting,
-            permits: Arc::new(Semaphore::new(size)),
+            hosts: Hosts::new(config),
+            admin: admin.map(Hosts::new),
+            keeps_state: settings.prepared_statements,
+            size: u32::try_from(settings.pool_size).unwrap_or(u32::MAX),
+            wait: Duration::from_millis(settings.wait_ms),
+            most_waiting: settings.queue,
+            permits: Arc::new(Semaphore::new(settings.pool_size)),
             waiting: AtomicUsize::new(0),
             idle: Mutex::default(),
             generation: AtomicU64::new(0),
             search_path: Mutex::default(),
+            wants_path: AtomicBool::new(!settings.prepared_statements),
             closed: AtomicBool::new(false),
             runtime: Handle::current(),
         })
+    }
+
+    /// Whether a connection is the same to the server from one transaction to the next.
+    pub(crate) fn keeps_state(&self) -> bool {
+        self.keeps_state
+    }
+
+    /// The role that every query runs as.
+    pub(crate) fn role(&self) -> Option<&str> {
+        self.hosts.role()
     }
 
     /// A new connection, outside the pool.
     pub(crate) async fn connect(&self, by: Use) -> Result<Session, tokio_postgres::Error> {
         let generation = self.generation.load(Ordering::Acquire);
         let path = lock(&self.search_path).clone();
-        let (client, connection) = self.config.connect(NoTls).await?;
+        let path = path.map_or(String::new(), |path| format!("search_path = {path}"));
+        let open = self.client(&self.hosts, by).await?;
+        if !self.keeps_state {
+            let begin = TransactionStart::new(by.statement_timeout(), &path);
+            return Ok(Session::new(open, generation, Statements::Unnamed(begin)));
+        }
+        let mut setup = format!("SET statement_timeout = {}; {SETUP}", by.statement_timeout().as_millis());
+        if !path.is_empty() {
+            setup.push_str("; SET ");
+            setup.push_str(&path);
+        }
+        open.client.batch_execute(&setup).await?;
+        Ok(Session::new(open, generation, Statements::default()))
+    }
+
+    /// A new connection for migrations: nothing is set on it.
+    pub(crate) async fn connect_admin(&self) -> Result<Session, tokio_postgres::Error> {
+        let hosts = self.admin.as_ref().unwrap_or(&self.hosts);
+        let open = self.client(hosts, Use::Alone).await?;
+        let statements = Statements::Unnamed(TransactionStart::default());
+        Ok(Session::new(open, self.generation.load(Ordering::Acquire), statements))
+    }
+
+    async fn client(&self, hosts: &Hosts, by: Use) -> Result<Open, tokio_postgres::Error> {
+        let (client, connection, address) = hosts.connect().await?;
         let driver = self.runtime.spawn(async move {
             let ended = match by {
                 Use::Alone => connection.await,
@@ -107,13 +149,7 @@ impl Pool {
                 tracing::debug!(error = &error as &dyn std::error::Error, "a database connection ended");
             }
         });
-        let mut setup = format!("SET statement_timeout = {}; {SETUP}", by.statement_timeout().as_millis());
-        if let Some(path) = path {
-            setup.push_str("; SET search_path = ");
-            setup.push_str(&path);
-        }
-        client.batch_execute(&setup).await?;
-        Ok(Session::new(client, driver, generation))
+        Ok(Open { client, driver, address })
     }
 
     /// The search path of every connection from now on.
@@ -162,11 +198,33 @@ impl Pool {
     pub(crate) async fn lease(self: &Arc<Self>, ctx: &Ctx) -> Result<Lease, StoreError> {
         self.check_open(ctx)?;
         let permit = self.permit(ctx).await?;
-        let session = match self.take_idle() {
+        let mut session = match self.take_idle() {
             Some(session) => session,
             None => self.connect_within(ctx, Use::Alone).await?,
         };
+        if self.wants_path.swap(false, Ordering::AcqRel) {
+            if let Err(error) = self.learn_path(ctx, &mut session).await {
+                self.wants_path.store(true, Ordering::Release);
+                return Err(error);
+            }
+            if !self.is_current(session.generation) {
+                session = self.connect_within(ctx, Use::Alone).await?;
+            }
+        }
         Ok(Lease { pool: self.clone(), held: Some((session, permit)), in_transaction: false })
+    }
+
+    /// Takes over the search path that the role has now, if it is another one.
+    async fn learn_path(&self, ctx: &Ctx, session: &mut Session) -> Result<(), StoreError> {
+        let path = ctx.within(path_of(session, None)).await.map_err(|_| StoreError::Timeout)?;
+        let path = path.map_err(|failure| failure.error)?;
+        let known = lock(&self.search_path).clone();
+        if let Some(path) = path
+            && known.is_none_or(|known| known.replace('"', "") != path.replace('"', ""))
+        {
+            self.set_search_path(path);
+        }
+        Ok(())
     }
 
     async fn permit(&self, ctx: &Ctx) -> Result<OwnedSemaphorePermit, StoreError> {
@@ -253,7 +311,7 @@ impl Lease {
     pub(crate) async fn begin(&mut self, ctx: &Ctx) -> Result<(), Failure> {
         self.in_transaction = true;
         let session = self.session()?;
-        ctx.within(session.batch("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE")).await.map_err(late)?
+        ctx.within(session.begin()).await.map_err(late)?
     }
 
     /// Commits or rolls back.
@@ -273,14 +331,29 @@ impl Lease {
         most: usize,
     ) -> Result<Vec<T>, Failure> {
         sql::check(text)?;
+        let in_transaction = self.in_transaction;
         let session = self.session()?;
-        ctx.within(session.fetch(text, params, most)).await.map_err(late)?
+        let rows = async {
+            match in_transaction {
+                true => session.fetch(text, params, most).await,
+                false => session.read(text, params, most).await,
+            }
+        };
+        let rows = ctx.within(rows).await.map_err(late)?;
+        rows.inspect_err(|failure| self.heed(failure))
     }
 
     pub(crate) async fn execute(&mut self, ctx: &Ctx, text: &str, params: &[Value]) -> Result<u64, Failure> {
         sql::check(text)?;
         let session = self.session()?;
-        ctx.within(session.execute(text, params)).await.map_err(late)?
+        let done = ctx.within(session.execute(text, params)).await.map_err(late)?;
+        done.inspect_err(|failure| self.heed(failure))
+    }
+
+    fn heed(&self, failure: &Failure) {
+        if failure.then == Then::Renew && !self.pool.keeps_state {
+            self.pool.wants_path.store(true, Ordering::Release);
+        }
     }
 }
 

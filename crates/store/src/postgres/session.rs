@@ -1,17 +1,20 @@
-//! One connection: its prepared statements, and whether an answer is still on its way.
+//! One connection: how statements reach the server on it, and whether an answer is still on its way.
 
 use std::collections::HashMap;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use futures_util::future::{BoxFuture, FutureExt as _, Shared};
+use futures_util::future::{BoxFuture, FutureExt as _, Shared, try_join3};
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio_postgres::{Client, NoTls, Statement};
+use tokio_postgres::{Client, RowStream, Statement};
 
 use super::failure::{Failure, Then};
+use super::hosts::Address;
+use super::value::parameter_type;
 use crate::alike::{gives_rows, too_many};
 use crate::row::Source;
-use crate::{FromRow, Row, StoreError, Value};
+use crate::{FromRow, Row, StoreError, Value, sql};
 
 /// Statements kept prepared by each connection.
 pub(crate) const STATEMENTS: usize = 256;
@@ -25,19 +28,61 @@ const OUTDATED: u64 = u64::MAX;
 pub(crate) struct Session {
     client: Client,
     driver: Driver,
-    statements: HashMap<String, Statement>,
+    address: Address,
+    statements: Statements,
     /// Set while an answer is on its way: a future dropped meanwhile leaves it set.
     pending: bool,
     /// Which search path it was set up with.
     pub(crate) generation: u64,
 }
 
+/// How statements reach the server.
+#[derive(Debug)]
+pub(crate) enum Statements {
+    /// Prepared once, and kept under a name.
+    Prepared(HashMap<String, Statement>),
+    /// Without a name, with the types that our values say, because the next transaction may be on another connection of
+    /// the server's. What is set on other connections once, each transaction is begun with.
+    Unnamed(TransactionStart),
+}
+
+impl Default for Statements {
+    fn default() -> Self {
+        Self::Prepared(HashMap::new())
+    }
+}
+
+/// What stands before the first statement of a transaction.
+#[derive(Debug, Default)]
+pub(crate) struct TransactionStart(String);
+
+impl TransactionStart {
+    /// `path` is empty, or a setting.
+    pub(crate) fn new(statement_timeout: Duration, path: &str) -> Self {
+        let path = if path.is_empty() { String::new() } else { format!("; SET LOCAL {path}") };
+        let timeout = statement_timeout.as_millis();
+        Self(format!(
+            "; SET LOCAL statement_timeout = {timeout}; SET LOCAL idle_in_transaction_session_timeout = '1min'; \
+             SET LOCAL TIME ZONE 'UTC'; SET LOCAL standard_conforming_strings = on{path}"
+        ))
+    }
+}
+
+/// A connection that was just made.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) client: Client,
+    /// The task that moves its bytes.
+    pub(crate) driver: JoinHandle<()>,
+    pub(crate) address: Address,
+}
+
 impl Session {
-    pub(crate) fn new(client: Client, driver: JoinHandle<()>, generation: u64) -> Self {
+    pub(crate) fn new(Open { client, driver, address }: Open, generation: u64, statements: Statements) -> Self {
         let abort = driver.abort_handle();
         // It has nothing more to say than that it ended.
         let driver = Driver(driver.map(|_| ()).boxed().shared(), abort);
-        Self { client, driver, statements: HashMap::new(), pending: false, generation }
+        Self { client, driver, address, statements, pending: false, generation }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -68,7 +113,7 @@ impl Session {
     /// Makes the server give up what it is doing for this connection, and whatever transaction is open.
     pub(crate) async fn recover(&mut self) -> Result<(), tokio_postgres::Error> {
         if self.pending {
-            self.client.cancel_token().cancel_query(NoTls).await?;
+            self.address.cancel(&self.client.cancel_token()).await?;
         }
         // Answered after whatever was on its way; outside a transaction it only warns.
         self.client.batch_execute("ROLLBACK").await?;
@@ -84,27 +129,79 @@ impl Session {
         Ok(result?)
     }
 
-    async fn prepare(&mut self, sql: &str, params: &[Value]) -> Result<Statement, Failure> {
-        let statement = match self.statements.get(sql) {
+    /// Begins a transaction that may change something.
+    pub(crate) async fn begin(&mut self) -> Result<(), Failure> {
+        let start = match &self.statements {
+            Statements::Prepared(_) => "",
+            Statements::Unnamed(TransactionStart(start)) => start,
+        };
+        let begin = format!("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE{start}");
+        self.batch(&begin).await
+    }
+
+    /// The statement as the server knows it, or none where it is to be sent as it stands.
+    async fn prepare(&mut self, sql: &str, params: &[Value]) -> Result<Option<Statement>, Failure> {
+        let Statements::Prepared(statements) = &mut self.statements else {
+            fits_text(sql, params)?;
+            return Ok(None);
+        };
+        let statement = match statements.get(sql) {
             Some(statement) => statement.clone(),
             None => {
                 self.pending = true;
                 let prepared = self.client.prepare(sql).await;
                 self.pending = false;
                 let statement = prepared.map_err(|error| self.note(error))?;
-                if self.statements.len() >= STATEMENTS {
+                let Statements::Prepared(statements) = &mut self.statements else { return Ok(None) };
+                if statements.len() >= STATEMENTS {
                     // Rare: only a program that builds ever new texts comes here.
-                    self.statements.clear();
+                    statements.clear();
                 }
-                self.statements.insert(sql.to_owned(), statement.clone());
+                statements.insert(sql.to_owned(), statement.clone());
                 statement
             }
         };
         fits_params(&statement, params)?;
-        Ok(statement)
+        Ok(Some(statement))
     }
 
-    /// Up to `most` rows; one more is an error.
+    /// Up to `most` rows, outside any transaction; one more is an error.
+    pub(crate) async fn read<T: FromRow>(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        most: usize,
+    ) -> Result<Vec<T>, Failure> {
+        let Statements::Unnamed(TransactionStart(start)) = &self.statements else {
+            return self.fetch(sql, params, most).await;
+        };
+        fits_text(sql, params)?;
+        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY{start}");
+        self.pending = true;
+        // Each is sent when it is first polled, which is in this order and at once: one way to the server and back. After
+        // a fault of ours rows may be on their way still, and nobody waits for them.
+        let (begun, rows, ended) = try_join3(
+            async { Ok(self.client.batch_execute(&begin).await) },
+            async {
+                match query_unnamed(&self.client, sql, params).await {
+                    Ok(rows) => match take(rows, most).await {
+                        Err(Fetch::Ours(error)) => Err(error),
+                        rows => Ok(rows),
+                    },
+                    Err(error) => Ok(Err(error)),
+                }
+            },
+            async { Ok(self.client.batch_execute("COMMIT").await) },
+        )
+        .await?;
+        self.pending = false;
+        begun.map_err(|error| self.note(error))?;
+        let rows = rows.map_err(|error| self.heard(error))?;
+        ended.map_err(|error| self.note(error))?;
+        Ok(rows)
+    }
+
+    /// Up to `most` rows, in the transaction that was begun; one more is an error.
     pub(crate) async fn fetch<T: FromRow>(
         &mut self,
         sql: &str,
@@ -112,37 +209,52 @@ impl Session {
         most: usize,
     ) -> Result<Vec<T>, Failure> {
         let statement = self.prepare(sql, params).await?;
-        gives_some(&statement)?;
         self.pending = true;
-        let result = stream(&self.client, &statement, params, most).await;
+        let result = match &statement {
+            Some(statement) => match gives_some(statement) {
+                Ok(()) => stream(&self.client, statement, params, most).await,
+                Err(error) => Err(Fetch::Ours(error)),
+            },
+            None => async { take(query_unnamed(&self.client, sql, params).await?, most).await }.await,
+        };
         // After an error of the server's the answer is over; after one of ours rows may be on their way still.
         self.pending = matches!(result, Err(Fetch::Ours(_)));
-        match result {
-            Ok(rows) => Ok(rows),
-            Err(Fetch::Ours(error)) => Err(error.into()),
-            Err(Fetch::Server(error)) => Err(self.note(error)),
-        }
+        result.map_err(|error| self.heard(error))
     }
 
     /// Runs a statement that changes something; how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, Failure> {
         let statement = self.prepare(sql, params).await?;
-        if !statement.columns().is_empty() {
+        if statement.as_ref().is_some_and(|statement| !statement.columns().is_empty()) {
             return Err(gives_rows().into());
         }
         self.pending = true;
-        let result = self.client.execute_raw(&statement, params).await;
-        self.pending = false;
-        result.map_err(|error| self.note(error))
+        let result = match &statement {
+            Some(statement) => self.client.execute_raw(statement, params).await.map_err(Fetch::Server),
+            None => execute_unnamed(&self.client, sql, params).await,
+        };
+        self.pending = matches!(result, Err(Fetch::Ours(_)));
+        result.map_err(|error| self.heard(error))
     }
 
     /// Draws the consequences for this connection.
     fn heed(&mut self, failure: &Failure) {
         match failure.then {
-            Then::Prepare => self.statements.clear(),
+            Then::Prepare => {
+                if let Statements::Prepared(statements) = &mut self.statements {
+                    statements.clear();
+                }
+            }
             // The search path is read when a connection begins: a newer one may find the table.
             Then::Renew => self.generation = OUTDATED,
             Then::Tell | Then::Again | Then::Reconnect => {}
+        }
+    }
+
+    fn heard(&mut self, error: Fetch) -> Failure {
+        match error {
+            Fetch::Ours(error) => error.into(),
+            Fetch::Server(error) => self.note(error),
         }
     }
 
@@ -176,11 +288,26 @@ pub(crate) fn fits(statement: &Statement, params: &[Value]) -> Result<(), StoreE
 }
 
 fn fits_params(statement: &Statement, params: &[Value]) -> Result<(), StoreError> {
-    let count = statement.params().len();
+    are_as_many(statement.params().len(), params)?;
+    has_no_nul(params)
+}
+
+/// The same for a statement that the server was not asked about.
+fn fits_text(sql: &str, params: &[Value]) -> Result<(), StoreError> {
+    let count = sql::parameters(sql).ok_or_else(|| StoreError::internal("the statement leaves a parameter out"))?;
+    are_as_many(count, params)?;
+    has_no_nul(params)
+}
+
+fn are_as_many(count: usize, params: &[Value]) -> Result<(), StoreError> {
     if count != params.len() {
         let given = params.len();
         return Err(StoreError::internal(format!("{given} parameters were given, and the statement has {count}")));
     }
+    Ok(())
+}
+
+fn has_no_nul(params: &[Value]) -> Result<(), StoreError> {
     if params.iter().any(Value::has_nul) {
         return Err(StoreError::internal("a text holds the NUL character, which PostgreSQL cannot keep"));
     }
@@ -201,7 +328,11 @@ pub(crate) async fn stream<T: FromRow>(
     params: &[Value],
     most: usize,
 ) -> Result<Vec<T>, Fetch> {
-    let mut rows = pin!(client.query_raw(statement, params).await.map_err(Fetch::Server)?);
+    take(client.query_raw(statement, params).await.map_err(Fetch::Server)?, most).await
+}
+
+async fn take<T: FromRow>(rows: RowStream, most: usize) -> Result<Vec<T>, Fetch> {
+    let mut rows = pin!(rows);
     let mut found = Vec::new();
     while let Some(row) = rows.try_next().await.map_err(Fetch::Server)? {
         if found.len() == most {
@@ -210,6 +341,19 @@ pub(crate) async fn stream<T: FromRow>(
         found.push(T::from_row(&Row(Source::Postgres(&row))).map_err(Fetch::Ours)?);
     }
     Ok(found)
+}
+
+async fn query_unnamed(client: &Client, sql: &str, params: &[Value]) -> Result<RowStream, Fetch> {
+    let typed = params.iter().map(|value| (value, parameter_type(value)));
+    client.query_typed_raw(sql, typed).await.map_err(Fetch::Server)
+}
+
+async fn execute_unnamed(client: &Client, sql: &str, params: &[Value]) -> Result<u64, Fetch> {
+    let mut rows = pin!(query_unnamed(client, sql, params).await?);
+    match rows.try_next().await.map_err(Fetch::Server)? {
+        Some(_) => Err(Fetch::Ours(gives_rows())),
+        None => Ok(rows.rows_affected().unwrap_or(0)),
+    }
 }
 
 /// Why there are no rows: a fault of ours, after which some may be on their way still, or the server's word.

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 use kernel::Time;
-use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 use crate::value::canonical_json;
@@ -39,6 +39,21 @@ impl ToSql for Value {
     }
 
     to_sql_checked!();
+}
+
+/// The type a value is sent as where the server is not asked what it expects: that of the column the value is made for.
+/// What is nothing has any type.
+pub(crate) fn parameter_type(value: &Value) -> Type {
+    match value {
+        Value::Null => Type::new("unspecified".to_owned(), 0, Kind::Pseudo, "pg_catalog".to_owned()),
+        Value::Id(_) => Type::UUID,
+        Value::Time(_) => Type::TIMESTAMPTZ,
+        Value::Bool(_) => Type::BOOL,
+        Value::Int(_) | Value::Decimal(_) => Type::INT8,
+        Value::Text(_) => Type::TEXT,
+        Value::Blob(_) => Type::BYTEA,
+        Value::Json(_) => Type::JSONB,
+    }
 }
 
 fn unfit(value: &Value, ty: &Type) -> Cause {

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use store::{Reactions, Reads as _, Store, StoreError, StoreSettings, params};
-use testkit::{Backend, TestDatabase, both};
+use testkit::{Backend, TestDatabase, everywhere};
 
 use crate::{FOR_EVER, count, ctx, ctx_for, get, open, open_with, set};
 
@@ -9,7 +9,7 @@ const SOON: Duration = Duration::from_millis(200);
 /// How long after the deadline an answer may come on a machine that does other things as well.
 const GRACE: Duration = Duration::from_secs(5);
 
-both! {
+everywhere! {
     async fn a_scan_ends_at_the_deadline(db: TestDatabase) {
         let store = open(&db).await;
         for _ in 0..20 {

@@ -207,6 +207,34 @@ fn a_file_that_may_not_be_written_is_told() {
     });
 }
 
+/// As in a container that is read-only but for the data.
+#[test]
+fn a_large_change_needs_no_folder_for_temporary_files() {
+    testkit::run(async {
+        // Inside, none can be made.
+        let db = match inside() {
+            None => Some(TestDatabase::fresh(Backend::Sqlite).await),
+            Some(_) => None,
+        };
+        let folder = inside().or(db.as_ref().and_then(|db| Some(db.file()?.parent()?.to_owned()))).unwrap();
+        let read_only = "unset SQLITE_TMPDIR TMPDIR; for d in /tmp /var/tmp /usr/tmp; do
+            if [ -d $d ]; then mount --bind $d $d; fi; done; mount --bind \"$FOLDER\" \"$FOLDER\"
+            for d in /tmp /var/tmp /usr/tmp; do if [ -d $d ]; then mount -o remount,ro,bind $d; fi; done; cd /tmp";
+        if !is_inside_namespace("a_large_change_needs_no_folder_for_temporary_files", &folder, read_only) {
+            return;
+        }
+        let store = open_with(&settings_in(&folder), Reactions::new()).await;
+        let rows = "INSERT INTO counters (name, value) WITH RECURSIVE n (i) AS
+            (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) SELECT hex(zeroblob(500)) || i, i FROM n";
+        for sql in [rows, "UPDATE counters SET name = name || 'x', value = value + 1"] {
+            let changed: Result<u64, StoreError> =
+                store.tx(&ctx(), move |tx| async move { tx.execute(sql, &params![]).await }).await;
+            assert_eq!(changed.unwrap(), 3000);
+        }
+        store.close().await;
+    });
+}
+
 #[cfg(unix)]
 #[test]
 fn a_new_file_is_for_its_owner_alone() {

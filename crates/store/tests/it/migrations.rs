@@ -1,6 +1,6 @@
 use kernel::Clock;
-use store::{Applied, MigrateError, Migrations, Reactions, Reads as _, Store, StoreError, params};
-use testkit::{Backend, TestDatabase, both};
+use store::{Applied, MigrateError, Migrations, Reactions, Reads as _, Store, StoreError, StoreSettings, params};
+use testkit::{Backend, TestDatabase, everywhere};
 
 use crate::ctx;
 
@@ -24,7 +24,7 @@ async fn can_read(store: &Store, sql: &str) -> bool {
     store.read(&ctx()).rows::<(i64,)>(sql, &params![]).await.is_ok()
 }
 
-both! {
+everywhere! {
     async fn steps_are_applied_once_and_in_order(db: TestDatabase) {
         let store = open(&db).await;
         let applied = migrate(&store, &[of("a", &[ONE])]).await.unwrap();
@@ -82,8 +82,8 @@ both! {
         assert!(!can_read(&store, "SELECT 1 FROM one").await);
     }
 
-    async fn two_may_migrate_at_once(db: TestDatabase) {
-        let tasks: Vec<_> = (0..4)
+    async fn ten_may_migrate_at_once(db: TestDatabase) {
+        let tasks: Vec<_> = (0..10)
             .map(|_| {
                 let settings = db.settings();
                 tokio::spawn(async move {
@@ -124,7 +124,7 @@ CREATE TRIGGER docs_count AFTER INSERT ON docs FOR EACH ROW EXECUTE FUNCTION doc
         let insert = "INSERT INTO docs (id, body) VALUES ($1, 'x')";
         store.tx(&ctx(), move |tx| async move { tx.execute(insert, &params![id]).await }).await.map_err(|e: StoreError| e).unwrap();
         assert_eq!(can_read(&store, "SELECT n FROM only_sqlite").await, db.backend() == Backend::Sqlite);
-        assert_eq!(can_read(&store, "SELECT n FROM only_postgres").await, db.backend() == Backend::Postgres);
+        assert_eq!(can_read(&store, "SELECT n FROM only_postgres").await, db.backend() != Backend::Sqlite);
     }
 
     /// The way SQLite's own documentation alters a table that it cannot alter: the children stay.
@@ -199,6 +199,49 @@ fn each_domain_has_its_own_schema_on_postgres() {
         let (client, connection) = tokio_postgres::connect(db.url(), tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         assert!(client.query("SELECT * FROM one, x", &[]).await.is_ok());
+    });
+}
+
+/// A process that serves one domain, as a role that another one brings its tables up to date for.
+#[test]
+fn a_role_of_one_domain_reaches_no_other() {
+    testkit::run(async {
+        let db = TestDatabase::fresh(Backend::Postgres).await;
+        let owner = open(&db).await;
+        let b = of("b", &[("0001_x", "CREATE TABLE x (id id PRIMARY KEY)")]);
+        migrate(&owner, &[of("a", &[ONE]), b]).await.unwrap();
+        // Roles are the whole server's.
+        let role = db.url().rsplit('/').next().unwrap().to_owned();
+        db.change_on_server(&format!("CREATE ROLE {role} LOGIN")).await;
+        let url = db.url().replace("//postgres@", &format!("//{role}@"));
+
+        // Before anybody has let it.
+        let lone = StoreSettings { pool_size: 2, ..StoreSettings::at(&url) };
+        let refused = Store::open(&lone, Reactions::new()).await.unwrap();
+        assert!(migrate(&refused, &[of("a", &[ONE])]).await.is_err());
+
+        let told = StoreSettings { admin_url: kernel::Secret::new(db.url().to_owned()), ..lone.clone() };
+        for settings in [told, lone] {
+            let store = Store::open(&settings, Reactions::new()).await.unwrap();
+            migrate(&store, &[of("a", &[ONE, TWO])]).await.unwrap();
+            let id: kernel::UserId = ctx().new_id();
+            let add = move |tx: store::Tx| async move {
+                tx.execute("INSERT INTO one (id, name, age) VALUES ($1, 'x', 1)", &params![id]).await?;
+                tx.execute("UPDATE one SET age = 2 WHERE id = $1", &params![id]).await?;
+                tx.execute("DELETE FROM one WHERE id = $1", &params![id]).await
+            };
+            assert_eq!(store.tx(&ctx(), add).await.map_err(|e: StoreError| e).unwrap(), 1);
+            assert!(can_read(&store, "SELECT age FROM one").await);
+            for sql in ["SELECT 1 FROM x", "SELECT 1 FROM b.x"] {
+                assert!(!can_read(&store, sql).await, "{sql}");
+            }
+            for sql in ["DELETE FROM b.x", "DELETE FROM mainstay.mainstay_migrations"] {
+                let change = move |tx: store::Tx| async move { tx.execute(sql, &params![]).await };
+                assert!(store.tx(&ctx(), change).await.map_err(|e: StoreError| e).is_err(), "{sql}");
+            }
+            store.close().await;
+        }
+        db.change_on_server(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
     });
 }
 

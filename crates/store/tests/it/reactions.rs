@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use store::{Reactions, Reads as _, StoreError, Tx, params};
-use testkit::{TestDatabase, both};
+use testkit::{TestDatabase, everywhere};
 
 use crate::{count, ctx, get, open, open_with};
 
@@ -15,7 +15,7 @@ struct Welcomed {
 }
 struct Circle;
 
-both! {
+everywhere! {
     async fn reactions_run_in_the_same_transaction_and_in_order(db: TestDatabase) {
         let mut reactions = Reactions::new();
         reactions.on("first", |tx: Tx, event: Arc<Registered>| async move {

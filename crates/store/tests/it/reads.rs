@@ -1,9 +1,9 @@
 use store::{Reads as _, StoreError, Value, params, placeholders};
-use testkit::{TestDatabase, both};
+use testkit::{TestDatabase, everywhere};
 
 use crate::{FOR_EVER, count, ctx, get, open, set};
 
-both! {
+everywhere! {
     async fn a_row_is_found_or_not(db: TestDatabase) {
         let store = open(&db).await;
         set(&store, "a", 1).await.unwrap();

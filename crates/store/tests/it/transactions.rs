@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use store::{Reads as _, StoreError, Tx, params};
-use testkit::{TestDatabase, both};
+use testkit::{TestDatabase, everywhere};
 
 use crate::{count, ctx, ctx_for, get, open, set};
 
@@ -31,7 +31,7 @@ async fn increment(tx: Tx) -> Result<i64, StoreError> {
     Ok(value)
 }
 
-both! {
+everywhere! {
     async fn a_transaction_is_kept_or_not(db: TestDatabase) {
         let store = open(&db).await;
         let kept: Result<i64, Failure> = store

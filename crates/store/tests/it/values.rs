@@ -1,7 +1,7 @@
 use kernel::{Decimal, Json, Role, Time, UserId};
 use serde_json::json;
 use store::{Migrations, Reactions, Reads as _, Store, Value, params, placeholders};
-use testkit::{TestDatabase, both};
+use testkit::{TestDatabase, everywhere};
 
 use crate::ctx;
 
@@ -46,7 +46,7 @@ async fn there_and_back(store: &Store, n: i64, kinds: Kinds) {
     assert_eq!(found, kinds);
 }
 
-both! {
+everywhere! {
     async fn every_type_comes_back_as_it_went(db: TestDatabase) {
         let store = kinds(&db).await;
         let id = ctx().new_id();

@@ -1,6 +1,6 @@
 use kernel::UserId;
 use store::{Store, StoreError, Value, ViolationKind, params};
-use testkit::{TestDatabase, both};
+use testkit::{TestDatabase, everywhere};
 
 use crate::{ctx, open};
 
@@ -17,7 +17,7 @@ async fn run(store: &Store, sql: &'static str, params: &[Value]) -> Result<u64, 
 const PARENT: &str = "INSERT INTO parents (id, code) VALUES ($1, $2)";
 const CHILD: &str = "INSERT INTO children (parent_id, name, age, nick) VALUES ($1, $2, $3, $4)";
 
-both! {
+everywhere! {
     async fn violations_are_told_alike(db: TestDatabase) {
         let store = open(&db).await;
         let (id, other): (UserId, UserId) = (ctx().new_id(), ctx().new_id());

@@ -75,7 +75,9 @@ async fn of_postgres(store: &Store, ctx: &Ctx, settings: &Settings) -> Result<Ve
     let sql = "select coalesce(host(inet_server_addr()), ''), now()";
     let (address, now) = read.row::<(String, Time)>(sql, &[]).await?.unwrap_or((String::new(), ctx.now()));
     let facts = Facts { of_server, is_superuser, encoding, address, ahead_s: ctx.now().as_secs() - now.as_secs() };
-    Ok(judge(&facts, settings.database.pool_size))
+    // A pooler decides how many connections it makes.
+    let connections = settings.database.prepared_statements.then_some(settings.database.pool_size);
+    Ok(judge(&facts, connections))
 }
 
 /// What a server said.
@@ -89,7 +91,7 @@ struct Facts {
     ahead_s: i64,
 }
 
-fn judge(facts: &Facts, pool_size: usize) -> Vec<Finding> {
+fn judge(facts: &Facts, pool_size: Option<usize>) -> Vec<Finding> {
     let said = |name: &str| facts.of_server.get(name).map_or("", String::as_str);
     let number = |name: &str| said(name).parse::<u64>().unwrap_or_default();
     let mut found = Vec::new();
@@ -112,7 +114,9 @@ fn judge(facts: &Facts, pool_size: usize) -> Vec<Finding> {
         ));
     }
     // A few are kept for superusers, and one node is the least there is.
-    if number("max_connections") < pool_size as u64 + 5 {
+    if let Some(pool_size) = pool_size
+        && number("max_connections") < pool_size as u64 + 5
+    {
         found.push(Finding::serious(
             "postgres_connections",
             format!(
@@ -183,7 +187,7 @@ mod tests {
             ahead_s: 0,
         };
         change(&mut facts);
-        judge(&facts, 16).into_iter().map(|finding| finding.code).collect()
+        judge(&facts, Some(16)).into_iter().map(|finding| finding.code).collect()
     }
 
     #[test]
