@@ -4,6 +4,7 @@
 mod bench;
 mod bodies;
 mod clock;
+mod database;
 mod disk;
 mod heads;
 mod http2;
@@ -58,13 +59,15 @@ enum Name {
     ClockBack,
     /// The database's files are removed or replaced while it runs.
     DatabaseRemoved,
+    /// PostgreSQL is crowded out, restarted, killed, frozen, full of connections, and failed over.
+    PostgresFaults,
     /// Every one of them.
     All,
 }
 
 type Drill = fn(&Bench<'_>, &mut Report) -> Result<()>;
 
-const DRILLS: [(Name, &str, Drill); 8] = [
+const DRILLS: [(Name, &str, Drill); 9] = [
     (Name::SlowClients, "slow-clients", slow::run),
     (Name::Http2Floods, "http2-floods", http2::run),
     (Name::HeaderFloods, "header-floods", heads::run),
@@ -73,6 +76,7 @@ const DRILLS: [(Name, &str, Drill); 8] = [
     (Name::DiskFull, "disk-full", disk::run),
     (Name::ClockBack, "clock-back", clock::run),
     (Name::DatabaseRemoved, "database-removed", removed::run),
+    (Name::PostgresFaults, "postgres-faults", database::run),
 ];
 
 /// What a drill saw.

@@ -135,6 +135,28 @@ impl Postgres {
         }
     }
 
+    /// A second server that follows this one, with all that it has so far.
+    pub fn standby(&self, stop: &Stop) -> Result<Self> {
+        let home = Home(fresh_directory()?);
+        let data = home.0.join("data");
+        let mut copy = as_server_user(&self.bin.join("pg_basebackup"), None);
+        copy.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()]);
+        copy.args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync", "-D"]);
+        child::output(copy.arg(&data).current_dir(&home.0)).context("cannot make a standby")?;
+        let port = free_port()?;
+        let running = launch(&self.bin, &home.0, &data, None, port, self.durability, stop)?;
+        let bin = self.bin.clone();
+        Ok(Self { running, disk: None, data, home, bin, port, durability: self.durability })
+    }
+
+    /// The postmaster and every process it started.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        let path = format!("/proc/{0}/task/{0}/children", self.running.pid());
+        let children = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        Ok(std::iter::once(self.running.pid()).chain(children).collect())
+    }
+
     /// Where tests and servers connect.
     pub fn url(&self) -> String {
         self.url_of("postgres")

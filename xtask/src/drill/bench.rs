@@ -35,14 +35,12 @@ pub struct Target {
 impl Bench<'_> {
     /// Starts the server; `variables` are added to its environment.
     pub fn start(&self, purpose: &str, variables: &[(&str, String)]) -> Result<Target> {
-        let mut under: Vec<OsString> = vec!["env".into()];
-        under.extend(variables.iter().map(|(name, value)| format!("{name}={value}").into()));
-        self.start_under(purpose, if variables.is_empty() { Vec::new() } else { under })
+        self.launch(purpose, with(variables), None)
     }
 
-    /// Starts the server on the database of this URL.
-    pub fn start_on(&self, purpose: &str, database_url: String) -> Result<Target> {
-        self.launch(purpose, Vec::new(), Some(database_url))
+    /// The same on the database of this URL.
+    pub fn start_on(&self, purpose: &str, database_url: String, variables: &[(&str, String)]) -> Result<Target> {
+        self.launch(purpose, with(variables), Some(database_url))
     }
 
     /// Starts the server behind other words, `env` or `unshare`, which must become it.
@@ -65,6 +63,12 @@ impl Bench<'_> {
         let server = launch.start(self.stop)?;
         Ok(Target { launch, server: Some(server), scratch, stop: self.stop.clone() })
     }
+}
+
+/// The words before a program that give it these variables.
+fn with(variables: &[(&str, String)]) -> Vec<OsString> {
+    let set = variables.iter().map(|(name, value)| format!("{name}={value}").into());
+    if variables.is_empty() { Vec::new() } else { std::iter::once("env".into()).chain(set).collect() }
 }
 
 impl Target {

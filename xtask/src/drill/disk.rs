@@ -69,7 +69,7 @@ fn postgres(bench: &Bench<'_>, report: &mut Report, part: Part) -> Result<()> {
     let mut database = Postgres::start_on_small_disk(part, mebibytes, bench.stop)?;
     let ballast_path = database.on_small_disk("ballast").context("no small disk")?;
     fs::write(&ballast_path, vec![0; ballast << 20]).context("cannot fill a part of it")?;
-    let mut target = bench.start_on("disk-postgres", database.url())?;
+    let mut target = bench.start_on("disk-postgres", database.url(), &[])?;
     let mut writer = Writer::new(&target)?;
     writer.is_in_doubt = part == Part::Log;
 
