@@ -188,8 +188,8 @@ impl ApiBuilder {
         let mut router = Router::default();
         let mut operations = Vec::new();
         for (path, _, mut endpoint) in self.endpoints {
-            endpoint.most_bytes = most_bytes.remove(&endpoint.id);
-            operations.push((endpoint.method, path.clone(), endpoint.id.clone()));
+            endpoint.most_bytes = most_bytes.remove(&*endpoint.id);
+            operations.push((endpoint.method, path.clone(), endpoint.id.to_string()));
             router.add(&path, &Arc::new(endpoint)).map_err(BuildError)?;
         }
         if self.settings.docs {

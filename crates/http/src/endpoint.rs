@@ -45,7 +45,7 @@ pub struct Endpoint {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) is_root: bool,
-    pub(crate) id: String,
+    pub(crate) id: Arc<str>,
     pub(crate) summary: String,
     pub(crate) description: String,
     pub(crate) describe: Arc<dyn Fn(&mut Operation<'_>) + Send + Sync>,
@@ -59,7 +59,7 @@ impl Endpoint {
     pub fn new(
         method: Method,
         path: impl Into<String>,
-        id: impl Into<String>,
+        id: impl Into<Arc<str>>,
         docs: &str,
         describe: impl Fn(&mut Operation<'_>) + Send + Sync + 'static,
         handler: Handler,

@@ -68,7 +68,7 @@ impl Api {
                         most_bytes: endpoint.most_bytes,
                         params,
                         next_param: 0,
-                        ctx,
+                        ctx: ctx.of(endpoint.id.clone()),
                         authenticated: None,
                         api: self.clone(),
                     };

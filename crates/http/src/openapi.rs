@@ -362,7 +362,7 @@ pub(crate) fn describe(
                 return Err(format!("the error `{}` has two kinds: {:?} and {:?}", doc.name, known.code, doc.code));
             }
         }
-        needs.extend(op.needs.iter().map(|(id, name)| (endpoint.id.clone(), *id, *name)));
+        needs.extend(op.needs.iter().map(|(id, name)| (endpoint.id.to_string(), *id, *name)));
         let value = operation_value(endpoint, tag, &op);
         let known = paths.entry(path.clone()).or_default().insert(endpoint.method.name().to_lowercase(), value);
         if known.is_some() {
@@ -419,7 +419,7 @@ fn bearer(sign_in: Option<SignIn>, endpoints: &[(String, String, Endpoint)]) -> 
         [("register", register), ("login", Some(login)), ("refresh", Some(refresh)), ("logout", Some(logout))]
     {
         let Some(id) = id else { continue };
-        let Some((path, _, endpoint)) = endpoints.iter().find(|(_, _, endpoint)| endpoint.id == id) else {
+        let Some((path, _, endpoint)) = endpoints.iter().find(|(_, _, endpoint)| &*endpoint.id == id) else {
             return Err(format!("signing in names the operation `{id}` ({role}), and there is none of that name"));
         };
         if role == "login" {

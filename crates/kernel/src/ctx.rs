@@ -6,11 +6,12 @@ use tokio::time::Instant;
 
 use crate::{Clock, Identity, Random, Time};
 
-/// One operation: who asks, which request, until when, by which clock. The first argument of every use case, the same
+/// One operation: who asks, for what, by which request, until when, by which clock. The first argument of every use case, the same
 /// for HTTP, jobs and tests.
 #[derive(Debug, Clone)]
 pub struct Ctx {
     identity: Identity,
+    operation: Arc<str>,
     request_id: Arc<str>,
     deadline: Instant,
     clock: Clock,
@@ -30,9 +31,10 @@ impl fmt::Display for DeadlinePassed {
 impl std::error::Error for DeadlinePassed {}
 
 impl Ctx {
-    /// A context for an operation that may take until `deadline`.
+    /// A context for an operation that may take until `deadline`. It is named like the request, until it is told its own
+    /// name.
     pub fn new(identity: Identity, request_id: Arc<str>, deadline: Instant, clock: Clock, random: Random) -> Self {
-        Self { identity, request_id, deadline, clock, random }
+        Self { identity, operation: request_id.clone(), request_id, deadline, clock, random }
     }
 
     /// A context for the process itself, with `budget` from now on.
@@ -44,6 +46,17 @@ impl Ctx {
     #[must_use]
     pub fn by(&self, identity: Identity) -> Self {
         Self { identity, ..self.clone() }
+    }
+
+    /// The same for the operation of this name: an endpoint's `operationId`.
+    #[must_use]
+    pub fn of(self, operation: Arc<str>) -> Self {
+        Self { operation, ..self }
+    }
+
+    /// What is done: an endpoint's `operationId`, or the name the process gave it.
+    pub fn operation(&self) -> &str {
+        &self.operation
     }
 
     /// Who asks.

@@ -8,6 +8,7 @@ mod reactions;
 mod row;
 mod scope;
 mod settings;
+mod slow;
 mod sql;
 mod sqlite;
 mod store;

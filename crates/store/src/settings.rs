@@ -27,6 +27,9 @@ pub struct StoreSettings {
     /// How long an operation waits for a connection (PostgreSQL) or for a lock that another process holds (SQLite), in
     /// milliseconds, 1–60000; never past its own deadline.
     pub wait_ms: u64,
+    /// A statement that takes so long is told in the log, with the operation it belongs to, in milliseconds, 0–60000; 0:
+    /// none is.
+    pub slow_statement_ms: u64,
 }
 
 impl Default for StoreSettings {
@@ -39,6 +42,7 @@ impl Default for StoreSettings {
             prepared_statements: true,
             queue: 1024,
             wait_ms: 2000,
+            slow_statement_ms: 500,
         }
     }
 }
@@ -64,6 +68,9 @@ impl StoreSettings {
             if !(1..=most).contains(&value) {
                 return Err(format!("`{name}` is {value}; it must be from 1 to {most}"));
             }
+        }
+        if self.slow_statement_ms > 60_000 {
+            return Err(format!("`slow_statement_ms` is {}; it must be from 0 to 60000", self.slow_statement_ms));
         }
         match self.place()? {
             Place::Sqlite(_) if self.admin().is_some() => {

@@ -144,6 +144,16 @@ impl Store {
         }
     }
 
+    /// How often a transaction was run again since the store was opened, because PostgreSQL found another in its way: a
+    /// conflict or a deadlock. Much of it means that many change the same rows. On SQLite transactions run one after
+    /// another, and none is.
+    pub fn reruns(&self) -> u64 {
+        match &*self.engine {
+            Engine::Sqlite(_) => 0,
+            Engine::Postgres(postgres) => postgres.reruns(),
+        }
+    }
+
     /// Takes nothing new, waits until everything queued is done and saved, and lets go of the database. What comes
     /// later is answered [`StoreError::Unavailable`].
     pub async fn close(&self) {

@@ -1,11 +1,12 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kernel::Ctx;
 
 use crate::alike::MOST_ROWS;
+use crate::slow::Slow;
 use crate::{FromRow, Reactions, Reads, StoreError, Value, postgres, scope, sqlite};
 
 /// Reactions may announce in turn; deeper than this they are taken to go in a circle.
@@ -23,6 +24,7 @@ pub struct Tx {
 pub(crate) struct TxInner {
     pub(crate) ctx: Ctx,
     reactions: Arc<Reactions>,
+    slow: Slow,
     state: AtomicU8,
     pub(crate) side: Side,
 }
@@ -44,8 +46,8 @@ const FAILED: u8 = 1;
 const RETRY: u8 = 2;
 
 impl TxInner {
-    pub(crate) fn new(ctx: &Ctx, reactions: &Arc<Reactions>, side: Side) -> Arc<Self> {
-        Arc::new(Self { ctx: ctx.clone(), reactions: reactions.clone(), state: AtomicU8::new(HEALTHY), side })
+    pub(crate) fn new(ctx: &Ctx, reactions: &Arc<Reactions>, slow: Slow, side: Side) -> Arc<Self> {
+        Arc::new(Self { ctx: ctx.clone(), reactions: reactions.clone(), slow, state: AtomicU8::new(HEALTHY), side })
     }
 
     /// Whether a statement or a reaction failed, so that the transaction may not be committed.
@@ -96,10 +98,12 @@ impl Tx {
     /// As the database says; the transaction can only be rolled back then.
     pub async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
         self.check()?;
+        let since = Instant::now();
         let result = match &self.inner.side {
             Side::Sqlite => sqlite::turn_execute(&self.inner, sql, params),
             Side::Postgres(held) => held.execute(&self.inner, sql, params).await,
         };
+        self.inner.slow.watch(&self.inner.ctx, sql, since);
         self.note(result)
     }
 
@@ -139,10 +143,12 @@ impl Tx {
 
     async fn up_to<T: FromRow>(&self, most: usize, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
         self.check()?;
+        let since = Instant::now();
         let result = match &self.inner.side {
             Side::Sqlite => sqlite::turn_rows(&self.inner, sql, params, most),
             Side::Postgres(held) => held.rows(&self.inner, sql, params, most).await,
         };
+        self.inner.slow.watch(&self.inner.ctx, sql, since);
         self.note(result)
     }
 

@@ -13,6 +13,7 @@ use tokio_postgres::{Client, Statement};
 use super::failure::{Failure, Then};
 use super::pool::{CLOSE, Pool, Use};
 use super::session::{Driver, Fetch, STATEMENTS, fits, stream};
+use crate::slow::Slow;
 use crate::{FromRow, StoreError, Value, sql};
 
 /// A connection that owes answers and has given none for so long is taken for dead.
@@ -25,6 +26,7 @@ pub(crate) struct Lanes {
     lanes: Vec<Lane>,
     /// Statements each may owe an answer to.
     most: usize,
+    slow: Slow,
 }
 
 #[derive(Debug, Default)]
@@ -137,8 +139,8 @@ impl Drop for Question<'_> {
 }
 
 impl Lanes {
-    pub(crate) fn new(pool: Arc<Pool>, count: usize, most: usize) -> Self {
-        Self { pool, lanes: (0..count).map(|_| Lane::default()).collect(), most }
+    pub(crate) fn new(pool: Arc<Pool>, count: usize, most: usize, slow: Slow) -> Self {
+        Self { pool, lanes: (0..count).map(|_| Lane::default()).collect(), most, slow }
     }
 
     /// Up to `most` rows, by unique keys; one more is an error.
@@ -158,7 +160,10 @@ impl Lanes {
                 lane.cut_if_quiet(&shared);
                 return Err(StoreError::Busy);
             };
-            let failure = match ctx.within(shared.rows(text, params, most)).await {
+            let since = Instant::now();
+            let result = ctx.within(shared.rows(text, params, most)).await;
+            self.slow.watch(ctx, text, since.into_std());
+            let failure = match result {
                 Ok(Ok(rows)) => {
                     question.answered();
                     return Ok(rows);

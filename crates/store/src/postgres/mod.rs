@@ -12,7 +12,8 @@ mod turn;
 mod value;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use kernel::{Clock, Ctx};
 use tokio::sync::Semaphore;
@@ -22,6 +23,7 @@ use self::lanes::Lanes;
 use self::pool::Pool;
 use crate::alike::MOST_KEYS;
 use crate::migrate::Plan;
+use crate::slow::Slow;
 use crate::tx::{Side, TxInner};
 use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
 
@@ -43,6 +45,8 @@ pub(crate) struct Postgres {
     lanes: Lanes,
     /// Transactions that keep losing go through here one at a time, so that each gets its turn.
     contended: Semaphore,
+    reruns: AtomicU64,
+    slow: Slow,
 }
 
 /// How one run of a transaction ended.
@@ -59,8 +63,9 @@ impl Postgres {
         let pool = open::pool(url, settings).await?;
         // One for each thread of the runtime.
         let lanes = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_LANES));
-        let lanes = Lanes::new(pool.clone(), lanes, settings.queue);
-        Ok(Self { pool, lanes, contended: Semaphore::new(1) })
+        let slow = Slow::after_ms(settings.slow_statement_ms);
+        let lanes = Lanes::new(pool.clone(), lanes, settings.queue, slow);
+        Ok(Self { pool, lanes, contended: Semaphore::new(1), reruns: AtomicU64::new(0), slow })
     }
 
     /// Up to `most` rows, on the connection that this lane shares where that is few; one more is an error.
@@ -88,7 +93,12 @@ impl Postgres {
     ) -> Result<Vec<T>, StoreError> {
         let mut again = true;
         loop {
-            let failure = match self.pool.lease(ctx).await?.fetch(ctx, sql, params, most).await {
+            let mut lease = self.pool.lease(ctx).await?;
+            let since = Instant::now();
+            let result = lease.fetch(ctx, sql, params, most).await;
+            drop(lease);
+            self.slow.watch(ctx, sql, since);
+            let failure = match result {
                 Ok(rows) => return Ok(rows),
                 Err(failure) => failure,
             };
@@ -124,6 +134,7 @@ impl Postgres {
                 Ended::Again(error) => error,
             };
             run += 1;
+            self.reruns.fetch_add(1, Ordering::Relaxed);
             if run >= MOST_RUNS || ctx.remaining().is_zero() {
                 return Err(refusal.into());
             }
@@ -160,7 +171,7 @@ impl Postgres {
                 _ => Err(failure.error),
             };
         }
-        let tx = TxInner::new(ctx, reactions, Side::Postgres(Box::new(Held::new(lease))));
+        let tx = TxInner::new(ctx, reactions, self.slow, Side::Postgres(Box::new(Held::new(lease))));
         let Side::Postgres(held) = &tx.side else { return Err(StoreError::internal("a transaction of another kind")) };
         let result = turn::drive(&tx, held, work).await;
         let lease = held.take();
@@ -195,6 +206,10 @@ impl Postgres {
 
     pub(crate) async fn ping(&self, ctx: &Ctx) -> Result<(), StoreError> {
         self.by_keys::<(i32,)>(ctx, "SELECT 1", &[], 1).await.map(|_| ())
+    }
+
+    pub(crate) fn reruns(&self) -> u64 {
+        self.reruns.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn close(&self) {

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::desk;
 use super::limit::{Gone, Limit, during};
+use crate::slow::Slow;
 use crate::tx::{STALL, Side, Tx, TxInner};
 use crate::{Reactions, StoreError, scope};
 
@@ -47,6 +48,7 @@ pub(crate) struct Call<F, T, E> {
     pub(crate) work: F,
     pub(crate) ctx: Ctx,
     pub(crate) reactions: Arc<Reactions>,
+    pub(crate) slow: Slow,
     pub(crate) gone: Gone,
     pub(crate) reply: oneshot::Sender<Result<T, E>>,
     pub(crate) outcome: Option<Result<T, E>>,
@@ -69,7 +71,7 @@ where
 
     fn run(&mut self, parker: &Arc<Parker>) -> Ran {
         let limit = self.limit();
-        let tx = TxInner::new(&self.ctx, &self.reactions, Side::Sqlite);
+        let tx = TxInner::new(&self.ctx, &self.reactions, self.slow, Side::Sqlite);
         desk::set_turn(Some(tx.clone()));
         let ended = catch_unwind(AssertUnwindSafe(|| {
             // Made, polled and dropped as part of the closure.

@@ -14,7 +14,7 @@ mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kernel::{Clock, Ctx};
 use tokio::sync::oneshot;
@@ -26,6 +26,7 @@ use self::reader::{Lanes, Readers};
 use self::writer::{Work, Writer};
 use crate::alike::MOST_KEYS;
 use crate::migrate::Plan;
+use crate::slow::Slow;
 use crate::{
     Applied, FromRow, MigrateError, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx, Value,
 };
@@ -45,6 +46,7 @@ pub(crate) struct Sqlite {
     writer: Writer,
     home: Arc<Home>,
     closed: Arc<AtomicBool>,
+    slow: Slow,
 }
 
 impl Sqlite {
@@ -79,6 +81,7 @@ impl Sqlite {
             writer: Writer::start(connection, home.clone(), wait, settings.queue).map_err(threads)?,
             home,
             closed,
+            slow: Slow::after_ms(settings.slow_statement_ms),
         })
     }
 
@@ -107,9 +110,12 @@ impl Sqlite {
         most: usize,
     ) -> Option<Result<Vec<T>, StoreError>> {
         let mut slot = self.lanes.take()?;
-        Some(limit::during(Limit::of(ctx, None), || {
+        let since = Instant::now();
+        let answer = limit::during(Limit::of(ctx, None), || {
             slot.get().and_then(|connection| connection::fetch(connection, sql, params, Access::Read, most))
-        }))
+        });
+        self.slow.watch(ctx, sql, since);
+        Some(answer)
     }
 
     /// Up to `most` rows, on a reader thread; one more is an error.
@@ -121,7 +127,14 @@ impl Sqlite {
         most: usize,
     ) -> Result<Vec<T>, StoreError> {
         let (sql, params) = (sql.to_owned(), params.to_vec());
-        self.elsewhere(ctx, move |connection| connection::fetch(connection, &sql, &params, Access::Read, most)).await
+        let (asker, slow) = (ctx.clone(), self.slow);
+        let read = move |connection: &rusqlite::Connection| {
+            let since = Instant::now();
+            let answer = connection::fetch(connection, &sql, &params, Access::Read, most);
+            slow.watch(&asker, &sql, since);
+            answer
+        };
+        self.elsewhere(ctx, read).await
     }
 
     /// Reads on a reader thread. When the caller goes, so does the read.
@@ -160,6 +173,7 @@ impl Sqlite {
             work,
             ctx: ctx.clone(),
             reactions: reactions.clone(),
+            slow: self.slow,
             gone: gone.clone(),
             reply,
             outcome: None,

@@ -1,9 +1,9 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use store::{Reads as _, StoreError, Tx, params};
-use testkit::{TestDatabase, everywhere};
+use testkit::{Backend, TestDatabase, everywhere};
 
 use crate::{count, ctx, ctx_for, get, open, set};
 
@@ -416,4 +416,34 @@ everywhere! {
         assert!(matches!(read, Err(StoreError::Unavailable { .. })), "{read:?}");
         assert!(matches!(store.ping(&ctx()).await, Err(StoreError::Unavailable { .. })));
     }
+}
+
+/// Another changes a row between its being read and changed, once.
+#[test]
+fn a_transaction_with_another_in_its_way_is_run_again_and_counted() {
+    testkit::run(async {
+        for backend in [Backend::Postgres, Backend::Pooler] {
+            let db = TestDatabase::fresh(backend).await;
+            let store = open(&db).await;
+            set(&store, "a", 1).await.unwrap();
+            let (client, connection) = tokio_postgres::connect(db.url(), tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            let (other, runs) = (Arc::new(client), Arc::new(AtomicU64::new(0)));
+            let begun = runs.clone();
+            let work = move |tx: store::Tx| {
+                let (other, begun) = (other.clone(), begun.clone());
+                async move {
+                    let a = "SELECT value FROM counters WHERE name = 'a'";
+                    let (value,): (i64,) = tx.row(a, &params![]).await?.unwrap();
+                    if begun.fetch_add(1, Ordering::SeqCst) == 0 {
+                        other.batch_execute("UPDATE things.counters SET value = 10 WHERE name = 'a'").await.unwrap();
+                    }
+                    tx.execute("UPDATE counters SET value = $1 WHERE name = 'a'", &params![value + 1]).await
+                }
+            };
+            assert_eq!(store.tx(&ctx(), work).await.map_err(|error: StoreError| error).unwrap(), 1);
+            assert_eq!(get(&store, "a").await, Some(11));
+            assert_eq!((runs.load(Ordering::SeqCst), store.reruns()), (2, 1));
+        }
+    });
 }
