@@ -121,6 +121,9 @@ impl Postgres {
             initdb.arg("--data-checksums");
         }
         child::output(initdb.arg("-D").arg(&data).current_dir(&home.0)).context("cannot make a PostgreSQL cluster")?;
+        if durability == Durability::Throwaway {
+            certify(&home.0, stop)?;
+        }
 
         let mut attempt = 1;
         loop {
@@ -165,6 +168,11 @@ impl Postgres {
     /// The same for another database of the cluster.
     pub fn url_of(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The certificate of the authority that signed the server's, which is for `localhost`.
+    pub fn authority(&self) -> PathBuf {
+        self.home.0.join("authority.pem")
     }
 
     /// Its port on 127.0.0.1.
@@ -267,6 +275,9 @@ fn launch(
     postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
     if durability == Durability::Throwaway {
         postgres.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
+        let file = |name: &str| home.join(name).display().to_string();
+        postgres.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={}", file("server.pem"))]);
+        postgres.args(["-c", &format!("ssl_key_file={}", file("server.key"))]);
     }
     postgres.current_dir(home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     let mut running = Running::start(&mut postgres)?;
@@ -288,6 +299,26 @@ fn launch(
         }
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// An authority and a server's certificate for `localhost`, good for two days.
+fn certify(home: &Path, stop: &Stop) -> Result<()> {
+    if tools::find("openssl").is_none() {
+        tools::apt_install(&["openssl"], stop).context("openssl is missing")?;
+    }
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    let openssl = |words: &[&[&str]]| {
+        let mut command = as_server_user(Path::new("openssl"), None);
+        command.args(words.concat()).current_dir(home);
+        child::output(&mut command).context("cannot make a certificate")
+    };
+    let authority = ["-keyout", "authority.key", "-out", "authority.pem", "-subj", "/CN=an authority of the tests"];
+    openssl(&[&["req", "-x509", "-days", "2"], &key, &authority, &["-addext", "keyUsage=critical,keyCertSign"]])?;
+    let server = ["-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost"];
+    openssl(&[&["req"], &key, &server, &["-addext", "subjectAltName=DNS:localhost"]])?;
+    let sign = ["-in", "server.csr", "-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial"];
+    openssl(&[&["x509", "-req", "-days", "2", "-copy_extensions", "copy", "-out", "server.pem"], &sign])?;
+    Ok(())
 }
 
 /// The server refuses to run as root: then it runs as the user its package made. Where `setpriv` exists the kernel

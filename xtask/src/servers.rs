@@ -14,6 +14,9 @@ pub const POSTGRES_VARIABLE: &str = "MAINSTAY_TEST_POSTGRES";
 /// The variable by which tests find a pooler in front of that server, in transaction mode.
 pub const POOLER_VARIABLE: &str = "MAINSTAY_TEST_POOLER";
 
+/// The variable by which tests find the certificate of the authority that signed the server's, which is for `localhost`.
+const AUTHORITY_VARIABLE: &str = "MAINSTAY_TEST_AUTHORITY";
+
 /// Servers that a person names.
 #[derive(clap::Args)]
 pub struct Named {
@@ -27,7 +30,7 @@ pub struct Named {
 
 /// Servers that run as long as this lives.
 pub struct Servers {
-    urls: [(&'static str, String); 2],
+    urls: Vec<(&'static str, String)>,
     // In this order: the pooler stands on the server.
     _pooler: Option<PgBouncer>,
     _postgres: Option<Postgres>,
@@ -38,12 +41,16 @@ impl Servers {
     pub fn start(named: &Named, stop: &Stop) -> Result<Self> {
         let given = |url: &Option<String>| url.clone().filter(|url| !url.is_empty());
         if let Some(postgres) = given(&named.postgres) {
-            let urls = [(POSTGRES_VARIABLE, postgres), (POOLER_VARIABLE, given(&named.pooler).unwrap_or_default())];
+            let urls = vec![(POSTGRES_VARIABLE, postgres), (POOLER_VARIABLE, given(&named.pooler).unwrap_or_default())];
             return Ok(Self { urls, _pooler: None, _postgres: None });
         }
         let postgres = Postgres::start(Durability::Throwaway, stop)?;
         let pooler = PgBouncer::start(&postgres, stop)?;
-        let urls = [(POSTGRES_VARIABLE, postgres.url()), (POOLER_VARIABLE, pooler.url())];
+        let urls = vec![
+            (POSTGRES_VARIABLE, postgres.url()),
+            (POOLER_VARIABLE, pooler.url()),
+            (AUTHORITY_VARIABLE, postgres.authority().display().to_string()),
+        ];
         Ok(Self { urls, _pooler: Some(pooler), _postgres: Some(postgres) })
     }
 

@@ -7,7 +7,8 @@ use crate::Dialect;
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSettings {
     /// `sqlite://path` (`sqlite://data/mainstay.db`, `sqlite:///var/lib/mainstay/mainstay.db`) or
-    /// `postgres://user:password@host:port/database`. A secret, because it may hold a password.
+    /// `postgres://user:password@host:port/database`, with `?sslmode=verify-full` and the like as in libpq. A secret, because
+    /// it may hold a password.
     pub url: Secret<String>,
     /// PostgreSQL: the same database for whoever brings the tables up to date: as the role that owns them, past a pooler.
     /// Empty: `url` does that too. With another role in it, that of `url` may read and change rows, and nothing else.
@@ -141,7 +142,7 @@ mod tests {
             ("sqlite://:memory:", "name a file"),
             ("sqlite://a.db?mode=ro", "options"),
             ("postgres://u:hunter2@h:notaport/d", "postgres://"),
-            ("postgres://u@h/d?sslmode=require", "sslmode"),
+            ("postgres://u@h/d?sslmode=yes", "sslmode"),
         ] {
             let error = StoreSettings::at(url).validate().unwrap_err();
             assert!(error.contains(says) && !error.contains("hunter2"), "{url}: {error}");
@@ -150,6 +151,8 @@ mod tests {
             admin_url: Secret::new(admin.to_owned()),
             ..StoreSettings::at(url)
         };
+        let encrypted = StoreSettings::at("postgres://u@h/d?sslmode=require").validate();
+        assert_eq!(encrypted.is_ok(), cfg!(feature = "tls"), "{encrypted:?}");
         assert_eq!(with_admin("postgres://a@h/d", "postgres://b@h:6432/d").validate(), Ok(()));
         for (url, admin, says) in [
             ("sqlite://x.db", "postgres://a@h/d", "is for PostgreSQL"),

@@ -1,7 +1,5 @@
 //! What the log says of slow statements. A binary of its own: the log is the whole process's.
 
-#![expect(clippy::unwrap_used, reason = "clippy knows only functions marked `#[test]` as tests")]
-
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -83,7 +81,7 @@ fn slow_statements_are_told_with_their_operation() {
                             && line.contains("WITH RECURSIVE n (i) AS (SELECT 1")
                             && !line.contains('\n')
                     };
-                    assert!(told.iter().all(|line| is_whole(line)), "{told:?}");
+                    assert!(told.iter().all(is_whole), "{told:?}");
                 }
                 store.close().await;
             }

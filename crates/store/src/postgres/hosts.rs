@@ -1,33 +1,47 @@
 //! Where the servers are that a URL names, and how a statement that runs on one of them is called off.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio_postgres::config::Host;
-use tokio_postgres::{CancelToken, Client, Config, NoTls, Socket};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{CancelToken, Client, Config, NoTls};
+
+use super::tls::Connector;
 
 /// How long all servers together may take to answer a new connection.
 pub(crate) const CONNECT: Duration = Duration::from_secs(3);
 
 /// The servers a URL names, each with all that the URL says. Held by the pool.
-#[derive(Debug)]
 pub(crate) struct Hosts {
     each: Vec<Config>,
+    /// What encrypts connections, where they are.
+    connector: Option<Connector>,
     /// The one that answered last is asked first.
     first: AtomicUsize,
 }
 
-type Connection = tokio_postgres::Connection<Socket, tokio_postgres::tls::NoTlsStream>;
+/// Moves a connection's bytes until it ends.
+pub(crate) type Driving = BoxFuture<'static, Result<(), tokio_postgres::Error>>;
+
+impl fmt::Debug for Hosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the passwords, which the driver's own hides too.
+        f.debug_list().entries(&self.each).finish()
+    }
+}
 
 impl Hosts {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, connector: Option<Connector>) -> Self {
         let count = config.get_hosts().len().max(config.get_hostaddrs().len());
         let each = match count {
             0 | 1 => vec![config.clone()],
@@ -35,7 +49,7 @@ impl Hosts {
         };
         let patience = CONNECT / u32::try_from(each.len()).unwrap_or(u32::MAX);
         let each = each.into_iter().map(|mut config| config.connect_timeout(patience).clone()).collect();
-        Self { each, first: AtomicUsize::new(0) }
+        Self { each, connector, first: AtomicUsize::new(0) }
     }
 
     /// The role that every query runs as.
@@ -44,21 +58,36 @@ impl Hosts {
     }
 
     /// A connection to the first server that takes one, and where that is.
-    pub(crate) async fn connect(&self) -> Result<(Client, Connection, Address), tokio_postgres::Error> {
+    pub(crate) async fn connect(&self) -> Result<(Client, Driving, Address), tokio_postgres::Error> {
         let first = self.first.load(Ordering::Relaxed);
         let mut n = 0;
         loop {
             let at = (first + n) % self.each.len();
-            match self.each[at].connect(NoTls).await {
-                Ok((client, connection)) => {
+            match self.connect_to(&self.each[at]).await {
+                Ok((client, driving)) => {
                     self.first.store(at, Ordering::Relaxed);
-                    return Ok((client, connection, Address::of(&self.each[at])));
+                    return Ok((client, driving, Address::of(&self.each[at], self.connector.clone())));
                 }
                 // What the last one says is told.
                 Err(error) if n + 1 == self.each.len() => return Err(error),
                 Err(_) => n += 1,
             }
         }
+    }
+}
+
+impl Hosts {
+    async fn connect_to(&self, config: &Config) -> Result<(Client, Driving), tokio_postgres::Error> {
+        Ok(match &self.connector {
+            None => {
+                let (client, connection) = config.connect(NoTls).await?;
+                (client, connection.boxed())
+            }
+            Some(connector) => {
+                let (client, connection) = config.connect(connector.clone()).await?;
+                (client, connection.boxed())
+            }
+        })
     }
 }
 
@@ -106,37 +135,69 @@ fn only(all: &Config, n: usize) -> Config {
 }
 
 /// Where a connection leads to.
+#[derive(Clone)]
+pub(crate) struct Address {
+    place: Place,
+    /// The name its certificate is for.
+    name: String,
+    connector: Option<Connector>,
+}
+
 #[derive(Debug, Clone)]
-pub(crate) enum Address {
+enum Place {
     Tcp(String, u16),
     #[cfg(unix)]
     Unix(std::path::PathBuf),
 }
 
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.fmt(f)
+    }
+}
+
 impl Address {
-    fn of(config: &Config) -> Self {
+    fn of(config: &Config, connector: Option<Connector>) -> Self {
         let port = config.get_ports().first().copied().unwrap_or(5432);
-        match (config.get_hostaddrs().first(), config.get_hosts().first()) {
-            (Some(address), _) => Self::Tcp(address.to_string(), port),
+        let (place, name) = match (config.get_hostaddrs().first(), config.get_hosts().first()) {
+            (address, Some(Host::Tcp(host))) => {
+                let to = address.map_or_else(|| host.clone(), ToString::to_string);
+                (Place::Tcp(to, port), host.clone())
+            }
             #[cfg(unix)]
-            (_, Some(Host::Unix(folder))) => Self::Unix(folder.join(format!(".s.PGSQL.{port}"))),
-            (_, Some(Host::Tcp(host))) => Self::Tcp(host.clone(), port),
-            (_, None) => Self::Tcp("localhost".to_owned(), port),
-        }
+            (_, Some(Host::Unix(folder))) => (Place::Unix(folder.join(format!(".s.PGSQL.{port}"))), String::new()),
+            (Some(address), None) => (Place::Tcp(address.to_string(), port), String::new()),
+            (None, None) => (Place::Tcp("localhost".to_owned(), port), "localhost".to_owned()),
+        };
+        Self { place, name, connector }
     }
 
     /// Calls off what runs on a connection to this server, and returns when the server has heard it.
     pub(crate) async fn cancel(&self, token: &CancelToken) -> Result<(), tokio_postgres::Error> {
-        match self {
-            Self::Tcp(host, port) => match TcpStream::connect((host.as_str(), *port)).await {
-                Ok(stream) => token.cancel_query_raw(UntilHeard(stream), NoTls).await,
+        match &self.place {
+            Place::Tcp(host, port) => match TcpStream::connect((host.as_str(), *port)).await {
+                Ok(stream) => self.cancel_on(stream, token).await,
                 Err(_) => token.cancel_query(NoTls).await,
             },
             #[cfg(unix)]
-            Self::Unix(path) => match UnixStream::connect(path).await {
-                Ok(stream) => token.cancel_query_raw(UntilHeard(stream), NoTls).await,
+            Place::Unix(path) => match UnixStream::connect(path).await {
+                Ok(stream) => self.cancel_on(stream, token).await,
                 Err(_) => token.cancel_query(NoTls).await,
             },
+        }
+    }
+
+    async fn cancel_on<S>(&self, stream: S, token: &CancelToken) -> Result<(), tokio_postgres::Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = UntilHeard(stream);
+        let connect = |connector: &Connector| {
+            MakeTlsConnect::<UntilHeard<S>>::make_tls_connect(&mut connector.clone(), &self.name).ok()
+        };
+        match self.connector.as_ref().and_then(connect) {
+            Some(tls) => token.cancel_query_raw(stream, tls).await,
+            None => token.cancel_query_raw(stream, NoTls).await,
         }
     }
 }
@@ -182,7 +243,7 @@ mod tests {
     fn each_server_gets_all_that_is_said_of_all() {
         let url = "postgres://u:p@a:1,b:2/d?application_name=x&target_session_attrs=read-write&options=-c%20geqo%3Doff";
         let config: Config = url.parse().unwrap();
-        let hosts = Hosts::new(&config);
+        let hosts = Hosts::new(&config, None);
         let [a, b] = hosts.each.as_slice() else { panic!("{hosts:?}") };
         for (config, host, port) in [(a, "a", 1), (b, "b", 2)] {
             assert_eq!(config.get_hosts(), [Host::Tcp(host.to_owned())]);
@@ -191,8 +252,8 @@ mod tests {
             assert_eq!(config.clone().connect_timeout(CONNECT), one.clone().connect_timeout(CONNECT));
         }
         let one: Config = "postgres://u@h/d".parse().unwrap();
-        assert_eq!(Hosts::new(&one).each.len(), 1);
+        assert_eq!(Hosts::new(&one, None).each.len(), 1);
         let shared: Config = "host=a,b port=7 user=u".parse().unwrap();
-        assert!(Hosts::new(&shared).each.iter().all(|config| config.get_ports() == [7]));
+        assert!(Hosts::new(&shared, None).each.iter().all(|config| config.get_ports() == [7]));
     }
 }

@@ -8,6 +8,7 @@ mod migrate;
 mod open;
 mod pool;
 mod session;
+mod tls;
 mod turn;
 mod value;
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::Host;
 
+use super::hosts::Hosts;
 use super::pool::{Pool, Use};
+use super::tls::{self, Asked};
 use crate::{OpenError, OpenErrorKind, StoreSettings};
 
 /// How long the first connection may take.
@@ -16,9 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Checks the URLs without connecting.
 pub(crate) fn check_urls(url: &str, admin: Option<&str>) -> Result<(), String> {
-    let config = read_url(url)?;
+    let (config, asked) = read_url(url)?;
+    asked.connector()?;
     let Some(admin) = admin else { return Ok(()) };
-    let admin = read_url(admin).map_err(|advice| advice.replace("`url`", "`admin_url`"))?;
+    let (admin, _) = read_url(admin).map_err(|advice| advice.replace("`url`", "`admin_url`"))?;
     if database(&admin) != database(&config) {
         return Err(format!(
             "`admin_url` names the database `{}`, and `url` the database `{}`; both must be the same",
@@ -29,18 +32,15 @@ pub(crate) fn check_urls(url: &str, admin: Option<&str>) -> Result<(), String> {
     Ok(())
 }
 
-fn read_url(url: &str) -> Result<Config, String> {
+/// What the driver is told, and what is said of encryption.
+fn read_url(url: &str) -> Result<(Config, Asked), String> {
+    let (url, asked) = tls::take(url)?;
     // The parser's own message may quote a part of the URL, and with it the password.
     let mut config: Config = url.parse().map_err(|_| {
         "`url` cannot be read; write `postgres://user:password@host:5432/database`, with `%40` for an `@` in the \
          password, or `postgres:///database?host=/run/postgresql` for a unix socket"
             .to_owned()
     })?;
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err("`url` asks for `sslmode=require`, and encrypted connections are not possible yet; use a unix \
-                    socket, a private network or a tunnel, and leave `sslmode` out"
-            .to_owned());
-    }
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         config.host("localhost");
     }
@@ -48,18 +48,21 @@ fn read_url(url: &str) -> Result<Config, String> {
         config.application_name("mainstay");
     }
     config.keepalives_idle(Duration::from_secs(30));
-    Ok(config)
+    let asked = Asked::or_usual(asked, &config);
+    asked.apply(&mut config);
+    Ok((config, asked))
 }
 
 /// Connects once, so that a wrong URL is told now and not by the first request.
 pub(crate) async fn pool(url: &str, settings: &StoreSettings) -> Result<Arc<Pool>, OpenError> {
-    let config = read_url(url).map_err(|advice| {
-        let kind = if advice.contains("sslmode=require") { OpenErrorKind::Tls } else { OpenErrorKind::Settings };
-        OpenError::new(kind, advice)
-    })?;
-    let admin = settings.admin().map(read_url).transpose();
-    let admin = admin.map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
-    let pool = Pool::new(&config, admin.as_ref(), settings);
+    let hosts = |url: &str| {
+        let (config, asked) = read_url(url).map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
+        let connector = asked.connector().map_err(|advice| OpenError::new(OpenErrorKind::Tls, advice))?;
+        Ok((Hosts::new(&config, connector), config))
+    };
+    let (first, config) = hosts(url)?;
+    let admin = settings.admin().map(hosts).transpose()?.map(|(hosts, _)| hosts);
+    let pool = Pool::new(first, admin, settings);
     let mut session = match tokio::time::timeout(PATIENCE, pool.connect(Use::Alone)).await {
         Ok(Ok(session)) => session,
         Ok(Err(error)) => return Err(explain(&config, error)),
@@ -107,6 +110,11 @@ fn no_server(config: &Config, what: &str) -> OpenError {
     )
 }
 
+/// Whether the two sides could not agree, or one did not believe the other.
+fn is_of_tls(error: &tokio_postgres::Error) -> bool {
+    error.to_string().contains("TLS")
+}
+
 fn explain(config: &Config, error: tokio_postgres::Error) -> OpenError {
     let user = config.get_user().unwrap_or("(the system user)");
     let address = address(config);
@@ -138,6 +146,13 @@ fn explain(config: &Config, error: tokio_postgres::Error) -> OpenError {
             "57P03" | "57P01" | "57P02" => return no_server(config, "is starting or stopping").because(error),
             _ => (OpenErrorKind::Other, format!("the PostgreSQL server at {address} refuses the connection")),
         },
+        None if is_of_tls(&error) => (
+            OpenErrorKind::Tls,
+            format!(
+                "no encrypted connection comes about with the PostgreSQL server at {address}; see whether it has one \
+                 (`ssl = on`), and correct `sslmode` and `sslrootcert` in `url`"
+            ),
+        ),
         None if error.source().is_some_and(|source| source.is::<io::Error>()) => {
             return no_server(config, "does not answer").because(error);
         }

@@ -12,7 +12,6 @@ use kernel::Ctx;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_postgres::Config;
 
 use super::failure::{Failure, Then};
 use super::hosts::{CONNECT, Hosts};
@@ -81,10 +80,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Pool {
-    pub(crate) fn new(config: &Config, admin: Option<&Config>, settings: &StoreSettings) -> Arc<Self> {
+    pub(crate) fn new(hosts: Hosts, admin: Option<Hosts>, settings: &StoreSettings) -> Arc<Self> {
         Arc::new(Self {
-            hosts: Hosts::new(config),
-            admin: admin.map(Hosts::new),
+            hosts,
+            admin,
             keeps_state: settings.prepared_statements,
             size: u32::try_from(settings.pool_size).unwrap_or(u32::MAX),
             wait: Duration::from_millis(settings.wait_ms),

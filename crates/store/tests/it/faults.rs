@@ -265,7 +265,7 @@ fn what_keeps_postgres_away_is_told() {
         let error = Store::open(&user, Reactions::new()).await.unwrap_err();
         assert_eq!(error.kind(), OpenErrorKind::Refused, "{error:?}");
         assert!(error.to_string().contains("nobody_here") && !format!("{error:?}").contains("hunter2"), "{error:?}");
-        let tls = StoreSettings::at(format!("{}?sslmode=require", proxy.url()));
+        let tls = StoreSettings::at(format!("{}?sslmode=yes", proxy.url()));
         refusal(&tls, OpenErrorKind::Settings, &["sslmode"]).await;
     });
 }

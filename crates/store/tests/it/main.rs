@@ -10,6 +10,8 @@ mod migrations;
 mod proxy;
 mod reactions;
 mod reads;
+#[cfg(feature = "tls")]
+mod tls;
 mod transactions;
 mod values;
 mod violations;

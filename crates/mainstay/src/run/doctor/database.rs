@@ -74,7 +74,16 @@ async fn of_postgres(store: &Store, ctx: &Ctx, settings: &Settings) -> Result<Ve
     let encoding = read.row::<(String,)>(sql, &[]).await?.map(|(encoding,)| encoding).unwrap_or_default();
     let sql = "select coalesce(host(inet_server_addr()), ''), now()";
     let (address, now) = read.row::<(String, Time)>(sql, &[]).await?.unwrap_or((String::new(), ctx.now()));
-    let facts = Facts { of_server, is_superuser, encoding, address, ahead_s: ctx.now().as_secs() - now.as_secs() };
+    let sql = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+    let is_encrypted = read.row::<(bool,)>(sql, &[]).await?.is_some_and(|(is,)| is);
+    let facts = Facts {
+        is_encrypted,
+        of_server,
+        is_superuser,
+        encoding,
+        address,
+        ahead_s: ctx.now().as_secs() - now.as_secs(),
+    };
     // A pooler decides how many connections it makes.
     let connections = settings.database.prepared_statements.then_some(settings.database.pool_size);
     Ok(judge(&facts, connections))
@@ -87,6 +96,7 @@ struct Facts {
     encoding: String,
     /// Its address as this connection sees it; empty for a socket of this machine.
     address: String,
+    is_encrypted: bool,
     /// How far this machine's clock is before the database's, in seconds; negative when it is behind.
     ahead_s: i64,
 }
@@ -141,11 +151,11 @@ fn judge(facts: &Facts, pool_size: Option<usize>) -> Vec<Finding> {
         ));
     }
     let is_near = facts.address.is_empty() || facts.address.starts_with("127.") || facts.address == "::1";
-    if !is_near {
+    if !is_near && !facts.is_encrypted {
         found.push(Finding::advice(
             "postgres_without_tls",
             format!("The connection to PostgreSQL at {} is not encrypted.", facts.address),
-            "Keep both in a private network or a tunnel that nobody else is in.",
+            "Write `sslmode=verify-full` into database.url, with `sslrootcert` where the server's authority is your own.",
         ));
     }
     if facts.ahead_s.unsigned_abs() > 2 {
@@ -180,6 +190,7 @@ mod tests {
         ];
         let of_server = said.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut facts = Facts {
+            is_encrypted: false,
             of_server,
             is_superuser: false,
             encoding: "UTF8".to_owned(),
@@ -206,6 +217,8 @@ mod tests {
         assert_eq!(codes(|facts| facts.is_superuser = true), ["postgres_superuser"]);
         assert_eq!(codes(|facts| facts.encoding = "SQL_ASCII".to_owned()), ["postgres_encoding"]);
         assert_eq!(codes(|facts| facts.address = "10.0.0.7".to_owned()), ["postgres_without_tls"]);
+        let elsewhere = |facts: &mut Facts| (facts.address, facts.is_encrypted) = ("10.0.0.7".to_owned(), true);
+        assert_eq!(codes(elsewhere), [""; 0]);
         assert_eq!(codes(|facts| facts.ahead_s = -3), ["clock_differs"]);
         assert_eq!(codes(|facts| facts.ahead_s = 31), ["clock_differs"]);
     }
