@@ -7,6 +7,9 @@ use crate::SigningAlgorithm;
 use crate::keys::{Jwk, SigningKey};
 use crate::tokens::{self, Grant};
 
+/// A longer token is refused unread.
+pub const MOST_TOKEN_BYTES: usize = tokens::MOST_BYTES;
+
 /// A signing key in the fuzzers' hand.
 #[derive(Debug)]
 pub struct FuzzKey(SigningKey);
