@@ -4,6 +4,7 @@ mod banner;
 mod cli;
 mod command;
 mod completions;
+mod copy;
 mod described;
 mod doctor;
 mod prompt;
@@ -22,7 +23,7 @@ use anyhow::{Context, Result};
 use kernel::Clock;
 
 use crate::App;
-use crate::run::cli::{ConfigVerb, ServeArgs, Verb};
+use crate::run::cli::{ConfigVerb, DbVerb, ServeArgs, Verb};
 use crate::run::settings::Purpose;
 
 pub use command::{Command, Invocation};
@@ -30,7 +31,7 @@ pub use doctor::{Finding, Patient, Severity};
 
 /// Makes a program of an app: `fn main() -> ExitCode { mainstay::run(app) }`.
 ///
-/// It serves, and has the commands that keep a server: `migrate`, `doctor`, `openapi`, `config`, `errors`, `completions`, and those
+/// It serves, and has the commands that keep a server: `migrate`, `db copy`, `doctor`, `openapi`, `config`, `errors`, `completions`, and those
 /// that the app's domains bring ([`Domain::command`](crate::Domain::command)); `--help` tells all of them. Settings come
 /// from the defaults, a file, the environment and flags. SIGTERM and Ctrl-C let open requests finish. The app is asked
 /// for as often as it is needed, hence a function.
@@ -82,6 +83,7 @@ impl Program<'_> {
         match verb {
             Verb::Serve(ServeArgs { listen }) => serve::serve(self, &load(listen, Purpose::Serve)?),
             Verb::Migrate => self.migrate(&load(None, Purpose::Migrate)?),
+            Verb::Db { verb: DbVerb::Copy { from, to } } => copy::copy(self, &from, to, &load(None, Purpose::Look)?),
             Verb::Openapi => {
                 let described = described::start(self.app())?;
                 say(std::str::from_utf8(&described.api.document()[..]).context("the document is not text")?)

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod alike;
+mod copy;
 mod error;
 mod migrate;
 mod postgres;
@@ -18,6 +19,7 @@ mod value;
 /// What this crate's own texts are in other languages: a language's tag, and a TOML table of it.
 pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
 
+pub use copy::{Copied, CopyError, CopyProgress, CopyStage, copy};
 pub use error::{Cause, OpenError, OpenErrorKind, StoreError, Violation, ViolationKind};
 pub use migrate::{Applied, MigrateError, Migrations};
 pub use reactions::Reactions;

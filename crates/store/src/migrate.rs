@@ -74,6 +74,8 @@ pub enum MigrateError {
         /// What the database said.
         source: Box<StoreError>,
     },
+    /// Rows are being carried into the database, or were when somebody stopped it.
+    HalfCopied,
     /// The database failed outside any step.
     Store(StoreError),
 }
@@ -96,6 +98,10 @@ impl fmt::Display for MigrateError {
             MigrateError::Step { domain, step, .. } => {
                 write!(f, "{domain}/migrations/{step}.sql failed, and nothing of it was kept")
             }
+            MigrateError::HalfCopied => f.write_str(
+                "rows are being copied into this database, or were until that was stopped: let it end, run the same \
+                 `db copy` again, or make the database anew",
+            ),
             MigrateError::Store(_) => f.write_str("the migrations could not be applied"),
         }
     }

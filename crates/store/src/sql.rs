@@ -78,8 +78,8 @@ fn piece(rest: &str, first: char) -> (Kind, usize) {
         c if c.is_whitespace() => (Kind::Space, rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len())),
         '-' if bytes.get(1) == Some(&b'-') => (Kind::Comment, rest.find('\n').unwrap_or(rest.len())),
         '/' if bytes.get(1) == Some(&b'*') => (Kind::Comment, through(2, "*/")),
-        '\'' => (Kind::Text, quoted(rest, '\'')),
-        '"' => (Kind::Quoted, quoted(rest, '"')),
+        '\'' => (Kind::Text, length_of_quoted(rest, '\'')),
+        '"' => (Kind::Quoted, length_of_quoted(rest, '"')),
         '$' => {
             let tag = rest[1..].find(|c: char| !(c.is_alphanumeric() || c == '_')).map_or(rest.len(), |i| i + 1);
             if bytes.get(1).is_some_and(u8::is_ascii_digit) {
@@ -100,8 +100,13 @@ fn piece(rest: &str, first: char) -> (Kind, usize) {
     }
 }
 
+/// A name as it stands in SQL, whatever it is.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// The length of a quoted piece; a doubled quote inside stands for itself.
-fn quoted(rest: &str, quote: char) -> usize {
+fn length_of_quoted(rest: &str, quote: char) -> usize {
     let mut from = 1;
     loop {
         match rest[from..].find(quote) {

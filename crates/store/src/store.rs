@@ -53,6 +53,14 @@ impl Store {
         Ok(Store { engine: Arc::new(engine), reactions: Arc::new(reactions) })
     }
 
+    /// The server's side, if it is one.
+    pub(crate) fn postgres(&self) -> Option<&Postgres> {
+        match &*self.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(postgres) => Some(postgres),
+        }
+    }
+
     /// Which database is behind it.
     pub fn dialect(&self) -> Dialect {
         match &*self.engine {

@@ -12,6 +12,7 @@ fn help_fits_a_terminal_and_says_what_there_is() {
     Commands:
       serve        Bring the database up to date and answer requests (the default)
       migrate      Bring the database up to date, say what was done, and end
+      db           Move a product's data
       openapi      Print the OpenAPI document
       config       Look at the settings
       doctor       Say what would hurt in production, and how to mend it

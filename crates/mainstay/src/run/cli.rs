@@ -39,6 +39,12 @@ pub enum Verb {
     Serve(ServeArgs),
     /// Bring the database up to date, say what was done, and end
     Migrate,
+    /// Move a product's data
+    Db {
+        /// How.
+        #[command(subcommand)]
+        verb: DbVerb,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Look at the settings
@@ -75,6 +81,23 @@ pub struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", value_parser = listen)]
     pub listen: Option<SocketAddr>,
+}
+
+/// What to do with the data.
+#[derive(Debug, Subcommand)]
+pub enum DbVerb {
+    /// Copy every row from an SQLite file to a PostgreSQL server, and compare both
+    ///
+    /// The server's database must be empty. Nobody can write to the file meanwhile, and nothing starts on the server before all is there. What was stopped goes on with the same command.
+    #[command(arg_required_else_help = true)]
+    Copy {
+        /// The file: sqlite://data/mainstay.db
+        #[arg(long, value_name = "URL")]
+        from: String,
+        /// The server: postgres://user:password@host:5432/database [default: database.url]
+        #[arg(long, value_name = "URL")]
+        to: Option<String>,
+    },
 }
 
 /// What to do with the settings.

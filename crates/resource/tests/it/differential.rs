@@ -198,3 +198,30 @@ fn both_databases_answer_alike() {
     let compared = testkit::run(compare(half..wanted)) + other.join().expect("the other half");
     assert_eq!(compared, wanted);
 }
+
+/// A product that moves goes on as if it had not: the rows that SQLite has after some sequences are carried to PostgreSQL,
+/// and from there both play others.
+#[test]
+fn a_copy_answers_as_the_file_would_have() {
+    testkit::run(async {
+        let setup = || App::with(people::domain).and(specimen::domain);
+        let before = setup().seeded(1).start(TestDatabase::fresh(Backend::Sqlite).await).await;
+        for number in 0..60 {
+            play(&before, number).await;
+        }
+        let database = TestDatabase::fresh(Backend::Postgres).await;
+        let (from, to) = (before.database().settings(), database.settings());
+        let copied = mainstay::store::copy(&from, &to, &[specimen::TABLES], before.clock(), &mut |_| {})
+            .await
+            .expect("it is copied");
+        assert!(copied.rows > 100, "{copied:?}");
+        let sqlite = before.another_node(|setup| setup.seeded(2)).await.expect("it starts");
+        let postgres = setup().seeded(2).at(&before.clock().now().to_string()).start(database).await;
+        for number in 60..160 {
+            let (a, b) = tokio::join!(play(&sqlite, number), play(&postgres, number));
+            for (step, (a, b)) in a.lines().zip(b.lines()).enumerate() {
+                assert_eq!(a, b, "sequence {number}, operation {step}: the file left, its copy right");
+            }
+        }
+    });
+}

@@ -109,10 +109,10 @@ create table specimens (
 create index specimens_owner_id on specimens (owner_id, id desc);
 "#;
 
+pub(crate) const TABLES: Migrations = Migrations { domain: "specimens", steps: &[("0001_specimens", TABLE)] };
+
 pub(crate) fn domain() -> Domain {
-    Domain::new("specimens")
-        .migrations(Migrations { domain: "specimens", steps: &[("0001_specimens", TABLE)] })
-        .resource(resource::of::<Specimen>())
+    Domain::new("specimens").migrations(TABLES).resource(resource::of::<Specimen>())
 }
 
 /// Words that sort and compare in telling ways.

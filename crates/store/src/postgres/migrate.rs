@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use kernel::Clock;
 
+use super::copy::COPIES;
 use super::failure::Failure;
 use super::pool::Pool;
 use super::session::Session;
 use crate::migrate::{Known, Plan, Step};
+use crate::sql::quoted;
 use crate::{Applied, MigrateError, StoreError, params};
 
 /// "mainstay" in ASCII: nobody else's advisory lock.
@@ -57,6 +59,9 @@ async fn prepare(
     plan: &Plan,
     role: Option<&str>,
 ) -> Result<(Vec<String>, Vec<Known>), MigrateError> {
+    if is_there(session, COPIES).await.map_err(store)? {
+        return Err(MigrateError::HalfCopied);
+    }
     let mut found = None;
     if let Some(known) = known(session).await.map_err(store)? {
         plan.verify(&known)?;
@@ -86,12 +91,15 @@ async fn prepare(
 
 /// What the database remembers, if it remembers anything.
 async fn known(session: &mut Session) -> Result<Option<Vec<Known>>, Failure> {
-    let table = "SELECT to_regclass('mainstay.mainstay_migrations')::text";
-    let is_there: Vec<(Option<String>,)> = session.fetch(table, &[], 1).await?;
-    match is_there.first() {
-        Some((Some(_),)) => record(session).await.map(Some),
-        _ => Ok(None),
+    match is_there(session, "mainstay.mainstay_migrations").await? {
+        true => record(session).await.map(Some),
+        false => Ok(None),
     }
+}
+
+async fn is_there(session: &mut Session, table: &str) -> Result<bool, Failure> {
+    let name: Vec<(Option<String>,)> = session.fetch("SELECT to_regclass($1)::text", &params![table], 1).await?;
+    Ok(name.first().is_some_and(|(name,)| name.is_some()))
 }
 
 async fn record(session: &mut Session) -> Result<Vec<Known>, Failure> {
@@ -275,8 +283,4 @@ async fn apply_in_transaction(
         .await?;
     session.batch("COMMIT").await?;
     Ok(true)
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

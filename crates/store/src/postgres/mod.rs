@@ -1,6 +1,7 @@
 //! PostgreSQL: shared connections for reads by key, a pool of them for everything else, and serializable transactions
 //! that are run again when they contradict each other.
 
+mod copy;
 mod failure;
 mod hosts;
 mod lanes;
@@ -28,6 +29,7 @@ use crate::slow::Slow;
 use crate::tx::{Side, TxInner};
 use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
 
+pub(crate) use self::copy::Target;
 pub(crate) use self::open::check_urls;
 pub(crate) use self::turn::Held;
 pub(crate) use self::value::cell;
@@ -211,6 +213,11 @@ impl Postgres {
 
     pub(crate) fn reruns(&self) -> u64 {
         self.reruns.load(Ordering::Relaxed)
+    }
+
+    /// A connection that may change the tables, outside the pool.
+    pub(crate) async fn connect_admin(&self) -> Result<session::Session, StoreError> {
+        self.pool.connect_admin().await.map_err(|error| Failure::from(error).error)
     }
 
     pub(crate) async fn close(&self) {

@@ -39,6 +39,14 @@ pub(crate) fn run(connection: &mut Connection, plan: &Plan, clock: &Clock) -> Re
     Ok(applied)
 }
 
+/// What the file remembers, if it remembers anything.
+pub(crate) fn recorded(connection: &Connection) -> rusqlite::Result<Vec<Known>> {
+    match connection.table_exists(None, "mainstay_migrations")? {
+        true => known(connection),
+        false => Ok(Vec::new()),
+    }
+}
+
 fn known(connection: &Connection) -> rusqlite::Result<Vec<Known>> {
     let mut statement = connection.prepare("SELECT domain, step, name, checksum FROM mainstay_migrations")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;

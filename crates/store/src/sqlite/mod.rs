@@ -1,6 +1,7 @@
 //! SQLite: one file, one thread that writes, a few that scan, and a reading connection for each lane.
 
 mod connection;
+mod copy;
 mod desk;
 mod failure;
 mod home;
@@ -32,6 +33,7 @@ use crate::{
 };
 
 pub(crate) use self::connection::cell;
+pub(crate) use self::copy::Source;
 pub(crate) use self::desk::{turn_execute, turn_rows};
 
 /// What all reading connections together may keep of the file in memory, and what each may at least: SQLite's own measure.

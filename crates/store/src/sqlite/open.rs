@@ -85,7 +85,7 @@ fn full(path: &Path) -> OpenError {
     )
 }
 
-fn explain(path: &Path, error: rusqlite::Error) -> OpenError {
+pub(super) fn explain(path: &Path, error: rusqlite::Error) -> OpenError {
     let shown = path.display();
     let code = error.sqlite_error().map_or(ffi::SQLITE_ERROR, |failure| failure.extended_code) & 0xff;
     match code {

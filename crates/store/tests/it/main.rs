@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy knows only functions marked `#[test]` as tests")]
 
+mod copy;
 mod deadlines;
 mod faults;
 mod home;
