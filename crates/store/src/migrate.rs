@@ -1,3 +1,4 @@
+mod rolling;
 mod text;
 
 use std::collections::HashMap;
@@ -139,13 +140,15 @@ pub(crate) struct DomainPlan {
     pub(crate) steps: Vec<Step>,
 }
 
-/// One step: one transaction.
+/// One step: one transaction, or one index that is built without.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) number: u32,
     pub(crate) name: &'static str,
     pub(crate) checksum: String,
     pub(crate) statements: Vec<String>,
+    /// The index it builds beside the table's traffic, which no transaction can.
+    pub(crate) concurrent_index: Option<String>,
 }
 
 /// A step as the database remembers it.
@@ -171,6 +174,10 @@ impl Plan {
             for (position, (name, text)) in set.steps.iter().copied().enumerate() {
                 let number = step_number(name, position).map_err(|advice| about(name, advice))?;
                 let script = text::expand(text, dialect).map_err(|advice| about(name, advice))?;
+                if dialect != Dialect::Postgres {
+                    // What would hurt there is told where it is written.
+                    text::expand(text, Dialect::Postgres).map_err(|advice| about(name, advice))?;
+                }
                 for table in script.tables {
                     if let Some(other) = owners.insert(table.clone(), domain).filter(|other| *other != domain) {
                         return Err(about(
@@ -180,7 +187,13 @@ impl Plan {
                     }
                 }
                 references.extend(script.refers_to.into_iter().map(|table| (domain, name, table)));
-                steps.push(Step { number, name, checksum: checksum(text), statements: script.statements });
+                steps.push(Step {
+                    number,
+                    name,
+                    checksum: checksum(text),
+                    statements: script.statements,
+                    concurrent_index: script.concurrent_index,
+                });
             }
             domains.push(DomainPlan { domain, steps });
         }

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use super::rolling;
 use crate::Dialect;
 use crate::sql::{Kind, Token, tokens};
 
@@ -15,6 +16,8 @@ pub(crate) struct Script {
     pub(crate) tables: Vec<String>,
     /// The tables its foreign keys refer to.
     pub(crate) refers_to: Vec<String>,
+    /// The index it builds beside the table's traffic, if that is what it does.
+    pub(crate) concurrent_index: Option<String>,
 }
 
 /// PostgreSQL cuts longer names off, and SQLite does not.
@@ -41,8 +44,16 @@ pub(crate) fn expand(text: &str, dialect: Dialect) -> Result<Script, String> {
     let (text, raw) = choose(text, dialect)?;
     let all: Vec<Token<'_>> = tokens(&text).collect();
     let mut script = Script::default();
-    for statement in split(&all) {
+    let statements = split(&all);
+    for statement in &statements {
         Statement { tokens: statement, raw: &raw, dialect }.expand(&mut script)?;
+    }
+    if script.concurrent_index.is_some() && statements.len() > 1 {
+        return Err("an index that is built `CONCURRENTLY` is a step of its own: it is no transaction".to_owned());
+    }
+    if dialect == Dialect::Postgres {
+        let is_new = |table: &str| script.tables.iter().any(|made| made == table);
+        statements.iter().try_for_each(|statement| rolling::judge(statement, is_new))?;
     }
     if script.statements.is_empty() && raw.is_empty() && !text.contains("-- sqlite:") && !text.contains("-- postgres:")
     {
@@ -140,6 +151,14 @@ impl<'a> Statement<'_, 'a> {
         self.lint(&says, script)?;
 
         let mut edits = Edits::default();
+        let words: Vec<&Token<'_>> = says.iter().map(|i| &self.tokens[*i]).collect();
+        if let Some(name) = rolling::concurrent_index(&words) {
+            script.concurrent_index = Some(name.to_owned());
+            if self.dialect == Dialect::Sqlite {
+                let at = says.iter().find(|i| self.tokens[**i].is("CONCURRENTLY"));
+                edits.instead.extend(at.map(|at| (*at, String::new())));
+            }
+        }
         if is(0, "CREATE") && (is(1, "TABLE") || is(2, "TABLE")) {
             let mut n = if is(1, "TABLE") { 2 } else { 3 };
             if is(n, "IF") {
@@ -272,6 +291,9 @@ impl<'a> Statement<'_, 'a> {
         } else if at(n).is_some_and(|token| {
             ["CONSTRAINT", "CHECK", "UNIQUE", "PRIMARY", "FOREIGN"].iter().any(|word| token.is(word))
         }) {
+            if at(n).is_some_and(|token| self.is_raw(token)) {
+                return Ok(());
+            }
             return Err(
                 "SQLite cannot add a constraint to a table; make a new table, copy the rows, drop the old one and \
                         rename the new, or use `CREATE UNIQUE INDEX`"
@@ -471,5 +493,68 @@ ALTER TABLE docs ADD at time;";
             let error = expand(text, Dialect::Sqlite).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_the_program_before_would_stumble_over_is_refused_unless_it_is_said_why_not() {
+        for (bad, advice) in [
+            ("DROP TABLE things", "a release after"),
+            ("DROP VIEW IF EXISTS seen", "a release after"),
+            ("ALTER TABLE things RENAME TO stuff", "the old name"),
+            ("ALTER TABLE things RENAME COLUMN a TO b", "the old name"),
+            ("ALTER TABLE things DROP COLUMN a", "a release after"),
+            ("CREATE INDEX things_a ON things (a)", "CONCURRENTLY"),
+            ("CREATE UNIQUE INDEX things_a ON things (a)", "CONCURRENTLY"),
+            ("UPDATE things SET a = 1", "some rows at a time"),
+            ("DELETE FROM things", "some rows at a time"),
+            ("TRUNCATE things", "until it is done"),
+            ("ALTER TABLE things ADD COLUMN at time DEFAULT now()", "another for each row"),
+            ("-- postgres:\nALTER TABLE things ALTER COLUMN a TYPE bigint;\n-- end", "written anew"),
+            ("-- postgres:\nALTER TABLE things ALTER a SET NOT NULL;\n-- end", "the program before"),
+            ("-- postgres:\nALTER TABLE things ADD CONSTRAINT c CHECK (a > 0);\n-- end", "NOT VALID"),
+        ] {
+            let error = expand(bad, Dialect::Postgres).unwrap_err();
+            assert!(error.contains(advice) || advice == "written anew", "{bad}: {error}");
+            assert!(error.contains("-- safe:"), "{bad}: {error}");
+            let excused =
+                bad.replace("-- postgres:\n", "-- postgres:\n-- safe: nobody has used it since the first release\n");
+            let excused = match excused == bad {
+                true => format!("-- safe: nobody has used it since the first release\n{bad}"),
+                false => excused,
+            };
+            assert!(expand(&excused, Dialect::Postgres).is_ok(), "{excused}");
+            let lazy = excused.replace("nobody has used it since the first release", "yes");
+            assert!(expand(&lazy, Dialect::Postgres).unwrap_err().contains("reason"), "{lazy}");
+        }
+        for good in [
+            "CREATE TABLE things (a int); CREATE INDEX things_a ON things (a); UPDATE things SET a = 1; DROP TABLE things",
+            "CREATE TABLE IF NOT EXISTS things (a int); CREATE UNIQUE INDEX IF NOT EXISTS things_a ON things (a)",
+            "CREATE INDEX CONCURRENTLY things_a ON things (a)",
+            "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS things_a ON things (a)",
+            "ALTER TABLE things ADD COLUMN a int",
+            "ALTER TABLE things ADD COLUMN a int NOT NULL DEFAULT 7",
+            "ALTER TABLE things ADD COLUMN a text DEFAULT 'x'",
+            "UPDATE things SET a = 1 WHERE a IS NULL",
+            "DROP INDEX things_a",
+            "INSERT INTO things (a) VALUES (1)",
+            "-- postgres:\nALTER TABLE things ADD CONSTRAINT c CHECK (a > 0) NOT VALID;\n-- end",
+            "-- postgres:\nALTER TABLE things VALIDATE CONSTRAINT c;\n-- end",
+            "-- postgres:\nALTER TABLE things ALTER COLUMN a DROP DEFAULT;\n-- end",
+            "-- sqlite:\nDROP TABLE things;\n-- end",
+        ] {
+            let script = expand(good, Dialect::Postgres);
+            assert!(script.is_ok(), "{good}: {script:?}");
+        }
+    }
+
+    #[test]
+    fn an_index_beside_the_traffic_is_a_step_of_its_own() {
+        let text = "CREATE UNIQUE INDEX CONCURRENTLY \"things_a\" ON things (a)";
+        let postgres = expand(text, Dialect::Postgres).unwrap();
+        assert_eq!((postgres.concurrent_index.as_deref(), postgres.statements[0].as_str()), (Some("things_a"), text));
+        let sqlite = expand(text, Dialect::Sqlite).unwrap();
+        assert_eq!(sqlite.statements, [text.replace("CONCURRENTLY", "")]);
+        let both = format!("{text}; ALTER TABLE things ADD COLUMN b int");
+        assert!(expand(&both, Dialect::Postgres).unwrap_err().contains("step of its own"));
     }
 }

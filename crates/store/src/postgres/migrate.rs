@@ -1,6 +1,6 @@
 //! Brings the server's tables up to date, over a connection of its own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kernel::Clock;
 
@@ -14,6 +14,8 @@ use crate::{Applied, MigrateError, StoreError, params};
 
 /// "mainstay" in ASCII: nobody else's advisory lock.
 const LOCK: i64 = 0x6d61_696e_7374_6179;
+/// How long another process's index is waited for.
+const BUILD: Duration = Duration::from_secs(600);
 /// How long the connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -34,7 +36,23 @@ pub(crate) async fn run(pool: &Pool, plan: &Plan, clock: &Clock) -> Result<Vec<A
         .map_err(|error| Failure::from(error).error)?;
     let result = match prepare(&mut session, plan, pool.role()).await {
         Ok((domains, known)) => {
-            let mut result = apply_all(&mut session, plan, &known, clock).await;
+            let mut result = match pool.admin_is_direct() {
+                true => apply_all(&mut session, plan, &known, clock).await,
+                false => match plan.steps().find(|(domain, step)| {
+                    step.concurrent_index.is_some()
+                        && !known.iter().any(|(of, n, ..)| of == domain && *n == step.number)
+                }) {
+                    Some((domain, step)) => Err(MigrateError::Text {
+                        domain: domain.to_owned(),
+                        step: step.name.to_owned(),
+                        advice:
+                            "an index is built `CONCURRENTLY` on one connection from beginning to end, which a pooler \
+                                 does not give; set `database.admin_url` to the server itself"
+                                .to_owned(),
+                    }),
+                    None => apply_all(&mut session, plan, &known, clock).await,
+                },
+            };
             if let (Ok(_), Some(role)) = (&result, pool.role())
                 && let Err(failure) = grant(&mut session, plan, role).await
             {
@@ -219,7 +237,11 @@ async fn apply_all(
         if known.iter().any(|(of, number, ..)| of == domain && *number == step.number) {
             continue;
         }
-        if apply(session, domain, step, clock).await.map_err(|failure| step.failed(domain, failure.error))? {
+        let done = match &step.concurrent_index {
+            Some(index) => build(session, domain, step, index, clock).await,
+            None => apply(session, domain, step, clock).await,
+        };
+        if done.map_err(|failure| step.failed(domain, failure.error))? {
             applied.push(Applied { domain, step: step.number, name: step.name });
         }
     }
@@ -252,6 +274,55 @@ async fn apply(session: &mut Session, domain: &str, step: &Step, clock: &Clock) 
     result
 }
 
+/// Builds an index while the table is written to, which no transaction can; `false` when another process has done it
+/// meanwhile. One that was broken off leaves an index that is not valid, and is in the way of the next.
+async fn build(session: &mut Session, domain: &str, step: &Step, index: &str, clock: &Clock) -> Result<bool, Failure> {
+    // Not within a transaction, and asked for again and again: the one who builds waits for every transaction there is.
+    let until = Instant::now() + BUILD;
+    loop {
+        let got: Vec<(bool,)> = session.fetch("SELECT pg_try_advisory_lock($1)", &params![LOCK], 1).await?;
+        if got.first().is_some_and(|(is_ours,)| *is_ours) {
+            break;
+        }
+        if Instant::now() >= until {
+            return Err(StoreError::Busy.into());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let result = build_locked(session, domain, step, index, clock).await;
+    if !session.is_closed() {
+        session.batch(&format!("SELECT pg_advisory_unlock({LOCK})")).await?;
+    }
+    result
+}
+
+async fn build_locked(
+    session: &mut Session,
+    domain: &str,
+    step: &Step,
+    index: &str,
+    clock: &Clock,
+) -> Result<bool, Failure> {
+    if is_done(session, domain, step).await? {
+        return Ok(false);
+    }
+    session.batch(&format!("SET statement_timeout = 0; SET search_path = {}, public", quoted(domain))).await?;
+    let broken = "SELECT 1::bigint FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relname = $2 AND NOT i.indisvalid";
+    let broken: Vec<(i64,)> = session.fetch(broken, &params![domain, index], 1).await?;
+    if !broken.is_empty() {
+        session.batch(&format!("DROP INDEX CONCURRENTLY {}.{}", quoted(domain), quoted(index))).await?;
+    }
+    for statement in &step.statements {
+        session.batch(statement).await?;
+    }
+    session.batch("BEGIN").await?;
+    note(session, domain, step, clock).await?;
+    session.batch("COMMIT").await?;
+    Ok(true)
+}
+
 async fn apply_in_transaction(
     session: &mut Session,
     domain: &str,
@@ -259,14 +330,7 @@ async fn apply_in_transaction(
     clock: &Clock,
 ) -> Result<bool, Failure> {
     begin(session).await?;
-    let done: Vec<(i64,)> = session
-        .fetch(
-            "SELECT 1::bigint FROM mainstay.mainstay_migrations WHERE domain = $1 AND step = $2",
-            &params![domain, step.number],
-            1,
-        )
-        .await?;
-    if !done.is_empty() {
+    if is_done(session, domain, step).await? {
         session.batch("COMMIT").await?;
         return Ok(false);
     }
@@ -274,6 +338,19 @@ async fn apply_in_transaction(
     for statement in &step.statements {
         session.batch(statement).await?;
     }
+    note(session, domain, step, clock).await?;
+    session.batch("COMMIT").await?;
+    Ok(true)
+}
+
+async fn is_done(session: &mut Session, domain: &str, step: &Step) -> Result<bool, Failure> {
+    let ask = "SELECT 1::bigint FROM mainstay.mainstay_migrations WHERE domain = $1 AND step = $2";
+    let done: Vec<(i64,)> = session.fetch(ask, &params![domain, step.number], 1).await?;
+    Ok(!done.is_empty())
+}
+
+/// Remembers that a step was applied.
+async fn note(session: &mut Session, domain: &str, step: &Step, clock: &Clock) -> Result<(), Failure> {
     session
         .execute(
             "INSERT INTO mainstay.mainstay_migrations (domain, step, name, checksum, applied_at) \
@@ -281,6 +358,5 @@ async fn apply_in_transaction(
             &params![domain, step.number, step.name, &step.checksum, clock.now()],
         )
         .await?;
-    session.batch("COMMIT").await?;
-    Ok(true)
+    Ok(())
 }

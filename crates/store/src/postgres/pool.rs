@@ -104,6 +104,11 @@ impl Pool {
         self.keeps_state
     }
 
+    /// Whether migrations have a connection to the server itself.
+    pub(crate) fn admin_is_direct(&self) -> bool {
+        self.keeps_state || self.admin.is_some()
+    }
+
     /// The role that every query runs as.
     pub(crate) fn role(&self) -> Option<&str> {
         self.hosts.role()

@@ -5,8 +5,10 @@ use testkit::{Backend, TestDatabase, everywhere};
 use crate::ctx;
 
 const ONE: (&str, &str) = ("0001_one", "CREATE TABLE one (id id PRIMARY KEY, name text NOT NULL);");
-const TWO: (&str, &str) =
-    ("0002_two", "ALTER TABLE one ADD COLUMN age int NOT NULL DEFAULT 7;\nCREATE INDEX one_age ON one (age);");
+const TWO: (&str, &str) = (
+    "0002_two",
+    "ALTER TABLE one ADD COLUMN age int NOT NULL DEFAULT 7;\n-- safe: tables of tests are small\nCREATE INDEX one_age ON one (age);",
+);
 
 const fn of(domain: &'static str, steps: &'static [(&'static str, &'static str)]) -> Migrations {
     Migrations { domain, steps }
@@ -64,7 +66,7 @@ everywhere! {
 
     async fn a_broken_step_leaves_nothing_half_done(db: TestDatabase) {
         let store = open(&db).await;
-        let broken = of("a", &[ONE, ("0002_broken", "CREATE TABLE half (id id PRIMARY KEY); CREATE INDEX i ON nowhere (x);")]);
+        let broken = of("a", &[ONE, ("0002_broken", "CREATE TABLE half (id id PRIMARY KEY); \n-- safe: it comes to nothing\nCREATE INDEX i ON nowhere (x);")]);
         let error = migrate(&store, &[broken]).await.unwrap_err();
         assert!(matches!(&error, MigrateError::Step { step, .. } if step == "0002_broken"), "{error}");
         assert!(can_read(&store, "SELECT 1 FROM one").await);
@@ -199,6 +201,50 @@ fn each_domain_has_its_own_schema_on_postgres() {
         let (client, connection) = tokio_postgres::connect(db.url(), tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         assert!(client.query("SELECT * FROM one, x", &[]).await.is_ok());
+    });
+}
+
+/// An index on a table that is written to, by three at once; and one that was broken off before.
+#[test]
+fn an_index_is_built_beside_the_traffic_and_after_one_that_was_broken_off() {
+    testkit::run(async {
+        const INDEX: (&str, &str) = ("0002_index", "CREATE UNIQUE INDEX CONCURRENTLY one_name ON one (name)");
+        for backend in [Backend::Sqlite, Backend::Postgres] {
+            let db = TestDatabase::fresh(backend).await;
+            let store = open(&db).await;
+            migrate(&store, &[of("a", &[ONE])]).await.unwrap();
+            let add = |name: &'static str| {
+                let store = store.clone();
+                let id: kernel::UserId = ctx().new_id();
+                let add = move |tx: store::Tx| async move {
+                    tx.execute("INSERT INTO one (id, name) VALUES ($1, $2)", &params![id, name]).await
+                };
+                async move { store.tx(&ctx(), add).await }
+            };
+            let _: Result<u64, StoreError> = add("twice").await;
+            let _: Result<u64, StoreError> = add("twice").await;
+            let failed = migrate(&store, &[of("a", &[ONE, INDEX])]).await.unwrap_err();
+            assert!(matches!(&failed, MigrateError::Step { step, .. } if step == "0002_index"), "{failed:?}");
+            let clear =
+                |tx: store::Tx| async move { tx.execute("DELETE FROM one WHERE name = 'twice'", &params![]).await };
+            assert_eq!(store.tx(&ctx(), clear).await.map_err(|e: StoreError| e).unwrap(), 2);
+            let tasks: Vec<_> = (0..3)
+                .map(|_| {
+                    let settings = db.settings();
+                    tokio::spawn(async move {
+                        let store = Store::open(&settings, Reactions::new()).await.unwrap();
+                        migrate(&store, &[of("a", &[ONE, INDEX])]).await.unwrap().len()
+                    })
+                })
+                .collect();
+            let mut applied = 0;
+            for task in tasks {
+                applied += task.await.unwrap();
+            }
+            assert_eq!(applied, 1);
+            add("once").await.unwrap();
+            assert!(matches!(add("once").await, Err(StoreError::Violation(_))));
+        }
     });
 }
 
