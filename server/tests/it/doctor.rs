@@ -6,7 +6,7 @@ use std::time::Duration;
 use mainstay::kernel::{Clock, Ctx, Random, Time};
 use mainstay::store::{Reactions, Store, Value as Stored};
 use serde_json::Value;
-use testkit::{TestDatabase, both};
+use testkit::{Backend, TestDatabase, both};
 
 use crate::process::{Folder, PASSWORD, Said, mainstay, run};
 
@@ -138,6 +138,33 @@ both! {
         }
         assert_eq!(of_database(&folder, &good), set(["accounts_not_readable"]));
     }
+}
+
+#[test]
+fn what_a_servers_indexes_lack_is_told() {
+    testkit::run(async {
+        let db = TestDatabase::fresh(Backend::Postgres).await;
+        let folder = Folder::new();
+        let good = [&GOOD[..], &[("MAINSTAY_DATABASE__URL", db.url())]].concat();
+        assert_eq!(run(mainstay(&folder).arg("migrate").envs(good.iter().copied()), "").code, Some(0));
+        assert_eq!(of_database(&folder, &good), set(["no_administrator"]));
+        for (sql, code) in [
+            ("CREATE INDEX again ON posts.posts (id)", "postgres_index_twice"),
+            (
+                "CREATE TABLE posts.notes (id uuid PRIMARY KEY, post_id uuid REFERENCES posts.posts (id), other_id uuid)",
+                "postgres_key_without_index",
+            ),
+            (
+                "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'posts.again'::regclass",
+                "postgres_index_invalid",
+            ),
+        ] {
+            db.change_on_server(sql).await;
+            assert!(of_database(&folder, &good).contains(code), "{code}");
+        }
+        db.change_on_server("DROP INDEX posts.again; CREATE INDEX of_post ON posts.notes (post_id, other_id)").await;
+        assert_eq!(of_database(&folder, &good), set(["no_administrator"]));
+    });
 }
 
 /// Does something to the database past the program.

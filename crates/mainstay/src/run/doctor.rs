@@ -2,6 +2,7 @@
 //! step of a migration.
 
 mod database;
+mod indexes;
 mod machine;
 mod settings;
 

@@ -107,9 +107,21 @@ impl Asked {
     }
 }
 
-/// Nothing can be made without the feature.
+/// There is none without the feature.
 #[cfg(not(feature = "tls"))]
-pub(crate) type Connector = tokio_postgres::NoTls;
+#[derive(Debug, Clone)]
+pub(crate) enum Connector {}
+
+#[cfg(not(feature = "tls"))]
+impl<S> tokio_postgres::tls::MakeTlsConnect<S> for Connector {
+    type Stream = tokio_postgres::tls::NoTlsStream;
+    type TlsConnect = tokio_postgres::NoTls;
+    type Error = std::convert::Infallible;
+
+    fn make_tls_connect(&mut self, _: &str) -> Result<Self::TlsConnect, Self::Error> {
+        match *self {}
+    }
+}
 
 #[cfg(feature = "tls")]
 pub(crate) use self::with_rustls::Connector;

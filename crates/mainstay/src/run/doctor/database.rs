@@ -6,12 +6,18 @@ use std::path::Path;
 use kernel::{Ctx, Time};
 use store::{Dialect, MigrateError, Reactions, Reads, Store, StoreError};
 
-use super::{Finding, PATIENCE};
+use super::{Finding, PATIENCE, indexes};
 use crate::Settings;
 use crate::run::Program;
 
 /// Findings after which a domain's tables may not be what this program thinks.
 pub const HIDES_TABLES: &[&str] = &["migrations_pending", "migrations_differ", "database_not_answering"];
+
+/// Half of what there is.
+const MOST_FROZEN_AGE: i64 = 1_000_000_000;
+
+/// Ours end after a minute.
+const LONGEST_IDLE_S: i64 = 600;
 
 /// Opens the database if it is there. One that is not is no fault: the first start makes it.
 pub async fn examine(program: &Program<'_>, settings: &Settings, ctx: &Ctx) -> (Option<Store>, Vec<Finding>) {
@@ -51,6 +57,13 @@ pub async fn examine(program: &Program<'_>, settings: &Settings, ctx: &Ctx) -> (
             Ok(more) => found.extend(more),
             Err(error) => found.push(away(&error.to_string())),
         }
+        // Where there are no tables yet, there is nothing to say of them.
+        if !found.iter().any(|finding| HIDES_TABLES.contains(&finding.code)) {
+            match indexes::examine(&store, ctx).await {
+                Ok(more) => found.extend(more),
+                Err(error) => found.push(away(&error.to_string())),
+            }
+        }
     }
     (Some(store), found)
 }
@@ -66,7 +79,8 @@ fn away(why: &str) -> Finding {
 async fn of_postgres(store: &Store, ctx: &Ctx, settings: &Settings) -> Result<Vec<Finding>, StoreError> {
     let read = store.read(ctx);
     let sql = "select cast(name as text), cast(setting as text) from pg_settings where name in
-        ('fsync', 'full_page_writes', 'synchronous_commit', 'max_connections', 'server_version_num')";
+        ('fsync', 'full_page_writes', 'synchronous_commit', 'max_connections', 'server_version_num', 'autovacuum',
+         'shared_buffers')";
     let of_server: BTreeMap<String, String> = read.rows::<(String, String)>(sql, &[]).await?.into_iter().collect();
     let sql = "select rolsuper from pg_roles where rolname = current_user";
     let is_superuser = read.row::<(bool,)>(sql, &[]).await?.is_some_and(|(is,)| is);
@@ -74,9 +88,17 @@ async fn of_postgres(store: &Store, ctx: &Ctx, settings: &Settings) -> Result<Ve
     let encoding = read.row::<(String,)>(sql, &[]).await?.map(|(encoding,)| encoding).unwrap_or_default();
     let sql = "select coalesce(host(inet_server_addr()), ''), now()";
     let (address, now) = read.row::<(String, Time)>(sql, &[]).await?.unwrap_or((String::new(), ctx.now()));
+    let sql = "select age(datfrozenxid)::bigint, pg_database_size(oid)::bigint, coalesce((
+            select extract(epoch from now() - min(xact_start))::bigint from pg_stat_activity
+            where datname = current_database() and state like 'idle in transaction%'), 0)
+        from pg_database where datname = current_database()";
+    let (frozen_age, size_bytes, idle_s) = read.row::<(i64, i64, i64)>(sql, &[]).await?.unwrap_or_default();
     let sql = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
     let is_encrypted = read.row::<(bool,)>(sql, &[]).await?.is_some_and(|(is,)| is);
     let facts = Facts {
+        frozen_age,
+        size_bytes,
+        idle_s,
         is_encrypted,
         of_server,
         is_superuser,
@@ -97,6 +119,11 @@ struct Facts {
     /// Its address as this connection sees it; empty for a socket of this machine.
     address: String,
     is_encrypted: bool,
+    /// Transactions since the oldest that may still be looked at; at two thousand million the server stops.
+    frozen_age: i64,
+    size_bytes: i64,
+    /// How long the oldest transaction has been open in which nothing is done, in seconds.
+    idle_s: i64,
     /// How far this machine's clock is before the database's, in seconds; negative when it is behind.
     ahead_s: i64,
 }
@@ -115,6 +142,40 @@ fn judge(facts: &Facts, pool_size: Option<usize>) -> Vec<Finding> {
             let fix = format!("alter system set {name} = on; and select pg_reload_conf();");
             found.push(Finding::serious(code_of(name), what, fix));
         }
+    }
+    if said("autovacuum") == "off" {
+        found.push(Finding::serious(
+            "postgres_autovacuum_off",
+            "PostgreSQL runs with autovacuum = off: tables grow for ever, and in the end it takes no more writes.",
+            "alter system set autovacuum = on; and select pg_reload_conf();",
+        ));
+    }
+    if facts.frozen_age > MOST_FROZEN_AGE {
+        found.push(Finding::serious(
+            "postgres_wraparound",
+            format!("{} million transactions are not put to rest; at 2000 PostgreSQL takes no more writes.", facts.frozen_age / 1_000_000),
+            "Run vacuum (freeze) on the database now, and find what keeps autovacuum from it: old transactions, abandoned replication slots.",
+        ));
+    }
+    // In units of 8 KiB, as the server tells it.
+    let buffers_bytes = number("shared_buffers") as i64 * 8192;
+    if buffers_bytes > 0 && buffers_bytes <= 128 << 20 && facts.size_bytes > 8 * buffers_bytes {
+        found.push(Finding::advice(
+            "postgres_shared_buffers",
+            format!(
+                "PostgreSQL keeps {} MiB of a database of {} MiB in memory: its default.",
+                buffers_bytes >> 20,
+                facts.size_bytes >> 20
+            ),
+            "alter system set shared_buffers = … to a quarter of the machine's memory, and restart PostgreSQL.",
+        ));
+    }
+    if facts.idle_s > LONGEST_IDLE_S {
+        found.push(Finding::advice(
+            "postgres_idle_transaction",
+            format!("A transaction has been open for {} minutes, and nothing is done in it: no row that was deleted since can go.", facts.idle_s / 60),
+            "Find it in pg_stat_activity and end it; set idle_in_transaction_session_timeout for the role whose it is.",
+        ));
     }
     if facts.is_superuser {
         found.push(Finding::serious(
@@ -187,10 +248,15 @@ mod tests {
             ("synchronous_commit", "on"),
             ("max_connections", "100"),
             ("server_version_num", "150008"),
+            ("autovacuum", "on"),
+            ("shared_buffers", "16384"),
         ];
         let of_server = said.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut facts = Facts {
             is_encrypted: false,
+            frozen_age: 50_000_000,
+            size_bytes: 100 << 20,
+            idle_s: 0,
             of_server,
             is_superuser: false,
             encoding: "UTF8".to_owned(),
@@ -210,10 +276,14 @@ mod tests {
             ("synchronous_commit", "off", "postgres_synchronous_commit_off"),
             ("max_connections", "20", "postgres_connections"),
             ("server_version_num", "140011", "postgres_version"),
+            ("autovacuum", "off", "postgres_autovacuum_off"),
         ] {
             let set = |facts: &mut Facts| drop(facts.of_server.insert(name.to_owned(), value.to_owned()));
             assert_eq!(codes(set), [code]);
         }
+        assert_eq!(codes(|facts| facts.frozen_age = 1_200_000_000), ["postgres_wraparound"]);
+        assert_eq!(codes(|facts| facts.size_bytes = 2 << 30), ["postgres_shared_buffers"]);
+        assert_eq!(codes(|facts| facts.idle_s = 3600), ["postgres_idle_transaction"]);
         assert_eq!(codes(|facts| facts.is_superuser = true), ["postgres_superuser"]);
         assert_eq!(codes(|facts| facts.encoding = "SQL_ASCII".to_owned()), ["postgres_encoding"]);
         assert_eq!(codes(|facts| facts.address = "10.0.0.7".to_owned()), ["postgres_without_tls"]);
