@@ -146,6 +146,9 @@ impl Postgres {
         copy.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()]);
         copy.args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync", "-D"]);
         child::output(copy.arg(&data).current_dir(&home.0)).context("cannot make a standby")?;
+        if self.durability == Durability::Throwaway {
+            certify(&home.0, stop)?;
+        }
         let port = free_port()?;
         let running = launch(&self.bin, &home.0, &data, None, port, self.durability, stop)?;
         let bin = self.bin.clone();

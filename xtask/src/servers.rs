@@ -17,6 +17,9 @@ pub const POOLER_VARIABLE: &str = "MAINSTAY_TEST_POOLER";
 /// The variable by which tests find the certificate of the authority that signed the server's, which is for `localhost`.
 const AUTHORITY_VARIABLE: &str = "MAINSTAY_TEST_AUTHORITY";
 
+/// The variable by which tests find a standby of the server.
+const STANDBY_VARIABLE: &str = "MAINSTAY_TEST_STANDBY";
+
 /// Servers that a person names.
 #[derive(clap::Args)]
 pub struct Named {
@@ -31,8 +34,9 @@ pub struct Named {
 /// Servers that run as long as this lives.
 pub struct Servers {
     urls: Vec<(&'static str, String)>,
-    // In this order: the pooler stands on the server.
+    // In this order: the others stand on the server.
     _pooler: Option<PgBouncer>,
+    _standby: Option<Postgres>,
     _postgres: Option<Postgres>,
 }
 
@@ -42,16 +46,18 @@ impl Servers {
         let given = |url: &Option<String>| url.clone().filter(|url| !url.is_empty());
         if let Some(postgres) = given(&named.postgres) {
             let urls = vec![(POSTGRES_VARIABLE, postgres), (POOLER_VARIABLE, given(&named.pooler).unwrap_or_default())];
-            return Ok(Self { urls, _pooler: None, _postgres: None });
+            return Ok(Self { urls, _pooler: None, _standby: None, _postgres: None });
         }
         let postgres = Postgres::start(Durability::Throwaway, stop)?;
         let pooler = PgBouncer::start(&postgres, stop)?;
+        let standby = postgres.standby(stop)?;
         let urls = vec![
             (POSTGRES_VARIABLE, postgres.url()),
             (POOLER_VARIABLE, pooler.url()),
             (AUTHORITY_VARIABLE, postgres.authority().display().to_string()),
+            (STANDBY_VARIABLE, standby.url()),
         ];
-        Ok(Self { urls, _pooler: Some(pooler), _postgres: Some(postgres) })
+        Ok(Self { urls, _pooler: Some(pooler), _standby: Some(standby), _postgres: Some(postgres) })
     }
 
     /// Tells a command where they are.

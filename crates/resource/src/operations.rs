@@ -362,7 +362,7 @@ async fn list<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<
     let (store, cursors): (Store, Cursors) = (service(&request)?, service(&request)?);
     let query = ListQuery::read(spec, &shared.relations, &cursors, request.query())?;
     let page = query.page_sql(&shared.statements.select, spec, ctx.identity());
-    let read = store.read(&ctx);
+    let read = store.read(&ctx).may_be_behind();
     let mut rows: Vec<R> = read.rows(&page.text, &page.params).await?;
     let next_cursor = if rows.len() > query.limit {
         rows.truncate(query.limit);

@@ -13,6 +13,12 @@ pub struct StoreSettings {
     /// PostgreSQL: the same database for whoever brings the tables up to date: as the role that owns them, past a pooler.
     /// Empty: `url` does that too. With another role in it, that of `url` may read and change rows, and nothing else.
     pub admin_url: Secret<String>,
+    /// PostgreSQL: standbys of the same database, in one URL (`postgres://user@a:5432,b:5432/mainstay`). Lists are read there,
+    /// as long as one is at most `replica_max_lag_ms` behind and has what the caller wrote through this process; each has
+    /// `pool_size` connections. Empty: there are none.
+    pub replica_url: Secret<String>,
+    /// How far a standby may be behind, in milliseconds, 100–60000.
+    pub replica_max_lag_ms: u64,
     /// SQLite: threads for reads that may scan, 1–64.
     pub readers: usize,
     /// PostgreSQL: connections for transactions and for reads that may scan, 1–1000. Each core has one more, for reads by
@@ -38,6 +44,8 @@ impl Default for StoreSettings {
         Self {
             url: Secret::new("sqlite://data/mainstay.db".to_owned()),
             admin_url: Secret::new(String::new()),
+            replica_url: Secret::new(String::new()),
+            replica_max_lag_ms: 1000,
             readers: 4,
             pool_size: 16,
             prepared_statements: true,
@@ -70,16 +78,26 @@ impl StoreSettings {
                 return Err(format!("`{name}` is {value}; it must be from 1 to {most}"));
             }
         }
+        if !(100..=60_000).contains(&self.replica_max_lag_ms) {
+            let ms = self.replica_max_lag_ms;
+            return Err(format!("`replica_max_lag_ms` is {ms}; it must be from 100 to 60000"));
+        }
         if self.slow_statement_ms > 60_000 {
             return Err(format!("`slow_statement_ms` is {}; it must be from 0 to 60000", self.slow_statement_ms));
         }
         match self.place()? {
-            Place::Sqlite(_) if self.admin().is_some() => {
-                Err("`admin_url` is for PostgreSQL, and `url` names a file of SQLite; leave it out".to_owned())
-            }
+            Place::Sqlite(_) if self.admin().is_some() || self.replica().is_some() => Err(
+                "`admin_url` and `replica_url` are for PostgreSQL, and `url` names a file of SQLite; leave them out"
+                    .to_owned(),
+            ),
             Place::Sqlite(_) => Ok(()),
-            Place::Postgres(url) => crate::postgres::check_urls(url, self.admin()),
+            Place::Postgres(url) => crate::postgres::check_urls(url, self.admin(), self.replica()),
         }
+    }
+
+    /// Where standbys are, if there are any.
+    pub(crate) fn replica(&self) -> Option<&str> {
+        Some(self.replica_url.expose().as_str()).filter(|url| !url.is_empty())
     }
 
     /// Where migrations go, if that is another way.
@@ -155,7 +173,7 @@ mod tests {
         assert_eq!(encrypted.is_ok(), cfg!(feature = "tls"), "{encrypted:?}");
         assert_eq!(with_admin("postgres://a@h/d", "postgres://b@h:6432/d").validate(), Ok(()));
         for (url, admin, says) in [
-            ("sqlite://x.db", "postgres://a@h/d", "is for PostgreSQL"),
+            ("sqlite://x.db", "postgres://a@h/d", "are for PostgreSQL"),
             ("postgres://a@h/d", "sqlite://x.db", "`admin_url`"),
             ("postgres://a@h/d", "postgres://a:hunter2@h/other", "`other`"),
         ] {

@@ -111,7 +111,7 @@ impl Store {
 
     /// Reads outside a transaction: each statement sees what was committed before it.
     pub fn read<'a>(&'a self, ctx: &'a Ctx) -> Read<'a> {
-        Read { store: self, ctx }
+        Read { store: self, ctx, may_be_behind: false }
     }
 
     /// Runs `work` in a transaction. All transactions behave as if they ran strictly one after another; an `Err` from
@@ -210,9 +210,18 @@ pub trait Reads: Send + Sync {
 pub struct Read<'a> {
     store: &'a Store,
     ctx: &'a Ctx,
+    may_be_behind: bool,
 }
 
 impl Read<'_> {
+    /// The same reads, whose [`rows`](Reads::rows) a standby may answer where there is one (`replica_url`): by at most
+    /// `replica_max_lag_ms` behind, and never behind what the same person wrote through this process. For lists that
+    /// people look at; what decides who may do what is read without.
+    #[must_use]
+    pub fn may_be_behind(self) -> Self {
+        Self { may_be_behind: true, ..self }
+    }
+
     async fn by_keys<T: FromRow>(&self, sql: &str, params: &[Value], most: usize) -> Result<Vec<T>, StoreError> {
         if scope::is_inside() {
             return Err(StoreError::Nested);
@@ -235,6 +244,9 @@ impl Reads for Read<'_> {
         }
         match &*self.store.engine {
             Engine::Sqlite(sqlite) => sqlite.rows(self.ctx, sql, params, MOST_ROWS).await,
+            Engine::Postgres(postgres) if self.may_be_behind => {
+                postgres.rows_behind(self.ctx, sql, params, MOST_ROWS).await
+            }
             Engine::Postgres(postgres) => postgres.rows(self.ctx, sql, params, MOST_ROWS).await,
         }
     }

@@ -52,6 +52,15 @@ impl Hosts {
         Self { each, connector, first: AtomicUsize::new(0) }
     }
 
+    /// Each server by itself.
+    pub(crate) fn split(self) -> impl Iterator<Item = Self> {
+        let connector = self.connector;
+        self.each.into_iter().map(move |mut config| {
+            config.connect_timeout(CONNECT);
+            Self { each: vec![config], connector: connector.clone(), first: AtomicUsize::new(0) }
+        })
+    }
+
     /// The role that every query runs as.
     pub(crate) fn role(&self) -> Option<&str> {
         self.each.first().and_then(Config::get_user)

@@ -8,13 +8,14 @@ mod lanes;
 mod migrate;
 mod open;
 mod pool;
+mod replica;
 mod session;
 mod tls;
 mod turn;
 mod value;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kernel::{Clock, Ctx};
@@ -23,6 +24,7 @@ use tokio::sync::Semaphore;
 use self::failure::{Failure, Then};
 use self::lanes::Lanes;
 use self::pool::Pool;
+use self::replica::Replica;
 use crate::alike::MOST_KEYS;
 use crate::migrate::Plan;
 use crate::slow::Slow;
@@ -46,6 +48,9 @@ const CONTENDED: u32 = 3;
 pub(crate) struct Postgres {
     pool: Arc<Pool>,
     lanes: Lanes,
+    replicas: Vec<Arc<Replica>>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
     /// Transactions that keep losing go through here one at a time, so that each gets its turn.
     contended: Semaphore,
     reruns: AtomicU64,
@@ -68,7 +73,18 @@ impl Postgres {
         let lanes = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_LANES));
         let slow = Slow::after_ms(settings.slow_statement_ms);
         let lanes = Lanes::new(pool.clone(), lanes, settings.queue, slow);
-        Ok(Self { pool, lanes, contended: Semaphore::new(1), reruns: AtomicU64::new(0), slow })
+        let max_lag = Duration::from_millis(settings.replica_max_lag_ms);
+        let standbys = open::standbys(settings)?.into_iter();
+        let replicas = standbys.map(|standby| Replica::start(&pool, standby, max_lag)).collect();
+        Ok(Self {
+            pool,
+            lanes,
+            replicas,
+            turn: AtomicUsize::new(0),
+            contended: Semaphore::new(1),
+            reruns: AtomicU64::new(0),
+            slow,
+        })
     }
 
     /// Up to `most` rows, on the connection that this lane shares where that is few; one more is an error.
@@ -113,6 +129,26 @@ impl Postgres {
             }
             again = false;
         }
+    }
+
+    /// The same, where the answer may be behind.
+    pub(crate) async fn rows_behind<T: FromRow>(
+        &self,
+        ctx: &Ctx,
+        sql: &str,
+        params: &[Value],
+        most: usize,
+    ) -> Result<Vec<T>, StoreError> {
+        let turn = if self.replicas.len() > 1 { self.turn.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        for n in 0..self.replicas.len() {
+            let since = Instant::now();
+            let replica = &self.replicas[(turn + n) % self.replicas.len()];
+            if let Some(answer) = replica.rows(ctx, sql, params, most).await {
+                self.slow.watch(ctx, sql, since);
+                return answer;
+            }
+        }
+        self.rows(ctx, sql, params, most).await
     }
 
     pub(crate) async fn tx<T, E, F, Fut>(&self, reactions: &Arc<Reactions>, ctx: &Ctx, work: F) -> Result<T, E>
@@ -188,6 +224,8 @@ impl Postgres {
             ended = lease.end(ctx, if commits { "COMMIT" } else { "ROLLBACK" }).await;
         }
         if commits {
+            // Also where it is not known whether it came to be.
+            self.replicas.iter().for_each(|replica| replica.wrote(ctx.identity()));
             return Ok(match ended {
                 Ok(()) => Ended::With(result?),
                 Err(Failure { error, then: Then::Again }) => Ended::Again(error),
@@ -204,7 +242,9 @@ impl Postgres {
     }
 
     pub(crate) async fn migrate(&self, plan: Plan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
-        migrate::run(&self.pool, &plan, clock).await
+        let result = migrate::run(&self.pool, &plan, clock).await;
+        self.replicas.iter().for_each(|replica| replica.pool().follow(&self.pool));
+        result
     }
 
     pub(crate) async fn ping(&self, ctx: &Ctx) -> Result<(), StoreError> {
@@ -223,5 +263,8 @@ impl Postgres {
     pub(crate) async fn close(&self) {
         self.pool.close().await;
         self.lanes.close().await;
+        for replica in &self.replicas {
+            replica.pool().close().await;
+        }
     }
 }

@@ -17,17 +17,19 @@ use crate::{OpenError, OpenErrorKind, StoreSettings};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Checks the URLs without connecting.
-pub(crate) fn check_urls(url: &str, admin: Option<&str>) -> Result<(), String> {
+pub(crate) fn check_urls(url: &str, admin: Option<&str>, replica: Option<&str>) -> Result<(), String> {
     let (config, asked) = read_url(url)?;
     asked.connector()?;
-    let Some(admin) = admin else { return Ok(()) };
-    let (admin, _) = read_url(admin).map_err(|advice| advice.replace("`url`", "`admin_url`"))?;
-    if database(&admin) != database(&config) {
-        return Err(format!(
-            "`admin_url` names the database `{}`, and `url` the database `{}`; both must be the same",
-            database(&admin),
-            database(&config)
-        ));
+    for (name, other) in [("admin_url", admin), ("replica_url", replica)] {
+        let Some(other) = other else { continue };
+        let (other, _) = read_url(other).map_err(|advice| advice.replace("`url`", &format!("`{name}`")))?;
+        if database(&other) != database(&config) {
+            return Err(format!(
+                "`{name}` names the database `{}`, and `url` the database `{}`; both must be the same",
+                database(&other),
+                database(&config)
+            ));
+        }
     }
     Ok(())
 }
@@ -53,13 +55,20 @@ fn read_url(url: &str) -> Result<(Config, Asked), String> {
     Ok((config, asked))
 }
 
+fn hosts(url: &str) -> Result<(Hosts, Config), OpenError> {
+    let (config, asked) = read_url(url).map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
+    let connector = asked.connector().map_err(|advice| OpenError::new(OpenErrorKind::Tls, advice))?;
+    Ok((Hosts::new(&config, connector), config))
+}
+
+/// Connections to each standby. None is made yet: one that is away is no error.
+pub(crate) fn standbys(settings: &StoreSettings) -> Result<Vec<Arc<Pool>>, OpenError> {
+    let Some(url) = settings.replica() else { return Ok(Vec::new()) };
+    Ok(hosts(url)?.0.split().map(|one| Pool::new(one, None, settings)).collect())
+}
+
 /// Connects once, so that a wrong URL is told now and not by the first request.
 pub(crate) async fn pool(url: &str, settings: &StoreSettings) -> Result<Arc<Pool>, OpenError> {
-    let hosts = |url: &str| {
-        let (config, asked) = read_url(url).map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
-        let connector = asked.connector().map_err(|advice| OpenError::new(OpenErrorKind::Tls, advice))?;
-        Ok((Hosts::new(&config, connector), config))
-    };
     let (first, config) = hosts(url)?;
     let admin = settings.admin().map(hosts).transpose()?.map(|(hosts, _)| hosts);
     let pool = Pool::new(first, admin, settings);

@@ -163,6 +163,13 @@ impl Pool {
         self.forget_idle();
     }
 
+    /// Takes over another pool's search path.
+    pub(crate) fn follow(&self, other: &Pool) {
+        if let Some(path) = lock(&other.search_path).clone() {
+            self.set_search_path(path);
+        }
+    }
+
     /// Drops the connections nobody uses: they are likely as dead as the one that was just found so.
     pub(crate) fn forget_idle(&self) {
         let idle = std::mem::take(&mut *lock(&self.idle));

@@ -11,6 +11,7 @@ mod migrations;
 mod proxy;
 mod reactions;
 mod reads;
+mod replicas;
 #[cfg(feature = "tls")]
 mod tls;
 mod transactions;
