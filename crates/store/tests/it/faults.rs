@@ -251,6 +251,29 @@ fn a_new_file_is_for_its_owner_alone() {
 }
 
 #[test]
+fn a_server_is_reached_through_its_socket() {
+    testkit::run(async {
+        let db = TestDatabase::fresh(Backend::Postgres).await;
+        let over_tcp = open(&db).await;
+        let sql = "SELECT split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'),
+            current_database()::text";
+        let place: Vec<(String, String, String)> = over_tcp.read(&ctx()).rows(sql, &params![]).await.unwrap();
+        let (folder, port, name) = &place[0];
+        let url = format!("postgres:///{name}?host={}&port={port}&user=postgres", folder.replace('/', "%2F"));
+        let store = open_with(&StoreSettings { pool_size: 1, ..StoreSettings::at(url) }, Reactions::new()).await;
+        set(&store, "a", 1).await.unwrap();
+        assert_eq!(get(&store, "a").await, Some(1));
+        let nobody = "SELECT inet_client_addr() IS NULL";
+        assert_eq!(store.read(&ctx()).row::<(bool,)>(nobody, &params![]).await.unwrap(), Some((true,)));
+        // And called off through it.
+        let late = ctx_for(Duration::from_millis(200));
+        let scan = store.read(&late).rows::<(i64,)>(crate::FOR_EVER, &params![]).await;
+        assert!(matches!(scan, Err(StoreError::Timeout)), "{scan:?}");
+        set(&store, "a", 2).await.unwrap();
+    });
+}
+
+#[test]
 fn what_keeps_postgres_away_is_told() {
     testkit::run(async {
         let db = TestDatabase::fresh(Backend::Postgres).await;
