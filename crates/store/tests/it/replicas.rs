@@ -7,7 +7,7 @@ use store::{Reactions, Reads as _, Store, StoreError, StoreSettings, params};
 use testkit::{Backend, TestDatabase};
 use tokio_postgres::Client;
 
-use crate::{ctx, get, open_with, set};
+use crate::{ctx, ctx_for, get, open_with, set};
 
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where the servers are")]
 fn standby() -> String {
@@ -29,10 +29,10 @@ async fn client(url: &str) -> Client {
     client
 }
 
-/// A person.
+/// A person, with time enough for all that one does here.
 fn somebody() -> Ctx {
     let user_id: UserId = ctx().new_id();
-    ctx().by(Identity::User { user_id, session_id: ctx().new_id(), role: Role::User })
+    ctx_for(Duration::from_secs(300)).by(Identity::User { user_id, session_id: ctx().new_id(), role: Role::User })
 }
 
 async fn add(store: &Store, who: &Ctx, name: &'static str) {
