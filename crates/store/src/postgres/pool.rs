@@ -194,15 +194,20 @@ impl Pool {
         if ctx.remaining().is_zero() {
             return Err(StoreError::Timeout);
         }
-        if self.closed.load(Ordering::Acquire) {
+        if !self.is_open() {
             return Err(StoreError::unavailable("the store is closed"));
         }
         Ok(())
     }
 
+    /// Whether it was not closed yet.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
+    }
+
     /// Whether connections of this generation may be used still.
     pub(crate) fn is_current(&self, generation: u64) -> bool {
-        generation == self.generation.load(Ordering::Acquire) && !self.closed.load(Ordering::Acquire)
+        generation == self.generation.load(Ordering::Acquire) && self.is_open()
     }
 
     /// A connection for one operation.

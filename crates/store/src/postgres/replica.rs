@@ -117,6 +117,8 @@ impl Replica {
         match result {
             Ok(Ok(rows)) => Some(Ok(rows)),
             Ok(Err(Failure { error, then: Then::Tell })) if !is_away(&error) => Some(Err(error)),
+            // It has much to do, and is fit for the next.
+            Ok(Err(Failure { error: StoreError::Busy, then: Then::Tell })) => None,
             _ => {
                 // Whoever asks next need not find out again.
                 self.caught_up.store(NOT_AT_ALL, Ordering::Release);
@@ -141,7 +143,7 @@ async fn watch(replica: Weak<Replica>, primary: Arc<Pool>, every: Duration) {
     // Where the primary was, and when it was asked.
     let mut places: VecDeque<(u64, Lsn)> = VecDeque::new();
     loop {
-        let Some(replica) = replica.upgrade() else { return };
+        let Some(replica) = replica.upgrade().filter(|_| primary.is_open()) else { return };
         // Before the question: what was committed until now is in the answer. And up to where the log is thought, not up to
         // where it is written: with `synchronous_commit = off` a commit is answered before that.
         let asked = replica.now();
