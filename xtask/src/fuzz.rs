@@ -33,7 +33,7 @@ pub struct Args {
     /// Run the fuzzers in this folder instead of building them.
     #[arg(long, value_name = "FOLDER")]
     binaries: Option<PathBuf>,
-    /// The result, as JSON [default: docs/results/fuzz.json, when all of them ran]
+    /// The result, as JSON; what it says of those that did not run stays [default: docs/results/fuzz.json]
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -118,10 +118,15 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     if !is_clean {
         println!("keep what was found under fuzz/seeds, and mend it; the logs are in {}", folder.display());
     }
-    let kept = (targets.len() == Target::ALL.len()).then(|| workspace.root.join("docs/results/fuzz.json"));
-    if let Some(out) = args.out.clone().or(kept) {
-        machine::write_result_of(&out, json!({ "minutes": args.minutes, "targets": reports }), facts)?;
+    let out = args.out.clone().unwrap_or_else(|| workspace.root.join("docs/results/fuzz.json"));
+    let known = fs::read_to_string(&out).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let mut all = known.and_then(|known| known["targets"].as_object().cloned()).unwrap_or_default();
+    for (name, mut report) in reports {
+        report["minutes"] = args.minutes.into();
+        report["git_commit"] = facts["git_commit"].clone();
+        all.insert(name.to_owned(), report);
     }
+    machine::write_result_of(&out, json!({ "targets": all }), facts)?;
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
