@@ -150,7 +150,9 @@ pub async fn copy(
     let domains: Vec<&str> = sets.iter().map(|set| set.domain).collect();
     let tables = target.tables(&domains).await?;
     let source = source.matching(&tables).await?;
-    target.begin(&tables).await?;
+    if !is_resumed {
+        target.begin(&tables).await?;
+    }
 
     let mut rows = 0;
     for table in &tables {

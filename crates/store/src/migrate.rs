@@ -228,6 +228,12 @@ impl Plan {
         Ok(())
     }
 
+    /// The steps that the database does not remember, in order.
+    pub(crate) fn pending(&self, known: &[Known]) -> impl Iterator<Item = (&'static str, &Step)> {
+        self.steps()
+            .filter(|(domain, step)| !known.iter().any(|(of, number, ..)| of == domain && *number == step.number))
+    }
+
     /// Every step in order, with its domain.
     pub(crate) fn steps(&self) -> impl Iterator<Item = (&'static str, &Step)> {
         self.domains.iter().flat_map(|plan| plan.steps.iter().map(|step| (plan.domain, step)))

@@ -104,8 +104,7 @@ impl Store {
             _ => Vec::new(),
         };
         plan.verify(&known)?;
-        let is_known = |domain: &str, number: u32| known.iter().any(|(of, step, ..)| of == domain && *step == number);
-        let pending = plan.steps().filter(|(domain, step)| !is_known(domain, step.number));
+        let pending = plan.pending(&known);
         Ok(pending.map(|(domain, step)| Applied { domain, step: step.number, name: step.name }).collect())
     }
 

@@ -59,17 +59,7 @@ fn accidents(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         ("out of connections for five seconds", exhaust),
     ] {
         bench.stop.check()?;
-        let load = Load::default();
-        let back = thread::scope(|scope| {
-            let work = scope.spawn(|| load.work(&target, &token, name));
-            let outcome = meanwhile(|| accident(&mut database, bench.stop));
-            let before = load.acknowledged.load(Ordering::SeqCst);
-            let back = wait_until(BACK_WITHIN, || load.acknowledged.load(Ordering::SeqCst) > before);
-            thread::sleep(Duration::from_secs(1));
-            load.is_over.store(true, Ordering::SeqCst);
-            let _ = work.join();
-            outcome.map(|()| back)
-        })?;
+        let (load, back) = under_load(&target, &token, name, || accident(&mut database, bench.stop))?;
         load.judge(report, name, back);
         kept.extend(load.into_kept());
         judge_kept(&target, report, name, &kept)?;
@@ -78,10 +68,26 @@ fn accidents(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Some work before, and what happens then.
-fn meanwhile<T>(accident: impl FnOnce() -> Result<T>) -> Result<T> {
-    thread::sleep(Duration::from_secs(1));
-    accident()
+/// Work goes on while something happens, and until all is well again; how long after it the first write was kept.
+fn under_load(
+    target: &Target,
+    token: &str,
+    name: &str,
+    accident: impl FnOnce() -> Result<()>,
+) -> Result<(Load, Option<Duration>)> {
+    let load = Load::default();
+    let back = thread::scope(|scope| {
+        let work = scope.spawn(|| load.work(target, token, name));
+        thread::sleep(Duration::from_secs(1));
+        let outcome = accident();
+        let before = load.acknowledged.load(Ordering::SeqCst);
+        let back = wait_until(BACK_WITHIN, || load.acknowledged.load(Ordering::SeqCst) > before);
+        thread::sleep(Duration::from_secs(1));
+        load.is_over.store(true, Ordering::SeqCst);
+        let _ = work.join();
+        outcome.map(|()| back)
+    })?;
+    Ok((load, back))
 }
 
 fn restart(database: &mut Postgres, stop: &Stop) -> Result<()> {
@@ -128,19 +134,9 @@ fn failover(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         format!("postgres://postgres@127.0.0.1:{first},127.0.0.1:{second}/postgres?target_session_attrs=read-write");
     let target = bench.start_on("failover", url, &[])?;
     let (token, _) = target.sign_up("ada")?;
-    let load = Load::default();
-    let back = thread::scope(|scope| {
-        let work = scope.spawn(|| load.work(&target, &token, name));
-        let outcome = meanwhile(|| {
-            primary.crash(Signal::SIGKILL)?;
-            standby.psql("postgres", "SELECT pg_promote()").map(drop)
-        });
-        let before = load.acknowledged.load(Ordering::SeqCst);
-        let back = wait_until(BACK_WITHIN, || load.acknowledged.load(Ordering::SeqCst) > before);
-        thread::sleep(Duration::from_secs(1));
-        load.is_over.store(true, Ordering::SeqCst);
-        let _ = work.join();
-        outcome.map(|()| back)
+    let (load, back) = under_load(&target, &token, name, || {
+        primary.crash(Signal::SIGKILL)?;
+        standby.psql("postgres", "SELECT pg_promote()").map(drop)
     })?;
     load.judge(report, name, back);
     judge_kept(&target, report, name, &load.into_kept())

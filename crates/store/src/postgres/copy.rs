@@ -83,11 +83,8 @@ impl Target {
         Ok(tables)
     }
 
-    /// Takes the keys between tables away and begins to count, unless that was done before.
+    /// Takes the keys between tables away and begins to count.
     pub(crate) async fn begin(&self, tables: &[Table]) -> Result<()> {
-        if self.is_begun().await? {
-            return Ok(());
-        }
         for table in tables {
             let rows = self.client.query_opt(&format!("SELECT 1 FROM {} LIMIT 1", name(table)), &[]).await?;
             if rows.is_some() {
@@ -107,9 +104,9 @@ impl Target {
             let add = format!(
                 "INSERT INTO {COPIES} (domain, name, keys) SELECT $1::text, $2::text, coalesce(array_agg(
                      format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', $1::text, $2::text, conname, pg_get_constraintdef(oid))), '{{}}')
-                 FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conrelid = $3::text::regclass RETURNING 1"
+                 FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conrelid = $3::text::regclass"
             );
-            self.client.query(&add, &[&table.domain, &table.name, &name(table)]).await?;
+            self.client.execute(&add, &[&table.domain, &table.name, &name(table)]).await?;
             let keys = "SELECT conname::text FROM pg_catalog.pg_constraint
                 WHERE contype = 'f' AND conrelid = $1::text::regclass";
             for key in self.client.query(keys, &[&name(table)]).await? {

@@ -83,9 +83,7 @@ impl Hosts {
             }
         }
     }
-}
 
-impl Hosts {
     async fn connect_to(&self, config: &Config) -> Result<(Client, Driving), tokio_postgres::Error> {
         Ok(match &self.connector {
             None => {

@@ -38,10 +38,7 @@ pub(crate) async fn run(pool: &Pool, plan: &Plan, clock: &Clock) -> Result<Vec<A
         Ok((domains, known)) => {
             let mut result = match pool.admin_is_direct() {
                 true => apply_all(&mut session, plan, &known, clock).await,
-                false => match plan.steps().find(|(domain, step)| {
-                    step.concurrent_index.is_some()
-                        && !known.iter().any(|(of, n, ..)| of == domain && *n == step.number)
-                }) {
+                false => match plan.pending(&known).find(|(_, step)| step.concurrent_index.is_some()) {
                     Some((domain, step)) => Err(MigrateError::Text {
                         domain: domain.to_owned(),
                         step: step.name.to_owned(),
@@ -233,10 +230,7 @@ async fn apply_all(
     clock: &Clock,
 ) -> Result<Vec<Applied>, MigrateError> {
     let mut applied = Vec::new();
-    for (domain, step) in plan.steps() {
-        if known.iter().any(|(of, number, ..)| of == domain && *number == step.number) {
-            continue;
-        }
+    for (domain, step) in plan.pending(known) {
         let done = match &step.concurrent_index {
             Some(index) => build(session, domain, step, index, clock).await,
             None => apply(session, domain, step, clock).await,

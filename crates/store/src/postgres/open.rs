@@ -19,10 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Checks the URLs without connecting.
 pub(crate) fn check_urls(url: &str, admin: Option<&str>, replica: Option<&str>) -> Result<(), String> {
     let (config, asked) = read_url(url)?;
-    asked.connector()?;
+    asked.check()?;
     for (name, other) in [("admin_url", admin), ("replica_url", replica)] {
         let Some(other) = other else { continue };
-        let (other, _) = read_url(other).map_err(|advice| advice.replace("`url`", &format!("`{name}`")))?;
+        let read = read_url(other).and_then(|(other, asked)| asked.check().map(|()| other));
+        let other = read.map_err(|advice| advice.replace("`url`", &format!("`{name}`")))?;
         if database(&other) != database(&config) {
             return Err(format!(
                 "`{name}` names the database `{}`, and `url` the database `{}`; both must be the same",

@@ -209,12 +209,10 @@ impl Session {
         most: usize,
     ) -> Result<Vec<T>, Failure> {
         let statement = self.prepare(sql, params).await?;
+        statement.as_ref().map_or(Ok(()), gives_some)?;
         self.pending = true;
         let result = match &statement {
-            Some(statement) => match gives_some(statement) {
-                Ok(()) => stream(&self.client, statement, params, most).await,
-                Err(error) => Err(Fetch::Ours(error)),
-            },
+            Some(statement) => stream(&self.client, statement, params, most).await,
             None => async { take(query_unnamed(&self.client, sql, params).await?, most).await }.await,
         };
         // After an error of the server's the answer is over; after one of ours rows may be on their way still.

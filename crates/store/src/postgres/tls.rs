@@ -95,15 +95,21 @@ impl Asked {
         });
     }
 
-    /// What makes such connections; none where they are not encrypted.
-    #[cfg(not(feature = "tls"))]
-    pub(crate) fn connector(&self) -> Result<Option<Connector>, String> {
+    /// Whether this program can do it. Reads no certificates yet.
+    pub(crate) fn check(&self) -> Result<(), String> {
         match self.mode {
-            Mode::Disable | Mode::Prefer => Ok(None),
+            Mode::Disable | Mode::Prefer => Ok(()),
+            _ if cfg!(feature = "tls") => Ok(()),
             _ => Err("`url` asks for an encrypted connection, and this program was built without; switch the feature \
                       `tls` of the crate `mainstay` on in its Cargo.toml, or leave `sslmode` out"
                 .to_owned()),
         }
+    }
+
+    /// What makes such connections; none where they are not encrypted.
+    #[cfg(not(feature = "tls"))]
+    pub(crate) fn connector(&self) -> Result<Option<Connector>, String> {
+        self.check().map(|()| None)
     }
 }
 
@@ -148,13 +154,16 @@ mod with_rustls {
             let provider = Arc::new(crypto::aws_lc_rs::default_provider());
             let verifier: Arc<dyn ServerCertVerifier> = match self.mode {
                 Mode::Disable => return Ok(None),
-                Mode::Prefer | Mode::Require => Arc::new(Whoever(provider.clone())),
+                Mode::Prefer | Mode::Require => Arc::new(Lenient { provider: provider.clone(), authorities: None }),
                 Mode::VerifyCa | Mode::VerifyFull => {
                     let roots = Arc::new(self.roots()?);
                     let known = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
                         .build()
                         .map_err(|error| format!("the certificates of `sslrootcert` are of no use: {error}"))?;
-                    if self.mode == Mode::VerifyFull { known } else { Arc::new(WhateverName(known)) }
+                    match self.mode {
+                        Mode::VerifyFull => known,
+                        _ => Arc::new(Lenient { provider: provider.clone(), authorities: Some(known) }),
+                    }
                 }
             };
             let config = ClientConfig::builder_with_provider(provider)
@@ -192,50 +201,15 @@ mod with_rustls {
         }
     }
 
-    /// Believes any certificate: against who listens in, not against who steps between (`sslmode=require`).
+    /// Believes more than a browser would: any certificate (`sslmode=require`, which is against who listens in, and not
+    /// against who steps between), or any name that a believed authority certified (`verify-ca`).
     #[derive(Debug)]
-    struct Whoever(Arc<CryptoProvider>);
-
-    impl ServerCertVerifier for Whoever {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signed: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
+    struct Lenient {
+        provider: Arc<CryptoProvider>,
+        authorities: Option<Arc<WebPkiServerVerifier>>,
     }
 
-    /// Verifies all but the name (`sslmode=verify-ca`).
-    #[derive(Debug)]
-    struct WhateverName(Arc<WebPkiServerVerifier>);
-
-    impl ServerCertVerifier for WhateverName {
+    impl ServerCertVerifier for Lenient {
         fn verify_server_cert(
             &self,
             certificate: &CertificateDer<'_>,
@@ -244,7 +218,8 @@ mod with_rustls {
             ocsp: &[u8],
             now: UnixTime,
         ) -> Result<ServerCertVerified, Error> {
-            match self.0.verify_server_cert(certificate, between, name, ocsp, now) {
+            let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
+            match authorities.verify_server_cert(certificate, between, name, ocsp, now) {
                 // The name is looked at last.
                 Err(Error::InvalidCertificate(
                     CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -259,7 +234,7 @@ mod with_rustls {
             certificate: &CertificateDer<'_>,
             signed: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            self.0.verify_tls12_signature(message, certificate, signed)
+            verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
         }
 
         fn verify_tls13_signature(
@@ -268,11 +243,11 @@ mod with_rustls {
             certificate: &CertificateDer<'_>,
             signed: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            self.0.verify_tls13_signature(message, certificate, signed)
+            verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.supported_verify_schemes()
+            self.provider.signature_verification_algorithms.supported_schemes()
         }
     }
 }

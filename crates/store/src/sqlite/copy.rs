@@ -37,9 +37,7 @@ impl Source {
                 .map_err(|error| explain(path, error))?;
             let known = migrate::recorded(&connection).map_err(|error| map(error, None))?;
             plan.verify(&known)?;
-            let is_known =
-                |domain: &str, step: u32| known.iter().any(|(of, number, ..)| of == domain && *number == step);
-            if let Some((domain, step)) = plan.steps().find(|(domain, step)| !is_known(domain, step.number)) {
+            if let Some((domain, step)) = plan.pending(&known).next() {
                 let name = step.name;
                 return Err(CopyError::Refused(format!(
                     "the file lacks the step `{name}` of `{domain}`; bring it up to date first, with `migrate`"

@@ -28,10 +28,7 @@ pub(crate) fn run(connection: &mut Connection, plan: &Plan, clock: &Clock) -> Re
     })?;
     plan.verify(&known)?;
     let mut applied = Vec::new();
-    for (domain, step) in plan.steps() {
-        if known.iter().any(|(of, number, ..)| of == domain && *number == step.number) {
-            continue;
-        }
+    for (domain, step) in plan.pending(&known) {
         if apply(connection, domain, step, clock).map_err(|source| step.failed(domain, source))? {
             applied.push(Applied { domain, step: step.number, name: step.name });
         }
