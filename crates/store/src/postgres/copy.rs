@@ -41,6 +41,13 @@ impl Target {
     /// Connects, and keeps a second copy away.
     pub(crate) async fn open(store: &Store) -> Result<Self> {
         let postgres = store.postgres().ok_or_else(|| StoreError::internal("the target is no server"))?;
+        if !postgres.admin_is_direct() {
+            return Err(CopyError::Refused(
+                "rows are copied over one connection from beginning to end, which a pooler does not give; set \
+                 `database.admin_url` to the server itself, or name it in `--to`"
+                    .to_owned(),
+            ));
+        }
         let (client, driver, _) = postgres.connect_admin().await?.into_parts();
         let alone = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?;
         if !alone.get::<_, bool>(0) {

@@ -255,6 +255,11 @@ impl Postgres {
         self.reruns.load(Ordering::Relaxed)
     }
 
+    /// Whether that leads to the server itself.
+    pub(crate) fn admin_is_direct(&self) -> bool {
+        self.pool.admin_is_direct()
+    }
+
     /// A connection that may change the tables, outside the pool.
     pub(crate) async fn connect_admin(&self) -> Result<session::Session, StoreError> {
         self.pool.connect_admin().await.map_err(|error| Failure::from(error).error)

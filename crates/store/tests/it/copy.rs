@@ -248,6 +248,12 @@ fn what_cannot_be_copied_is_refused_with_advice() {
         let nobody = StoreSettings { url: Secret::new("postgres://x@127.0.0.1:1/x".to_owned()), ..to.settings() };
         let CopyError::Open(why) = refusal(&fresh.settings(), &nobody, &[GOODS]).await else { panic!("it was opened") };
         assert_eq!(why.kind(), OpenErrorKind::NoServer);
+        // A pooler would keep what the copy locks.
+        let pooler = TestDatabase::fresh(Backend::Pooler).await;
+        let through = StoreSettings { admin_url: Secret::new(String::new()), ..pooler.settings() };
+        let why = refusal(&fresh.settings(), &through, &[GOODS]).await.to_string();
+        assert!(why.contains("admin_url"), "{why}");
+        run(&fresh, &pooler, |_| {}).await.unwrap();
         // A table of somebody else's.
         let other = rusqlite::Connection::open(fresh.file().unwrap()).unwrap();
         other.execute_batch("CREATE TABLE strangers (a TEXT)").unwrap();
