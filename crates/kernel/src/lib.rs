@@ -10,6 +10,7 @@ mod fault;
 mod id;
 mod identity;
 mod json;
+mod limit;
 mod random;
 mod secret;
 mod text;
@@ -31,6 +32,7 @@ pub use identity::{
     UserId,
 };
 pub use json::{Json, JsonError, parse_json};
+pub use limit::{Bucket, Charge, Rate, RateError, Standing};
 pub use random::Random;
 pub use secret::{Secret, SecretKey};
 pub use text::{Argument, Catalogue, CatalogueError, Text};
