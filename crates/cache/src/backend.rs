@@ -1,0 +1,101 @@
+use kernel::Random;
+
+use crate::settings::Place;
+use crate::{CacheSettings, OpenError};
+
+/// Where what is more than one node's lies: nowhere, as there is one node, or in a Redis. Cheap to clone; the connection
+/// ends with the last clone and whatever was made of it.
+#[derive(Clone, Debug)]
+pub struct Backend(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Memory,
+    #[cfg(feature = "redis")]
+    Redis(crate::redis::Link),
+}
+
+/// How often Redis was asked, since the backend was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// Questions that were sent.
+    pub asked: u64,
+    /// Those among them that were not done, or not for certain: refused, too late, or the connection broke.
+    pub failed: u64,
+    /// Those among the failed that had no answer in time.
+    pub timeouts: u64,
+}
+
+impl Backend {
+    /// Opens what the settings name, inside a runtime of tokio, which drives the connection from then on. A Redis that does
+    /// not answer is no error: a line in the log says so, and it is tried again until it does.
+    ///
+    /// # Errors
+    /// When a setting is wrong.
+    pub async fn open(settings: &CacheSettings, random: &Random) -> Result<Self, OpenError> {
+        settings.validate().map_err(OpenError::Settings)?;
+        match settings.place().map_err(OpenError::Settings)? {
+            Place::Memory => Ok(Self::memory()),
+            Place::Redis(url) => Self::redis(url, settings, random).await,
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    async fn redis(url: &str, settings: &CacheSettings, random: &Random) -> Result<Self, OpenError> {
+        let route = crate::redis::Route::new(url).map_err(OpenError::Settings)?;
+        let timeout = std::time::Duration::from_millis(settings.timeout_ms);
+        Ok(Self(Kind::Redis(crate::redis::Link::open(route, timeout, random).await)))
+    }
+
+    /// The settings were refused before.
+    #[cfg(not(feature = "redis"))]
+    async fn redis(_: &str, _: &CacheSettings, _: &Random) -> Result<Self, OpenError> {
+        Ok(Self::memory())
+    }
+
+    /// One node, by itself.
+    pub const fn memory() -> Self {
+        Self(Kind::Memory)
+    }
+
+    /// Whether other nodes see what is put there.
+    pub const fn is_shared(&self) -> bool {
+        !matches!(self.0, Kind::Memory)
+    }
+
+    /// Whether it answers, as far as is known: memory always does.
+    pub fn is_there(&self) -> bool {
+        match &self.0 {
+            Kind::Memory => true,
+            #[cfg(feature = "redis")]
+            Kind::Redis(link) => link.is_up(),
+        }
+    }
+
+    /// How often Redis was asked; zeros in memory.
+    pub fn asked(&self) -> Asked {
+        match &self.0 {
+            Kind::Memory => Asked::default(),
+            #[cfg(feature = "redis")]
+            Kind::Redis(link) => link.asked(),
+        }
+    }
+
+    /// Lets go of the connection, of every clone. What is asked afterwards is answered as if Redis were away.
+    pub async fn close(&self) {
+        match &self.0 {
+            Kind::Memory => {}
+            #[cfg(feature = "redis")]
+            Kind::Redis(link) => link.close().await,
+        }
+    }
+
+    /// The way to Redis, where there is one.
+    #[cfg(feature = "redis")]
+    pub(crate) const fn link(&self) -> Option<&crate::redis::Link> {
+        match &self.0 {
+            Kind::Memory => None,
+            Kind::Redis(link) => Some(link),
+        }
+    }
+}

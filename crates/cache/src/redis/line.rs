@@ -1,0 +1,245 @@
+//! One connection, to one process of Redis, until it breaks.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation, ServerErrorKind};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Met, Wire};
+use crate::{Asked, Away};
+
+/// The most questions of a node that wait for an answer. Redis answers more than that within a few milliseconds; where it
+/// does not, one more would only wait longer.
+const MOST_ASKING: usize = 10_000;
+
+/// A connection that was looked at. What is asked on it is asked of one and the same process: whoever puts a line's era into
+/// a key and asks on that line does not meet what an earlier or later process has under it. Held by the link while it is
+/// up, and by each question.
+pub(crate) struct Line {
+    wire: Wire,
+    era: Arc<str>,
+    number: u64,
+    timeout: Duration,
+    began: Instant,
+    asking: AtomicUsize,
+    /// When a question timed out, unless one was answered since: microseconds since it began, never zero then.
+    struck_at: AtomicU64,
+    is_broken: AtomicBool,
+    /// Why it broke, for the log.
+    cause: OnceLock<String>,
+    has_told_refusal: AtomicBool,
+    ended: Notify,
+    counts: Arc<Counts>,
+}
+
+/// How often Redis was asked, over all lines of a link.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    asked: AtomicU64,
+    failed: AtomicU64,
+    timeouts: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn read(&self) -> Asked {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Asked { asked: of(&self.asked), failed: of(&self.failed), timeouts: of(&self.timeouts) }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("era", &self.era).field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// Counts a question that waits, also when whoever asked it is gone.
+struct Asking<'a>(&'a AtomicUsize);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Line {
+    pub(super) fn new(met: Met, number: u64, timeout: Duration, counts: Arc<Counts>) -> Self {
+        Self {
+            wire: met.wire,
+            era: met.era.into(),
+            number,
+            timeout,
+            began: Instant::now(),
+            asking: AtomicUsize::new(0),
+            struck_at: AtomicU64::new(0),
+            is_broken: AtomicBool::new(false),
+            cause: OnceLock::new(),
+            has_told_refusal: AtomicBool::new(false),
+            ended: Notify::new(),
+            counts,
+        }
+    }
+
+    /// The word for the process that answers here. In a cluster it is always the same.
+    pub(crate) const fn era(&self) -> &Arc<str> {
+        &self.era
+    }
+
+    /// Which connection of the link it is; the first is 1.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether nothing is asked here any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
+    }
+
+    pub(super) fn cause(&self) -> &str {
+        self.cause.get().map_or("the connection was let go", String::as_str)
+    }
+
+    /// Asks one thing, until `deadline` or the link's own bound, whichever is earlier.
+    ///
+    /// # Errors
+    /// See [`Away`]. An answer that is no `T` is `Refused`.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd, deadline: Instant) -> Result<T, Away> {
+        let mut wire = self.wire.clone();
+        self.counted(deadline, async move { cmd.query_async(&mut wire).await }).await
+    }
+
+    /// Asks several things at once, which in a cluster must lie together.
+    ///
+    /// # Errors
+    /// See [`Away`]; when one of them fails, the others may have been done.
+    pub(crate) async fn ask_all<T: FromRedisValue>(&self, pipe: &Pipeline, deadline: Instant) -> Result<T, Away> {
+        let mut wire = self.wire.clone();
+        self.counted(deadline, async move { pipe.query_async(&mut wire).await }).await
+    }
+
+    /// Runs a script, which Redis is sent whole only where it does not have it yet.
+    ///
+    /// # Errors
+    /// See [`Away`].
+    pub(crate) async fn run<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        deadline: Instant,
+    ) -> Result<T, Away> {
+        let mut wire = self.wire.clone();
+        self.counted(deadline, async move { script.invoke_async(&mut wire).await }).await
+    }
+
+    /// Whether it still answers. Not counted among what was asked.
+    pub(super) async fn ping(&self) -> Result<(), Away> {
+        let mut wire = self.wire.clone();
+        let until = Instant::now() + self.timeout;
+        self.bounded(until, async move { redis::cmd("PING").query_async(&mut wire).await }).await
+    }
+
+    /// Ends when the line is broken.
+    pub(super) async fn broken(&self) {
+        let ended = self.ended.notified();
+        if !self.is_broken() {
+            ended.await;
+        }
+    }
+
+    async fn counted<T>(&self, deadline: Instant, work: impl Future<Output = RedisResult<T>>) -> Result<T, Away> {
+        if self.is_broken() {
+            return Err(Away::NotAsked);
+        }
+        let before = self.asking.fetch_add(1, Ordering::Relaxed);
+        let _asking = Asking(&self.asking);
+        if before >= MOST_ASKING || deadline <= Instant::now() {
+            return Err(Away::NotAsked);
+        }
+        self.counts.asked.fetch_add(1, Ordering::Relaxed);
+        let result = self.bounded(deadline, work).await;
+        match result {
+            Ok(_) => {}
+            Err(_) => drop(self.counts.failed.fetch_add(1, Ordering::Relaxed)),
+        }
+        result
+    }
+
+    async fn bounded<T>(&self, deadline: Instant, work: impl Future<Output = RedisResult<T>>) -> Result<T, Away> {
+        let sent = Instant::now();
+        let own = sent + self.timeout;
+        match timeout_at(own.min(deadline), work).await {
+            Ok(Ok(answer)) => {
+                self.answered();
+                Ok(answer)
+            }
+            Ok(Err(error)) => Err(self.judge(&error)),
+            Err(_) => {
+                self.counts.timeouts.fetch_add(1, Ordering::Relaxed);
+                // Where the caller had less time than the link gives, that says nothing of Redis.
+                if own <= deadline {
+                    self.strike(sent);
+                }
+                Err(Away::Unanswered)
+            }
+        }
+    }
+
+    fn answered(&self) {
+        // Written only when it changes: otherwise every answer would take the line from the other cores.
+        if self.struck_at.load(Ordering::Relaxed) != 0 {
+            self.struck_at.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A question timed out. Answers come in the order of the questions, so one slow answer lets time out all that were asked
+    /// behind it: those count once. Only when one that was asked after the first had timed out gets no answer either, and
+    /// nothing was answered in between, is the line given up. So a hiccup shorter than the time-out costs nothing but
+    /// itself, and a Redis that is frozen costs a question at most one time-out, and all of them together two.
+    fn strike(&self, sent: Instant) {
+        let micros = |at: Instant| u64::try_from((at - self.began).as_micros()).unwrap_or(u64::MAX).saturating_add(1);
+        match self.struck_at.compare_exchange(0, micros(Instant::now()), Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => {}
+            Err(struck_at) if micros(sent) >= struck_at => {
+                self.give_up("it answered nothing for two time-outs in a row")
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// What an error means for the question and for the line.
+    fn judge(&self, error: &RedisError) -> Away {
+        use ServerErrorKind as Said;
+        match error.kind() {
+            // It is another one's turn to be asked, or it is not ready: the next connection is looked at anew.
+            ErrorKind::Server(Said::ReadOnly | Said::BusyLoading | Said::MasterDown | Said::ClusterDown) => {
+                self.give_up(&error.to_string());
+                Away::Refused
+            }
+            ErrorKind::Server(_) | ErrorKind::Extension => {
+                self.answered();
+                // Once for each connection: an operator can do something about it, and the hot path never logs.
+                if !self.has_told_refusal.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(error = %error, "Redis refuses what it is asked, which is done without");
+                }
+                Away::Refused
+            }
+            // It answered, and something else than was expected.
+            ErrorKind::UnexpectedReturnType => Away::Refused,
+            _ => {
+                self.give_up(&error.to_string());
+                Away::Unanswered
+            }
+        }
+    }
+
+    /// Nothing is asked here from now on.
+    pub(super) fn give_up(&self, cause: &str) {
+        let _ = self.cause.set(cause.to_owned());
+        if !self.is_broken.swap(true, Ordering::AcqRel) {
+            self.ended.notify_waiters();
+        }
+    }
+}

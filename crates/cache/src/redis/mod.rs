@@ -1,0 +1,10 @@
+//! The way to Redis: where it is ([`Route`]), one connection to it ([`Line`]), and what keeps such a connection
+//! ([`Link`]).
+
+mod line;
+mod link;
+mod route;
+
+pub(crate) use line::Line;
+pub(crate) use link::{Link, Status};
+pub(crate) use route::{Met, Route, Wire};

@@ -1,0 +1,330 @@
+//! Where the servers are that a URL names, and how one is looked at before it is used.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, Pipeline,
+    ProtocolVersion, RedisConnectionInfo, RedisError, RedisFuture, RedisResult, Value,
+};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How long a new connection may take, from the first packet until it is known who answers.
+pub(super) const CONNECT: Duration = Duration::from_secs(1);
+/// What a sentinel listens on, where the URL does not say.
+const SENTINEL_PORT: u16 = 26379;
+/// The most hosts in a URL. All sentinels are asked at once.
+const MOST_HOSTS: usize = 16;
+
+/// Where Redis is. Held by the link, and by whatever else has a connection of its own.
+#[derive(Clone)]
+pub(crate) struct Route {
+    kind: Kind,
+    /// The hosts as they stand in the URL, for the log; without the password.
+    at: String,
+    db: i64,
+}
+
+#[derive(Clone)]
+enum Kind {
+    One(ConnectionInfo),
+    Sentinel { sentinels: Vec<ConnectionInfo>, name: String, data: Box<RedisConnectionInfo> },
+    Cluster(Vec<ConnectionInfo>),
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Route").field(&self.at).finish()
+    }
+}
+
+/// A connection.
+#[derive(Clone)]
+pub(crate) enum Wire {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+/// A connection that was looked at: who answers there.
+pub(crate) struct Met {
+    pub(crate) wire: Wire,
+    /// Another word when it is another process, or one that others were asked instead of in the meantime.
+    pub(crate) era: String,
+}
+
+impl Route {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// What is wrong with it; never the password.
+    pub(crate) fn new(url: &str) -> Result<Self, String> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let (rest, options) = rest.split_once('?').map_or((rest, None), |(rest, options)| (rest, Some(options)));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, hosts) = authority.rsplit_once('@').map_or(("", authority), |(login, hosts)| (login, hosts));
+        if options.is_some_and(|options| scheme != "redis+sentinel" || !options.starts_with("db=")) {
+            return Err(
+                "`url` has something after `?` that is not known; only `redis+sentinel://` takes `?db=NUMBER`, leave \
+                        the rest out"
+                    .to_owned(),
+            );
+        }
+        let each: Vec<&str> = hosts.split(',').collect();
+        if each.iter().any(|host| host.is_empty() || host.starts_with(':')) {
+            return Err(
+                "`url` names no host, or an empty one between commas; write `redis://localhost:6379/0`".to_owned()
+            );
+        }
+        if each.len() > MOST_HOSTS {
+            return Err(format!("`url` names {} hosts; {MOST_HOSTS} are enough to find the others", each.len()));
+        }
+        let db = |text: &str| match text.parse() {
+            _ if text.is_empty() => Ok(0),
+            Ok(db @ 0..=i64::MAX) => Ok(db),
+            _ => Err("`url` names a database that is not a number from 0; write `redis://localhost:6379/0`".to_owned()),
+        };
+        let at = hosts.to_owned();
+        match scheme {
+            "redis" | "rediss" => {
+                if each.len() > 1 {
+                    return Err("`url` names several hosts; write `redis+cluster://` where they are a cluster, and \
+                                `redis+sentinel://` where they are sentinels"
+                        .to_owned());
+                }
+                if scheme == "rediss" && !cfg!(feature = "tls") {
+                    return Err(
+                        "`url` asks for encryption, and this program is built without it; switch on the feature \
+                                `tls` of the crate `mainstay`, or write `redis://`"
+                            .to_owned(),
+                    );
+                }
+                if url.contains('#') {
+                    return Err(
+                        "`url` has something after `#`; `#insecure` is not taken, as anybody could then answer for \
+                                Redis"
+                            .to_owned(),
+                    );
+                }
+                let db = db(path)?;
+                Ok(Self { kind: Kind::One(info(&format!("{scheme}://{authority}/{db}"))?), at, db })
+            }
+            "redis+sentinel" => {
+                if path.is_empty() || path.contains('/') {
+                    return Err("`url` lacks the name of the master that the sentinels watch; write \
+                                `redis+sentinel://host:26379,host:26379/NAME`"
+                        .to_owned());
+                }
+                let db = db(options.and_then(|options| options.strip_prefix("db=")).unwrap_or_default())?;
+                let mut sentinels = Vec::with_capacity(each.len());
+                for host in each {
+                    let sentinel = info(&format!("redis://{host}"))?;
+                    sentinels.push(match sentinel.addr() {
+                        ConnectionAddr::Tcp(name, _) if !has_port(host) => {
+                            let addr = ConnectionAddr::Tcp(name.clone(), SENTINEL_PORT);
+                            sentinel.set_addr(addr)
+                        }
+                        _ => sentinel,
+                    });
+                }
+                // The name stands in for the host: only what is before it is read here.
+                let data = info(&format!("redis://{}localhost/{db}", with_at(login)))?.redis_settings().clone();
+                Ok(Self { kind: Kind::Sentinel { sentinels, name: path.to_owned(), data: Box::new(data) }, at, db })
+            }
+            _ => {
+                if !path.is_empty() && path != "0" {
+                    return Err("`url` names a database; a cluster has only one, leave it out".to_owned());
+                }
+                let read = |host: &&str| info(&format!("redis://{}{host}", with_at(login)));
+                Ok(Self { kind: Kind::Cluster(each.iter().map(read).collect::<Result<_, _>>()?), at, db: 0 })
+            }
+        }
+    }
+
+    /// Where it leads, for the log.
+    pub(crate) fn at(&self) -> &str {
+        &self.at
+    }
+
+    /// The number of the database. Channels are not apart by it.
+    pub(crate) const fn db(&self) -> i64 {
+        self.db
+    }
+
+    /// A new connection for questions, within [`CONNECT`].
+    pub(crate) async fn connect(&self) -> Result<Met, RedisError> {
+        within(CONNECT, self.meet(None::<NoPush>)).await
+    }
+
+    /// A new connection that hears what is published: each message is given to `hear`, which must not wait.
+    pub(crate) async fn connect_to_hear(&self, hear: impl AsyncPushSender + Clone) -> Result<Met, RedisError> {
+        within(CONNECT, self.meet(Some(hear))).await
+    }
+
+    async fn meet(&self, hear: Option<impl AsyncPushSender + Clone>) -> Result<Met, RedisError> {
+        match &self.kind {
+            Kind::One(info) => one(info.clone(), hear).await,
+            Kind::Sentinel { sentinels, name, data } => {
+                let master = find_master(sentinels, name).await?;
+                let info = ConnectionAddr::Tcp(master.host, master.port).into_connection_info()?;
+                let met = one(info.set_redis_settings((**data).clone()), hear).await?;
+                // A server that was replaced and took over again is the same process, without what others did meanwhile
+                // to what it remembers of before: the count of failovers tells the two times apart.
+                Ok(Met { era: format!("{}-{}", met.era, master.epoch), ..met })
+            }
+            Kind::Cluster(nodes) => {
+                let mut builder = ClusterClientBuilder::new(nodes.clone())
+                    .connection_timeout(CONNECT)
+                    .response_timeout(CONNECT)
+                    // It looks for the others by itself; more attempts than these are this link's business.
+                    .retries(3)
+                    .max_retry_wait(100);
+                if let Some(hear) = hear {
+                    builder = builder.use_protocol(ProtocolVersion::RESP3).push_sender(hear);
+                }
+                let mut wire = builder.build()?.get_async_connection().await?;
+                probe(&mut wire).await?;
+                // Which of its processes was started when is not followed: `cluster` is one word for all time.
+                Ok(Met { wire: Wire::Cluster(wire), era: "cluster".to_owned() })
+            }
+        }
+    }
+}
+
+/// Nobody listens.
+#[derive(Clone)]
+struct NoPush;
+
+impl AsyncPushSender for NoPush {
+    fn send(&self, _: redis::PushInfo) -> Result<(), redis::aio::SendError> {
+        Ok(())
+    }
+}
+
+fn with_at(login: &str) -> String {
+    if login.is_empty() { String::new() } else { format!("{login}@") }
+}
+
+fn has_port(host: &str) -> bool {
+    // The colons of an IPv6 address stand in brackets.
+    host.rsplit_once(']').map_or(host, |(_, after)| after).contains(':')
+}
+
+fn info(url: &str) -> Result<ConnectionInfo, String> {
+    url.into_connection_info().map_err(|_| {
+        // The driver's own words may repeat a part of the URL.
+        "`url` is no URL of a Redis; write `redis://user:password@host:6379/0`, with `%40` and the like for signs in the \
+         password that mean something in a URL"
+            .to_owned()
+    })
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let late = |_| RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+    timeout(limit, work).await.map_err(late)?
+}
+
+/// A connection to one server, which must be one that takes writes.
+async fn one(info: ConnectionInfo, hear: Option<impl AsyncPushSender>) -> RedisResult<Met> {
+    // Each question has its own bound; the driver's would be a second one.
+    let mut config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None);
+    let mut settings = info.redis_settings().clone();
+    if let Some(hear) = hear {
+        // Messages come beside answers only in the newer protocol.
+        settings = settings.set_protocol(ProtocolVersion::RESP3);
+        config = config.set_push_sender(hear);
+    }
+    let client = Client::open(info.set_redis_settings(settings))?;
+    let mut wire = client.get_multiplexed_async_connection_with_config(&config).await?;
+    let mut pipe = redis::pipe();
+    pipe.cmd("INFO").arg("server").cmd("INFO").arg("replication");
+    let (server, replication): (String, String) = pipe.query_async(&mut wire).await?;
+    let told = |text: &str, name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(|value| value.trim().to_owned()))
+    };
+    if told(&replication, "role").is_some_and(|role| role != "master") {
+        return Err((ErrorKind::Client, "this Redis is a replica, which takes no writes").into());
+    }
+    let Some(era) = told(&server, "run_id") else {
+        return Err((ErrorKind::Client, "this Redis does not tell its run_id (INFO server)").into());
+    };
+    probe(&mut wire).await?;
+    Ok(Met { wire: Wire::One(wire), era })
+}
+
+/// Asks for a key that nobody has: a server that is loading, or a cluster that is down, answers everything else.
+async fn probe(wire: &mut impl ConnectionLike) -> RedisResult<()> {
+    redis::cmd("EXISTS").arg("ms:probe").query_async::<Value>(wire).await.map(drop)
+}
+
+/// Where the present master is, and after how many failovers.
+struct Master {
+    host: String,
+    port: u16,
+    epoch: u64,
+}
+
+/// Asks all sentinels at once. The one that knows of the most failovers is believed: another may not have heard of the
+/// last one. The driver's own search believes whoever answers first, and does not tell the count.
+async fn find_master(sentinels: &[ConnectionInfo], name: &str) -> RedisResult<Master> {
+    let mut asking = JoinSet::new();
+    for sentinel in sentinels {
+        let (sentinel, name) = (sentinel.clone(), name.to_owned());
+        // Half the time is for the master itself.
+        asking.spawn(async move { within(CONNECT / 2, ask_sentinel(sentinel, &name)).await });
+    }
+    let mut found: Result<Master, RedisError> =
+        Err((ErrorKind::MasterNameNotFoundBySentinel, "no sentinel knows a master of this name").into());
+    while let Some(answer) = asking.join_next().await {
+        match (answer, &found) {
+            (Ok(Ok(master)), Ok(known)) if master.epoch <= known.epoch => {}
+            (Ok(Ok(master)), _) => found = Ok(master),
+            (Ok(Err(error)), Err(_)) => found = Err(error),
+            _ => {}
+        }
+    }
+    found
+}
+
+async fn ask_sentinel(sentinel: ConnectionInfo, name: &str) -> RedisResult<Master> {
+    let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None);
+    let mut wire = Client::open(sentinel)?.get_multiplexed_async_connection_with_config(&config).await?;
+    let told: HashMap<String, String> = redis::cmd("SENTINEL").arg("MASTER").arg(name).query_async(&mut wire).await?;
+    let number = |field: &str| told.get(field).and_then(|text| text.parse::<u64>().ok());
+    match (told.get("ip"), number("port").and_then(|port| u16::try_from(port).ok()), number("config-epoch")) {
+        (Some(host), Some(port), Some(epoch)) => Ok(Master { host: host.clone(), port, epoch }),
+        _ => Err((ErrorKind::UnexpectedReturnType, "a sentinel does not say where the master is").into()),
+    }
+}
+
+impl ConnectionLike for Wire {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::One(wire) => wire.req_packed_command(cmd),
+            Self::Cluster(wire) => wire.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::One(wire) => wire.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(wire) => wire.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::One(wire) => wire.get_db(),
+            Self::Cluster(wire) => wire.get_db(),
+        }
+    }
+}
