@@ -1247,7 +1247,10 @@ export interface operations {
     register: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes it safe to send this again: within 24 hours the same key with the same body is answered as the first time, and nothing happens twice. Take a new one, such as a UUID, for each thing to be made. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1282,6 +1285,8 @@ export interface operations {
              *
              *     `body_broken`: The connection broke while the body arrived.
              *
+             *     `bad_idempotency_key`: The `Idempotency-Key` is not one.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -1291,7 +1296,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_header";
+                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_idempotency_key" | "bad_header";
                     };
                 };
             };
@@ -1319,7 +1324,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `email_taken`: There is an account with this address. */
+            /**
+             * @description `email_taken`: There is an account with this address.
+             *
+             *     `idempotency_key_in_use`: A request with this `Idempotency-Key` is being answered; try again for its answer.
+             */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1327,7 +1336,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "email_taken";
+                        code?: "email_taken" | "idempotency_key_in_use";
                     };
                 };
             };
@@ -1355,7 +1364,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_request`: Some values are not acceptable; `errors` lists all of them. */
+            /**
+             * @description `invalid_request`: Some values are not acceptable; `errors` lists all of them.
+             *
+             *     `idempotency_key_reused`: The `Idempotency-Key` was used with another body.
+             */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1363,7 +1376,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "invalid_request";
+                        code?: "invalid_request" | "idempotency_key_reused";
                     };
                 };
             };
@@ -1658,7 +1671,10 @@ export interface operations {
     create_post: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Makes it safe to send this again: within 24 hours the same key with the same body is answered as the first time, and nothing happens twice. Take a new one, such as a UUID, for each thing to be made. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1695,6 +1711,8 @@ export interface operations {
              *
              *     `body_broken`: The connection broke while the body arrived.
              *
+             *     `bad_idempotency_key`: The `Idempotency-Key` is not one.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -1704,7 +1722,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_header";
+                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_idempotency_key" | "bad_header";
                     };
                 };
             };
@@ -1748,7 +1766,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `post_conflict`: It contradicts something that is there already. */
+            /**
+             * @description `post_conflict`: It contradicts something that is there already.
+             *
+             *     `idempotency_key_in_use`: A request with this `Idempotency-Key` is being answered; try again for its answer.
+             */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1756,7 +1778,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "post_conflict";
+                        code?: "post_conflict" | "idempotency_key_in_use";
                     };
                 };
             };
@@ -1784,7 +1806,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_request`: Some values are not acceptable; `errors` lists all of them. */
+            /**
+             * @description `invalid_request`: Some values are not acceptable; `errors` lists all of them.
+             *
+             *     `idempotency_key_reused`: The `Idempotency-Key` was used with another body.
+             */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1792,7 +1818,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "invalid_request";
+                        code?: "invalid_request" | "idempotency_key_reused";
                     };
                 };
             };

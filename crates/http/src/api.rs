@@ -17,7 +17,7 @@ use crate::openapi::{Described, Info, describe};
 use crate::output::json_reply;
 use crate::pages;
 use crate::router::Router;
-use crate::{Authenticate, Body, Endpoint, Method, Reply, ServerSettings};
+use crate::{Authenticate, Body, Endpoint, KeepAnswers, Method, Reply, ServerSettings, idempotency};
 
 /// The services that domains provide, by type.
 #[derive(Default)]
@@ -59,6 +59,8 @@ pub struct Api {
     state: State,
     authenticator: Option<Arc<dyn Authenticate>>,
     ready_check: Option<ReadyCheck>,
+    pub(crate) keeper: Option<Arc<dyn KeepAnswers>>,
+    pub(crate) keys_running: idempotency::Running,
     document: Bytes,
     errors: BTreeMap<&'static str, ErrorDoc>,
     operations: Vec<(Method, String, String)>,
@@ -95,6 +97,7 @@ pub struct ApiBuilder {
     state: State,
     authenticator: Option<Arc<dyn Authenticate>>,
     ready_check: Option<ReadyCheck>,
+    keeper: Option<Arc<dyn KeepAnswers>>,
     endpoints: Vec<(String, String, Endpoint)>,
     /// What the document says of a tag.
     about: BTreeMap<String, String>,
@@ -123,6 +126,7 @@ impl ApiBuilder {
             state: State::default(),
             authenticator: None,
             ready_check: None,
+            keeper: None,
             endpoints: Vec::new(),
             about: BTreeMap::new(),
         }
@@ -155,6 +159,11 @@ impl ApiBuilder {
         self.ready_check = Some(check);
     }
 
+    /// Who keeps the answers of requests with an `Idempotency-Key`. Without one the header says nothing.
+    pub fn keeper(&mut self, keeper: Arc<dyn KeepAnswers>) {
+        self.keeper = Some(keeper);
+    }
+
     /// Adds an operation under the tag of its domain.
     pub fn endpoint(&mut self, tag: &str, endpoint: Endpoint) {
         let base = if endpoint.is_root { "" } else { Self::BASE_PATH };
@@ -176,7 +185,7 @@ impl ApiBuilder {
         }
         self.about("system", "The server itself: whether it runs, whether it can serve, and what it offers.");
         let sign_in = self.authenticator.as_ref().and_then(|authenticator| authenticator.sign_in());
-        let Described { document, needs, errors, mut most_bytes } =
+        let Described { document, needs, errors, mut most_bytes, security } =
             describe(&self.info, sign_in, &self.endpoints, &self.about).map_err(BuildError)?;
         for (operation, id, name) in needs {
             if !self.state.0.contains_key(&id) {
@@ -189,6 +198,7 @@ impl ApiBuilder {
         let mut operations = Vec::new();
         for (path, _, mut endpoint) in self.endpoints {
             endpoint.most_bytes = most_bytes.remove(&*endpoint.id);
+            endpoint.security = security.get(&*endpoint.id).copied();
             operations.push((endpoint.method, path.clone(), endpoint.id.to_string()));
             router.add(&path, &Arc::new(endpoint)).map_err(BuildError)?;
         }
@@ -214,6 +224,8 @@ impl ApiBuilder {
             state: self.state,
             authenticator: self.authenticator,
             ready_check: self.ready_check,
+            keeper: self.keeper,
+            keys_running: idempotency::Running::default(),
             document: serde_json::to_vec_pretty(&document).unwrap_or_default().into(),
             errors,
             operations,

@@ -1,8 +1,9 @@
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{Body, Operation, Problem, Request};
+use crate::{Body, MadeReply, Operation, Problem, Request, Security};
 
 /// An HTTP method that an endpoint can have (RFC 9110 section 9, RFC 5789).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +53,10 @@ pub struct Endpoint {
     pub(crate) handler: Handler,
     /// The longest body that its published schema lets through; known once the document is.
     pub(crate) most_bytes: Option<usize>,
+    /// Who may call; known once it is described.
+    pub(crate) security: Option<Security>,
+    /// Of what makes something: how its answer is written.
+    pub(crate) made: Option<MadeReply>,
 }
 
 impl Endpoint {
@@ -76,6 +81,8 @@ impl Endpoint {
             describe: Arc::new(describe),
             handler,
             most_bytes: None,
+            security: None,
+            made: None,
         }
     }
 
@@ -83,6 +90,16 @@ impl Endpoint {
     #[must_use]
     pub const fn at_root(mut self) -> Self {
         self.is_root = true;
+        self
+    }
+
+    /// The same operation, a POST that makes something: its answer is written from what its transaction returns, and
+    /// given again to who sends the same `Idempotency-Key`. `made` answers none to what is of another type.
+    #[must_use]
+    pub fn making(mut self, made: impl Fn(&dyn Any) -> Option<Result<Reply, Problem>> + Send + Sync + 'static) -> Self {
+        if self.method == Method::Post {
+            self.made = Some(Arc::new(made));
+        }
         self
     }
 

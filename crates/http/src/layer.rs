@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::bodies::Place;
 use crate::conditional::{ETag, none_match};
 use crate::router::{Found, allow_header};
-use crate::{Api, Body, Problem, Reply, Request, RequestBody, RequestError, compress, cors};
+use crate::{Api, Body, Problem, Reply, Request, RequestBody, RequestError, compress, cors, idempotency};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -72,7 +72,11 @@ impl Api {
                         authenticated: None,
                         api: self.clone(),
                     };
-                    run((endpoint.handler)(request), deadline).await
+                    if idempotency::is_asked(&request, endpoint) {
+                        run(Box::pin(idempotency::run(request, endpoint)), deadline).await
+                    } else {
+                        run((endpoint.handler)(request), deadline).await
+                    }
                 }
                 Found::OtherMethods(allow) if parts.method == HttpMethod::OPTIONS => {
                     body.drain();

@@ -9,7 +9,7 @@ use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::{Endpoint, RequestError, Security, SignIn, bound, example};
+use crate::{Endpoint, RequestError, Security, SignIn, bound, example, idempotency};
 
 /// The schemas that operations refer to. Inputs and outputs of one name must have one shape.
 #[derive(Debug)]
@@ -304,6 +304,8 @@ pub(crate) struct Described {
     pub errors: BTreeMap<&'static str, ErrorDoc>,
     /// The longest body of each operation, by its name; those whose schema has no end are not here.
     pub most_bytes: HashMap<String, usize>,
+    /// Who may call each operation, by its name; those that do not look are not here.
+    pub security: HashMap<String, Security>,
 }
 
 /// Describes all operations: `(full path, tag, endpoint)`.
@@ -318,6 +320,7 @@ pub(crate) fn describe(
     let mut needs = Vec::new();
     let mut ids: BTreeMap<&str, &str> = BTreeMap::new();
     let mut errors: BTreeMap<&'static str, ErrorDoc> = BTreeMap::new();
+    let mut security = HashMap::new();
     for (path, tag, endpoint) in endpoints {
         let here = format!("{} {path}", endpoint.method.name());
         if let Some(other) = ids.insert(&endpoint.id, path) {
@@ -339,6 +342,9 @@ pub(crate) fn describe(
             mistakes: Vec::new(),
         };
         (endpoint.describe)(&mut op);
+        if endpoint.made.is_some() {
+            idempotency::describe(&mut op);
+        }
         for name in ["bad_header", "headers_too_large", "internal", "deadline_exceeded", "overloaded"] {
             op.request_error(name);
         }
@@ -362,6 +368,7 @@ pub(crate) fn describe(
                 return Err(format!("the error `{}` has two kinds: {:?} and {:?}", doc.name, known.code, doc.code));
             }
         }
+        security.extend(op.security.map(|security| (endpoint.id.to_string(), security)));
         needs.extend(op.needs.iter().map(|(id, name)| (endpoint.id.to_string(), *id, *name)));
         let value = operation_value(endpoint, tag, &op);
         let known = paths.entry(path.clone()).or_default().insert(endpoint.method.name().to_lowercase(), value);
@@ -406,7 +413,7 @@ pub(crate) fn describe(
             "securitySchemes": { "bearer": bearer },
         },
     });
-    Ok(Described { document, needs, errors, most_bytes })
+    Ok(Described { document, needs, errors, most_bytes, security })
 }
 
 /// The scheme by which callers are known, and the operations that sign in, where there are any.

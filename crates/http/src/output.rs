@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::borrow::Cow;
 
 use http_types::StatusCode;
@@ -8,6 +9,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{Body, Operation, Problem, Reply, RequestError};
+
+/// Writes the answer to what a transaction returned; none where it is of another type.
+pub type WriteMade = fn(&dyn Any) -> Option<Result<Reply, Problem>>;
 
 /// What an endpoint may return: `Result<Success, ApiError>`.
 #[diagnostic::on_unimplemented(
@@ -24,6 +28,11 @@ pub trait Output {
     /// # Errors
     /// What goes wrong, as the caller shall see it.
     fn reply(self) -> Result<Reply, Problem>;
+
+    /// Of what makes something: how its answer is written from what the transaction returns.
+    fn made() -> Option<WriteMade> {
+        None
+    }
 }
 
 /// A described success.
@@ -40,6 +49,11 @@ pub trait Success {
     /// # Errors
     /// When the value cannot be written; a fault of ours.
     fn reply(self) -> Result<Reply, Problem>;
+
+    /// See [`Output::made`].
+    fn made() -> Option<WriteMade> {
+        None
+    }
 }
 
 impl<T: Success, E: ApiError> Output for Result<T, E> {
@@ -52,6 +66,10 @@ impl<T: Success, E: ApiError> Output for Result<T, E> {
 
     fn reply(self) -> Result<Reply, Problem> {
         self?.reply()
+    }
+
+    fn made() -> Option<WriteMade> {
+        T::made()
     }
 }
 
@@ -117,7 +135,33 @@ impl<T: Into<Cow<'static, str>>> Success for Text<T> {
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
-/// 201 with the thing that was made, and where it is.
+/// What is answered of a thing that was made: the answer to whoever made it, and to whoever asks again with the same
+/// `Idempotency-Key`.
+///
+/// ```ignore
+/// impl Made for NoteView {
+///     type Of = Note;
+///
+///     fn made(note: &Note) -> Created<Self> {
+///         Created::at(format!("/api/v1/notes/{}", note.id), note.view())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what it is made of, so that the answer could be saved with it",
+    label = "not `Made`",
+    note = "write `impl Made for {Self}` with `Of` the type that the transaction returns, and answer `{Self}::made(&it)`"
+)]
+pub trait Made: Serialize + JsonSchema + Sized + 'static {
+    /// What the transaction that makes it returns: the answer is written from it and saved before that transaction is
+    /// committed. Where none returns it, the answer is saved a moment later, and a crash in between may lose it.
+    type Of: Any + Send;
+
+    /// The answer.
+    fn made(of: &Self::Of) -> Created<Self>;
+}
+
+/// 201 with the thing that was made, and where it is. An operation that answers so takes an `Idempotency-Key`.
 #[derive(Debug)]
 pub struct Created<T> {
     location: String,
@@ -131,7 +175,7 @@ impl<T> Created<T> {
     }
 }
 
-impl<T: Serialize + JsonSchema> Success for Created<T> {
+impl<T: Made> Success for Created<T> {
     fn describe(op: &mut Operation<'_>) {
         let schema = op.schemas().output::<T>();
         let location = json!({
@@ -145,6 +189,10 @@ impl<T: Serialize + JsonSchema> Success for Created<T> {
         let location = HeaderValue::try_from(self.location).map_err(|_| RequestError::Unwritable)?;
         reply.headers_mut().insert(LOCATION, location);
         Ok(reply)
+    }
+
+    fn made() -> Option<WriteMade> {
+        Some(|value| value.downcast_ref::<T::Of>().map(|of| T::made(of).reply()))
     }
 }
 

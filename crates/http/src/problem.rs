@@ -187,20 +187,32 @@ pub enum RequestError {
     Deadline,
     /// The handler panicked.
     Panicked,
+    /// The `Idempotency-Key` is not one.
+    BadKey,
+    /// Another request with this `Idempotency-Key` is being answered.
+    KeyInUse,
+    /// The `Idempotency-Key` was used for something else.
+    KeyReused,
     /// A wire value could not be made; a fault of ours.
     Unwritable,
 }
 
 impl RequestError {
-    const DOCS: [ErrorDoc; 15] = [
+    const DOCS: [ErrorDoc; 18] = [
         doc(Code::Malformed, "malformed_json", "The body is not JSON."),
         doc(Code::Malformed, "repeated_field", "A field or parameter stands twice."),
         doc(Code::Malformed, "malformed_query", "The query string cannot be read."),
         doc(Code::Malformed, "bad_header", "A header stands twice or cannot be read."),
+        doc(Code::Malformed, "bad_idempotency_key", "The `Idempotency-Key` is not one."),
         doc(Code::Malformed, "body_broken", "The connection broke while the body arrived."),
         doc(Code::NotFound, "route_not_found", "There is nothing at this path."),
         doc(Code::MethodNotAllowed, "method_not_allowed", "The path does not take this method."),
         doc(Code::RequestTimeout, "request_timeout", "The request took too long to arrive."),
+        doc(
+            Code::Conflict,
+            "idempotency_key_in_use",
+            "A request with this `Idempotency-Key` is being answered; try again for its answer.",
+        ),
         doc(Code::TooLarge, "body_too_large", "The body is larger than allowed."),
         doc(
             Code::UnsupportedMediaType,
@@ -208,6 +220,7 @@ impl RequestError {
             "The body must be `application/json`, and not compressed.",
         ),
         Refused::DOC,
+        doc(Code::Invalid, "idempotency_key_reused", "The `Idempotency-Key` was used with another body."),
         doc(Code::HeadersTooLarge, "headers_too_large", "The header section is larger than allowed."),
         doc(Code::Internal, "internal", "A fault of the server."),
         doc(Code::Unavailable, "deadline_exceeded", "The answer was not ready in time; try again."),
@@ -253,6 +266,9 @@ impl ApiError for RequestError {
             Self::Overloaded => "overloaded",
             Self::HeadersTooLarge => "headers_too_large",
             Self::Deadline => "deadline_exceeded",
+            Self::BadKey => "bad_idempotency_key",
+            Self::KeyInUse => "idempotency_key_in_use",
+            Self::KeyReused => "idempotency_key_reused",
             Self::Panicked | Self::Unwritable => "internal",
         }
     }
@@ -281,6 +297,15 @@ impl ApiError for RequestError {
                 text!("The headers are larger than this server reads. Send fewer or shorter ones.")
             }
             Self::Deadline => text!("The answer was not ready in time. Try again."),
+            Self::BadKey => {
+                text!("`Idempotency-Key` takes 1 to 255 visible characters of ASCII, in double quotes or without any.")
+            }
+            Self::KeyInUse => {
+                text!("A request with this `Idempotency-Key` is being answered. Send it again in a moment.")
+            }
+            Self::KeyReused => {
+                text!("This `Idempotency-Key` was used with another body or query. Take a new key for a new request.")
+            }
             Self::Panicked | Self::Unwritable => {
                 text!("Something went wrong on our side. Quote the request id when you report it.")
             }

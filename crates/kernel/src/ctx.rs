@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use crate::{Clock, Identity, Random, Time};
 
 /// One operation: who asks, for what, by which request, until when, by which clock. The first argument of every use case, the same
 /// for HTTP, jobs and tests.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Ctx {
     identity: Identity,
     operation: Arc<str>,
@@ -16,6 +17,15 @@ pub struct Ctx {
     deadline: Instant,
     clock: Clock,
     random: Random,
+    attached: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl fmt::Debug for Ctx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Ctx");
+        shown.field("identity", &self.identity).field("operation", &self.operation);
+        shown.field("request_id", &self.request_id).field("deadline", &self.deadline).finish_non_exhaustive()
+    }
 }
 
 /// The operation's time is up.
@@ -34,7 +44,7 @@ impl Ctx {
     /// A context for an operation that may take until `deadline`. It is named like the request, until it is told its own
     /// name.
     pub fn new(identity: Identity, request_id: Arc<str>, deadline: Instant, clock: Clock, random: Random) -> Self {
-        Self { identity, operation: request_id.clone(), request_id, deadline, clock, random }
+        Self { identity, operation: request_id.clone(), request_id, deadline, clock, random, attached: None }
     }
 
     /// A context for the process itself, with `budget` from now on.
@@ -52,6 +62,18 @@ impl Ctx {
     #[must_use]
     pub fn of(self, operation: Arc<str>) -> Self {
         Self { operation, ..self }
+    }
+
+    /// The same, with something that one room hands to another past those between: what HTTP wants saved with an effect,
+    /// for the store. What was attached before goes.
+    #[must_use]
+    pub fn attach(self, attached: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { attached: Some(attached), ..self }
+    }
+
+    /// What was attached, if it is of this type.
+    pub fn attached<T: Any>(&self) -> Option<&T> {
+        self.attached.as_deref()?.downcast_ref()
     }
 
     /// What is done: an endpoint's `operationId`, or the name the process gave it.

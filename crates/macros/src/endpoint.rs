@@ -103,7 +103,7 @@ pub(crate) fn expand(method: &str, attribute: TokenStream, item: TokenStream) ->
         impl ::mainstay::http::EndpointDef for #ident {
             fn endpoint(&self) -> ::mainstay::http::Endpoint {
                 #handler
-                ::mainstay::http::Endpoint::new(
+                let endpoint = ::mainstay::http::Endpoint::new(
                     ::mainstay::http::Method::#method,
                     #path,
                     #id,
@@ -121,7 +121,11 @@ pub(crate) fn expand(method: &str, attribute: TokenStream, item: TokenStream) ->
                         <#result as ::mainstay::http::Output>::reply(#ident(#(#names),*).await)
                     })),
                 )
-                #root
+                #root;
+                match <#result as ::mainstay::http::Output>::made() {
+                    ::core::option::Option::Some(made) => endpoint.making(made),
+                    ::core::option::Option::None => endpoint,
+                }
             }
         }
     })

@@ -9,6 +9,7 @@ use kernel::{Catalogue, Clock, Ctx, Random, SecretKey};
 use resource::{Cursors, Loaders};
 use store::{Applied, Migrations, Reactions, Store, StoreError, Tx};
 
+use crate::idempotency::{self, Answers, Tidying};
 use crate::settings::{Settings, SettingsError, SettingsOf};
 use crate::{Command, Database, Domain, Section};
 
@@ -163,6 +164,18 @@ pub struct Running {
     pub applied: Vec<Applied>,
     /// With which settings.
     pub settings: Arc<Settings>,
+    tidying: Arc<Tidying>,
+}
+
+impl Running {
+    /// Removes what is no longer needed, as the app does by itself every ten minutes or so: answers that were kept for an
+    /// `Idempotency-Key` and whose time is up.
+    ///
+    /// # Errors
+    /// When the database does not let it; what is left goes next time.
+    pub async fn tidy(&self) -> Result<(), StoreError> {
+        self.tidying.now().await
+    }
 }
 
 impl Default for App {
@@ -178,7 +191,7 @@ impl App {
             title: "Mainstay".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             description: String::new(),
-            domains: Vec::new(),
+            domains: vec![idempotency::domain()],
             glue: Reactions::new(),
             texts: Vec::new(),
         }
@@ -243,8 +256,8 @@ impl App {
         self.domains.iter().flat_map(|domain| domain.examinations.iter().cloned()).collect()
     }
 
-    /// The tables of its domains.
-    pub(crate) fn migration_sets(&self) -> Vec<Migrations> {
+    /// The tables of its domains, and its own.
+    pub fn migration_sets(&self) -> Vec<Migrations> {
         self.domains.iter().filter_map(|domain| domain.migrations).collect()
     }
 
@@ -330,13 +343,15 @@ impl App {
         if let Some(authenticator) = boot.authenticator.lock().unwrap_or_else(PoisonError::into_inner).take() {
             api.authenticator(authenticator);
         }
+        api.keeper(Arc::new(Answers::new(store.clone())));
+        let tidying = Tidying::start(store.clone(), boot.clock.clone(), boot.random.clone());
         let pinged = store.clone();
         api.ready_check(Arc::new(move |ctx| {
             let store = pinged.clone();
             Box::pin(async move { store.ping(&ctx).await.is_ok() })
         }));
         let api = api.build().map_err(|e| StartError::new(e.to_string()))?;
-        Ok(Running { api, store, applied, settings })
+        Ok(Running { api, store, applied, settings, tidying: Arc::new(tidying) })
     }
 }
 

@@ -7,6 +7,7 @@ mod allocator;
 mod app;
 mod database;
 mod domain;
+mod idempotency;
 mod run;
 mod settings;
 mod work;
@@ -30,7 +31,8 @@ pub mod prelude {
         post, put, view,
     };
     pub use http::{
-        Admin, Anyone, Caller, Change, Created, Json, NoContent, Page, Path, Private, Query, Service, Text, User, Valid,
+        Admin, Anyone, Caller, Change, Created, Json, Made, NoContent, Page, Path, Private, Query, Service, Text, User,
+        Valid,
     };
     pub use kernel::{Blob, Code, Ctx, Decimal, Id, IdKind, Role, Secret, Time, UserId, text};
     pub use resource::Loader;

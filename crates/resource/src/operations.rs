@@ -132,7 +132,7 @@ fn endpoint<R: Resource>(op: Op, shared: &Arc<Shared>) -> Endpoint {
     };
     let described = shared.clone();
     let shared = shared.clone();
-    Endpoint::new(
+    let endpoint = Endpoint::new(
         method,
         path,
         id,
@@ -148,7 +148,11 @@ fn endpoint<R: Resource>(op: Op, shared: &Arc<Shared>) -> Endpoint {
                 Op::Delete => Box::pin(delete::<R>(request, shared)),
             }
         }),
-    )
+    );
+    match op {
+        Op::Create => endpoint.making(|value| value.downcast_ref::<R>().map(created)),
+        Op::List | Op::Get | Op::Update | Op::Delete => endpoint,
+    }
 }
 
 fn who_reads(spec: &Spec) -> String {
@@ -432,8 +436,13 @@ async fn create<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
             }
         })
         .await?;
-    let mut reply = whole(StatusCode::CREATED, &row)?;
-    let location = format!("{}{}/{id}", http::ApiBuilder::BASE_PATH, spec.path);
+    created(&row)
+}
+
+/// The answer to whoever created a row.
+fn created<R: Resource>(row: &R) -> Result<Reply, Problem> {
+    let mut reply = whole(StatusCode::CREATED, row)?;
+    let location = format!("{}{}/{}", http::ApiBuilder::BASE_PATH, R::SPEC.path, row.id());
     if let Ok(location) = HeaderValue::try_from(location) {
         reply.headers_mut().insert(LOCATION, location);
     }

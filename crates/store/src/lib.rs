@@ -15,6 +15,7 @@ mod sqlite;
 mod store;
 mod tx;
 mod value;
+mod witness;
 
 /// What this crate's own texts are in other languages: a language's tag, and a TOML table of it.
 pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
@@ -28,3 +29,4 @@ pub use settings::StoreSettings;
 pub use store::{Dialect, Read, Reads, Store};
 pub use tx::Tx;
 pub use value::{Value, placeholders};
+pub use witness::Witness;

@@ -8,7 +8,7 @@ use crate::settings::Place;
 use crate::sqlite::Sqlite;
 use crate::{
     Applied, FromRow, MigrateError, Migrations, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx,
-    Value, scope,
+    Value, Witness, scope,
 };
 
 /// Which database is behind the store. Only migrations need to know.
@@ -134,6 +134,17 @@ impl Store {
         if scope::is_inside() {
             return Err(StoreError::Nested.into());
         }
+        let witness = ctx.attached::<Witness>().cloned();
+        let work = move |tx: Tx| {
+            let (done, witness) = (work(tx.clone()), witness.clone());
+            async move {
+                let value = done.await?;
+                if let Some(saving) = witness.and_then(|witness| witness.see(tx, &value)) {
+                    saving.await?;
+                }
+                Ok(value)
+            }
+        };
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.tx(&self.reactions, ctx, work).await,
             Engine::Postgres(postgres) => postgres.tx(&self.reactions, ctx, work).await,

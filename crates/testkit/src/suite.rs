@@ -44,12 +44,35 @@ impl Subject<'_> {
         let made = self.create(spec, &path).await;
         self.reads(spec, &path, &made).await;
         self.conditions(&path, &made).await;
+        self.keys(&path).await;
         self.lists(spec, &path, &made).await;
         self.filters(spec, &path).await;
         self.bad_queries(spec, &path).await;
         self.bad_bodies(&path, &made).await;
         self.strangers(spec, &path).await;
         self.change_and_delete(spec, &path, &made).await;
+    }
+
+    /// Created again with the same `Idempotency-Key`, a thing is the same; others' keys are others'.
+    async fn keys(&self, path: &str) {
+        let create = |caller: &Caller, n: usize| {
+            caller.post(path).header("idempotency-key", "\"the same\"").json(&(self.new)(n)).send()
+        };
+        let first = create(self.owner, 0).await.expect(201);
+        let again = create(self.owner, 0).await.expect(201);
+        assert_eq!((first.text(), first.header("location")), (again.text(), again.header("location")));
+        assert_eq!((first.header("etag"), again.header("idempotency-replayed")), (again.header("etag"), Some("true")));
+        if (self.new)(1) != (self.new)(0) {
+            create(self.owner, 1).await.expect_problem(422, "idempotency_key_reused");
+        }
+        let anonymous = self.app.anonymous();
+        create(&anonymous, 0).await.expect_problem(401, "missing_token");
+        let others = create(self.other, 0).await;
+        assert_eq!(others.header("idempotency-replayed"), None);
+        self.owner.delete(first.header("location").expect("a Location")).send().await.expect(204);
+        if others.status() == 201 {
+            self.other.delete(others.header("location").expect("a Location")).send().await.expect(204);
+        }
     }
 
     async fn create(&self, spec: &Spec, path: &str) -> Vec<Value> {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::error::{LoginError, RefreshError, RegisterError};
 use crate::keys::Jwk;
 use crate::model::{COMMON_PASSWORD, Password};
-use crate::service::{Accounts, Registration, Tokens};
+use crate::service::{Accounts, Registered, Registration, Tokens};
 
 impl Service for Accounts {}
 
@@ -120,6 +120,21 @@ pub struct AccountView {
     pub created_at: Time,
 }
 
+impl Made for AccountView {
+    type Of = Registered;
+
+    fn made(Registered { account, display_name }: &Registered) -> Created<Self> {
+        let view = AccountView {
+            id: account.id,
+            email: account.email.clone(),
+            display_name: display_name.clone(),
+            role: account.role,
+            created_at: account.created_at,
+        };
+        Created::at(format!("/api/v1/users/{}", view.id), view)
+    }
+}
+
 /// Tokens (RFC 6749 section 5.1).
 #[view]
 pub struct TokenPair {
@@ -168,17 +183,8 @@ pub(crate) async fn register(
     Valid(new): Valid<NewAccount>,
 ) -> Result<Created<AccountView>, RegisterError> {
     let NewAccount { email, password, display_name } = new;
-    let account = accounts
-        .register(&ctx, Registration { email, password: password.0, display_name: display_name.clone() })
-        .await?;
-    let view = AccountView {
-        id: account.id,
-        email: account.email,
-        display_name,
-        role: account.role,
-        created_at: account.created_at,
-    };
-    Ok(Created::at(format!("/api/v1/users/{}", view.id), view))
+    let registered = accounts.register(&ctx, Registration { email, password: password.0, display_name }).await?;
+    Ok(AccountView::made(&registered))
 }
 
 /// Sign in.

@@ -27,7 +27,7 @@ use mainstay::prelude::*;
 pub use api::{AccountView, JwkSet, TokenPair};
 pub use error::{AdminError, HashError, LoginError, RefreshError, RegisterError};
 pub use keys::Jwk;
-pub use service::{Accounts, AdminCreated};
+pub use service::{Accounts, AdminCreated, Registered};
 pub use settings::{AuthSettings, SigningAlgorithm};
 
 /// The domain: add it to an app before every domain whose endpoints ask who calls.

@@ -52,6 +52,15 @@ pub(crate) struct Registration {
     pub(crate) display_name: String,
 }
 
+/// A new account and what its owner wants to be called.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    /// The account.
+    pub account: Account,
+    /// What others see.
+    pub display_name: String,
+}
+
 /// Tokens as they are given out.
 #[derive(Debug)]
 pub(crate) struct Tokens {
@@ -155,7 +164,7 @@ impl Accounts {
     }
 
     /// Registers an account.
-    pub(crate) async fn register(&self, ctx: &Ctx, new: Registration) -> Result<Account, RegisterError> {
+    pub(crate) async fn register(&self, ctx: &Ctx, new: Registration) -> Result<Registered, RegisterError> {
         if !self.0.settings.registration_open {
             return Err(RegisterError::RegistrationClosed);
         }
@@ -163,7 +172,7 @@ impl Accounts {
         // Hashed before the address is looked at, so that a taken one takes as long as a free one.
         let hash = self.0.hasher.hash(ctx, &password).await?;
         match self.add(ctx, email, hash, Role::User, new.display_name).await {
-            Ok(account) => Ok(account),
+            Ok(registered) => Ok(registered),
             Err(AddError::Taken) => Err(RegisterError::EmailTaken),
             Err(AddError::Store(error)) => Err(error.into()),
         }
@@ -179,22 +188,31 @@ impl Accounts {
         email.map(|email| (email, password)).map_err(|()| Refused::default())
     }
 
-    async fn add(&self, ctx: &Ctx, email: Email, hash: String, role: Role, name: String) -> Result<Account, AddError> {
+    async fn add(
+        &self,
+        ctx: &Ctx,
+        email: Email,
+        hash: String,
+        role: Role,
+        name: String,
+    ) -> Result<Registered, AddError> {
         let (id, now) = (ctx.new_id(), ctx.now());
         let account = Account { id, email: email.typed().to_owned(), role, created_at: now };
+        let registered = Registered { account, display_name: name };
         self.0
             .store
             .tx(ctx, move |tx| {
-                let (email, hash, display_name) = (email.clone(), hash.clone(), name.clone());
+                let (email, hash, registered) = (email.clone(), hash.clone(), registered.clone());
                 async move {
                     if !store::add_account(&tx, id, &email, &hash, role, now).await? {
                         return Err(AddError::Taken);
                     }
-                    Ok(tx.announce(AccountRegistered { id, display_name, at: now }).await?)
+                    let display_name = registered.display_name.clone();
+                    tx.announce(AccountRegistered { id, display_name, at: now }).await?;
+                    Ok(registered)
                 }
             })
-            .await?;
-        Ok(account)
+            .await
     }
 
     /// Signs in. The same work and the same answer, whichever of the two is wrong.
@@ -393,7 +411,7 @@ impl Accounts {
         let (parsed, password) = self.check_new(email, password, &name)?;
         let hash = self.0.hasher.hash(ctx, &password).await?;
         match self.add(ctx, parsed, hash, Role::Admin, name).await {
-            Ok(account) => Ok(AdminCreated::Created(account.id)),
+            Ok(registered) => Ok(AdminCreated::Created(registered.account.id)),
             // Registered by someone else in the meantime.
             Err(AddError::Taken) => self.promote(ctx, email).await.map(AdminCreated::Promoted),
             Err(AddError::Store(error)) => Err(error.into()),

@@ -66,6 +66,15 @@ async fn get_book(Path(id): Path<Id<BookKind>>) -> Result<Json<BookView>, BookEr
     Ok(Json(BookView { id, title: "The Mainstay".repeat(200), price: Some(Decimal::from_minor(1250)) }))
 }
 
+impl Made for BookView {
+    type Of = BookView;
+
+    fn made(book: &BookView) -> Created<Self> {
+        let BookView { id, title, price } = book;
+        Created::at(format!("/api/v1/books/{id}"), BookView { id: *id, title: title.clone(), price: *price })
+    }
+}
+
 /// Add a book.
 #[post("/books")]
 async fn create_book(ctx: Ctx, Valid(new): Valid<NewBook>) -> Result<Created<BookView>, BookError> {
@@ -73,7 +82,7 @@ async fn create_book(ctx: Ctx, Valid(new): Valid<NewBook>) -> Result<Created<Boo
         return Err(BookError::Taken);
     }
     let id: Id<BookKind> = ctx.new_id();
-    Ok(Created::at(format!("/api/v1/books/{id}"), BookView { id, title: new.title, price: new.price }))
+    Ok(BookView::made(&BookView { id, title: new.title, price: new.price }))
 }
 
 /// List books.

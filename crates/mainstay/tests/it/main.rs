@@ -8,6 +8,7 @@ mod document;
 mod endpoints;
 mod faults;
 mod hostile;
+mod idempotency;
 mod languages;
 mod pages;
 mod wire;

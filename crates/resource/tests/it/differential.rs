@@ -211,9 +211,8 @@ fn a_copy_answers_as_the_file_would_have() {
         }
         let database = TestDatabase::fresh(Backend::Postgres).await;
         let (from, to) = (before.database().settings(), database.settings());
-        let copied = mainstay::store::copy(&from, &to, &[specimen::TABLES], before.clock(), &mut |_| {})
-            .await
-            .expect("it is copied");
+        let sets = mainstay::App::new().domain(people::domain()).domain(specimen::domain()).migration_sets();
+        let copied = mainstay::store::copy(&from, &to, &sets, before.clock(), &mut |_| {}).await.expect("it is copied");
         assert!(copied.rows > 100, "{copied:?}");
         let sqlite = before.another_node(|setup| setup.seeded(2)).await.expect("it starts");
         let postgres = setup().seeded(2).at(&before.clock().now().to_string()).start(database).await;

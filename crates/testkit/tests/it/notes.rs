@@ -71,6 +71,7 @@ pub struct NewNote {
 }
 
 #[view]
+#[derive(Clone)]
 pub struct Note {
     id: NoteId,
     text: String,
@@ -105,6 +106,22 @@ impl Notes {
     }
 }
 
+impl Made for Registered {
+    type Of = UserId;
+
+    fn made(id: &UserId) -> Created<Self> {
+        Created::at("/api/v1/me", Self { id: *id })
+    }
+}
+
+impl Made for Note {
+    type Of = Note;
+
+    fn made(note: &Note) -> Created<Self> {
+        Created::at(format!("/api/v1/notes/{}", note.id), note.clone())
+    }
+}
+
 /// Make an account.
 #[post("/auth/register")]
 async fn register(ctx: Ctx, notes: Notes, Valid(new): Valid<Registration>) -> Result<Created<Registered>, NoteError> {
@@ -115,11 +132,12 @@ async fn register(ctx: Ctx, notes: Notes, Valid(new): Valid<Registration>) -> Re
         async move {
             let sql = "INSERT INTO note_accounts (id, email, role) VALUES ($1, $2, 'user')";
             tx.execute(sql, &params![id, email]).await?;
-            tx.announce(AccountRegistered { id, display_name, at: tx.ctx().now() }).await
+            tx.announce(AccountRegistered { id, display_name, at: tx.ctx().now() }).await?;
+            Ok::<_, StoreError>(id)
         }
     };
-    notes.store.tx(&ctx, make).await?;
-    Ok(Created::at("/api/v1/me", Registered { id }))
+    let id = notes.store.tx(&ctx, make).await?;
+    Ok(Registered::made(&id))
 }
 
 /// Sign in.
@@ -137,15 +155,16 @@ async fn login(ctx: Ctx, notes: Notes, Valid(login): Valid<Login>) -> Result<Pri
 #[post("/notes")]
 async fn create_note(ctx: Ctx, notes: Notes, Valid(new): Valid<NewNote>) -> Result<Created<Note>, NoteError> {
     let note = Note { id: NoteId::new(ctx.clock(), ctx.random()), text: new.text.clone(), created_at: ctx.now() };
-    let (id, now) = (note.id, note.created_at);
     let make = move |tx: Tx| {
-        let text = new.text.clone();
+        let note = note.clone();
         async move {
-            tx.execute("INSERT INTO notes (id, text, created_at) VALUES ($1, $2, $3)", &params![id, text, now]).await
+            let params = params![note.id, &note.text, note.created_at];
+            tx.execute("INSERT INTO notes (id, text, created_at) VALUES ($1, $2, $3)", &params).await?;
+            Ok::<_, StoreError>(note)
         }
     };
-    notes.store.tx(&ctx, make).await?;
-    Ok(Created::at(format!("/api/v1/notes/{id}"), note))
+    let note = notes.store.tx(&ctx, make).await?;
+    Ok(Note::made(&note))
 }
 
 /// Read a note.

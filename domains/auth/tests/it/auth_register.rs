@@ -120,6 +120,23 @@ testkit::both! {
         app.post(PATH).json(&body("Lucky")).await.expect(201);
     }
 
+    async fn sent_again_with_its_key_it_is_the_same_account(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let send = |name: &str, password: &str| {
+            let body = json!({ "email": "a@example.com", "password": password, "display_name": name });
+            app.post(PATH).header("idempotency-key", "4c6f").json(&body)
+        };
+        let first = send("A", PASSWORD).await.expect(201);
+        let hashed = hash_count(&app);
+        let again = send("A", PASSWORD).await.expect(201);
+        assert_eq!((first.text(), again.header("idempotency-replayed")), (again.text(), Some("true")));
+        send("A", "another password").await.expect_problem(422, "idempotency_key_reused");
+        assert_eq!(hash_count(&app), hashed, "what was answered before costs no hash");
+        app.post(PATH).json(&json!({ "email": "a@example.com", "password": PASSWORD, "display_name": "A" }))
+            .await
+            .expect_problem(409, "email_taken");
+    }
+
     async fn of_many_registrations_of_one_address_one_wins(db: TestDatabase) {
         let app = setup().set("auth.hash_queue", 100).start(db).await;
         let calls = (0..12).map(|i| {

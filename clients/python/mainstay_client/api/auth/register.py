@@ -8,14 +8,17 @@ from ...client import AuthenticatedClient, Client
 from ...models.account_view import AccountView
 from ...models.new_account import NewAccount
 from ...models.problem import Problem
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     *,
     body: NewAccount,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["Idempotency-Key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -112,6 +115,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: NewAccount,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[AccountView | Problem]:
     """Register an account
 
@@ -119,6 +123,7 @@ def sync_detailed(
     conflict.
 
     Args:
+        idempotency_key (str | Unset):
         body (NewAccount): Who wants an account.
 
     Raises:
@@ -131,6 +136,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -144,6 +150,7 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     body: NewAccount,
+    idempotency_key: str | Unset = UNSET,
 ) -> AccountView | Problem | None:
     """Register an account
 
@@ -151,6 +158,7 @@ def sync(
     conflict.
 
     Args:
+        idempotency_key (str | Unset):
         body (NewAccount): Who wants an account.
 
     Raises:
@@ -164,6 +172,7 @@ def sync(
     return sync_detailed(
         client=client,
         body=body,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -171,6 +180,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: NewAccount,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[AccountView | Problem]:
     """Register an account
 
@@ -178,6 +188,7 @@ async def asyncio_detailed(
     conflict.
 
     Args:
+        idempotency_key (str | Unset):
         body (NewAccount): Who wants an account.
 
     Raises:
@@ -190,6 +201,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -201,6 +213,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: NewAccount,
+    idempotency_key: str | Unset = UNSET,
 ) -> AccountView | Problem | None:
     """Register an account
 
@@ -208,6 +221,7 @@ async def asyncio(
     conflict.
 
     Args:
+        idempotency_key (str | Unset):
         body (NewAccount): Who wants an account.
 
     Raises:
@@ -222,5 +236,6 @@ async def asyncio(
         await asyncio_detailed(
             client=client,
             body=body,
+            idempotency_key=idempotency_key,
         )
     ).parsed

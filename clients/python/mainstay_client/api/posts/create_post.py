@@ -8,14 +8,17 @@ from ...client import AuthenticatedClient, Client
 from ...models.new_post import NewPost
 from ...models.post_view import PostView
 from ...models.problem import Problem
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     *,
     body: NewPost,
+    idempotency_key: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["Idempotency-Key"] = idempotency_key
 
     _kwargs: dict[str, Any] = {
         "method": "post",
@@ -115,12 +118,14 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: NewPost,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[PostView | Problem]:
     """Create a post
 
      Whoever is signed in may, and owns it then.
 
     Args:
+        idempotency_key (str | Unset):
         body (NewPost): What creates a post.
 
     Raises:
@@ -133,6 +138,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+        idempotency_key=idempotency_key,
     )
 
     response = client.get_httpx_client().request(
@@ -146,12 +152,14 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: NewPost,
+    idempotency_key: str | Unset = UNSET,
 ) -> PostView | Problem | None:
     """Create a post
 
      Whoever is signed in may, and owns it then.
 
     Args:
+        idempotency_key (str | Unset):
         body (NewPost): What creates a post.
 
     Raises:
@@ -165,6 +173,7 @@ def sync(
     return sync_detailed(
         client=client,
         body=body,
+        idempotency_key=idempotency_key,
     ).parsed
 
 
@@ -172,12 +181,14 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: NewPost,
+    idempotency_key: str | Unset = UNSET,
 ) -> Response[PostView | Problem]:
     """Create a post
 
      Whoever is signed in may, and owns it then.
 
     Args:
+        idempotency_key (str | Unset):
         body (NewPost): What creates a post.
 
     Raises:
@@ -190,6 +201,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         body=body,
+        idempotency_key=idempotency_key,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -201,12 +213,14 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: NewPost,
+    idempotency_key: str | Unset = UNSET,
 ) -> PostView | Problem | None:
     """Create a post
 
      Whoever is signed in may, and owns it then.
 
     Args:
+        idempotency_key (str | Unset):
         body (NewPost): What creates a post.
 
     Raises:
@@ -221,5 +235,6 @@ async def asyncio(
         await asyncio_detailed(
             client=client,
             body=body,
+            idempotency_key=idempotency_key,
         )
     ).parsed

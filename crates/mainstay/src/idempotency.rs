@@ -1,0 +1,159 @@
+//! Keeps the answers of requests with an `Idempotency-Key`, in the database, each in the transaction of its effect.
+
+mod store;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::store::{Migrations, Store, StoreError, Witness, migrations};
+use http::{Fingerprint, KeepAnswers, Keeping, KeptAnswer, KeyUse, KeyedRun};
+use kernel::{AccountDeleted, Blob, Clock, Ctx, Json, Random, Time};
+use tokio::task::JoinHandle;
+
+use self::store::NewAnswer;
+use crate::Domain;
+
+/// How long an answer is kept.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often answers are removed whose time is up, and how many in one transaction: few, so that nobody waits for it.
+const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
+const TIDY_AT_ONCE: u32 = 500;
+
+/// The platform's own part of every app: its table, and that answers go with the account they were given to.
+pub(crate) fn domain() -> Domain {
+    const TABLES: Migrations = migrations!("idempotency", "0001_idempotency_keys");
+    Domain::new("idempotency")
+        .migrations(TABLES)
+        .on::<AccountDeleted, _, _>(|tx, deleted| async move { store::remove_of(&tx, deleted.id).await })
+}
+
+/// See [`KeepAnswers`].
+pub(crate) struct Answers(Store);
+
+impl Answers {
+    pub(crate) const fn new(store: Store) -> Self {
+        Self(store)
+    }
+}
+
+impl KeepAnswers for Answers {
+    fn find<'a>(&'a self, ctx: &'a Ctx, key: KeyUse) -> Keeping<'a, Option<(Fingerprint, KeptAnswer)>> {
+        Box::pin(async move {
+            let found = store::find_answer(&self.0.read(ctx), &key.0, ctx.now()).await?;
+            Ok(found.map(read).transpose()?)
+        })
+    }
+
+    fn witness(&self, run: Arc<KeyedRun>) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(Witness::new(move |tx, value| {
+            let answer = run.answer(value)?;
+            let run = run.clone();
+            Some(async move {
+                let answer = answer.map_err(|problem| StoreError::internal(problem.name()))?;
+                let now = tx.ctx().now();
+                if store::add_answer(&tx, new(&run, answer, now), now).await? {
+                    run.is_saved();
+                    return Ok(());
+                }
+                // Whatever this run did goes; the other's answer is given.
+                run.is_beaten();
+                Err(StoreError::internal("another request with this idempotency key was answered meanwhile"))
+            })
+        }))
+    }
+
+    fn save<'a>(&'a self, ctx: &'a Ctx, run: &'a KeyedRun, answer: KeptAnswer) -> Keeping<'a, ()> {
+        Box::pin(async move {
+            let now = ctx.now();
+            let new = new(run, answer, now);
+            let save = move |tx| {
+                let new = new.clone();
+                async move { store::add_answer(&tx, new, now).await }
+            };
+            // The one that is there tells of the same request.
+            self.0.tx::<_, StoreError, _, _>(ctx, save).await?;
+            Ok(())
+        })
+    }
+}
+
+fn new(run: &KeyedRun, answer: KeptAnswer, now: Time) -> NewAnswer {
+    let headers = answer.headers.into_iter().map(|(name, value)| [name, value]).collect::<Vec<_>>();
+    NewAnswer {
+        key: run.key.0.to_vec(),
+        fingerprint: run.fingerprint.0.to_vec(),
+        account_id: run.user_id,
+        status: i64::from(answer.status),
+        headers: Json::new(serde_json::json!(headers)),
+        body: answer.body.to_vec(),
+        expires_at: now.plus(KEPT),
+    }
+}
+
+fn read((fingerprint, status, headers, body): store::AnswerRow) -> Result<(Fingerprint, KeptAnswer), StoreError> {
+    let other = |what: &str| StoreError::internal(format!("a row of idempotency_keys has a {what} of another form"));
+    let Blob(fingerprint) = fingerprint;
+    let fingerprint = Fingerprint(fingerprint.try_into().map_err(|_| other("fingerprint"))?);
+    let headers = serde_json::from_value(headers.into_inner()).map_err(|_| other("header"))?;
+    let status = u16::try_from(status).map_err(|_| other("status"))?;
+    Ok((fingerprint, KeptAnswer { status, headers, body: body.0.into() }))
+}
+
+/// Removes answers whose time is up, now and then, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Tidying {
+    broom: Broom,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone)]
+struct Broom {
+    store: Store,
+    clock: Clock,
+    random: Random,
+}
+
+impl Tidying {
+    pub(crate) fn start(store: Store, clock: Clock, random: Random) -> Self {
+        let broom = Broom { store, clock, random };
+        let task = tokio::spawn(broom.clone().sweep_now_and_then());
+        Self { broom, task }
+    }
+
+    /// Does it now.
+    pub(crate) async fn now(&self) -> Result<(), StoreError> {
+        self.broom.sweep().await
+    }
+}
+
+impl Drop for Tidying {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Broom {
+    async fn sweep_now_and_then(self) {
+        loop {
+            // Nodes that were started together do it one after another.
+            let [jitter] = self.random.bytes();
+            tokio::time::sleep(TIDY_EVERY + Duration::from_secs(u64::from(jitter))).await;
+            if let Err(error) = self.sweep().await {
+                tracing::debug!(target: "mainstay::idempotency", %error, "old answers could not be removed");
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), StoreError> {
+        loop {
+            let ctx = Ctx::system("remove_old_answers", Duration::from_secs(10), &self.clock, &self.random);
+            let now = ctx.now();
+            let remove = move |tx| async move { store::remove_expired(&tx, now, TIDY_AT_ONCE).await };
+            if self.store.tx::<_, StoreError, _, _>(&ctx, remove).await? < u64::from(TIDY_AT_ONCE) {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+use kernel::{Blob, Json, Time, UserId};
+use store::{Reads, StoreError, Tx, params};
+
+/// What a kept answer was to, its status, headers and body.
+pub(super) type AnswerRow = (Blob, i64, Json, Blob);
+
+/// The answer kept under a key, unless its time is up.
+pub(super) async fn find_answer(reads: &impl Reads, key: &[u8], now: Time) -> Result<Option<AnswerRow>, StoreError> {
+    let sql = "SELECT fingerprint, status, headers, body FROM idempotency_keys WHERE key = $1 AND expires_at > $2";
+    reads.row(sql, &params![key.to_vec(), now]).await
+}
+
+/// What is to be kept.
+#[derive(Debug, Clone)]
+pub(super) struct NewAnswer {
+    pub(super) key: Vec<u8>,
+    pub(super) fingerprint: Vec<u8>,
+    pub(super) account_id: Option<UserId>,
+    pub(super) status: i64,
+    pub(super) headers: Json,
+    pub(super) body: Vec<u8>,
+    pub(super) expires_at: Time,
+}
+
+/// Keeps an answer. False when there is one already whose time is not up at `now`.
+pub(super) async fn add_answer(tx: &Tx, new: NewAnswer, now: Time) -> Result<bool, StoreError> {
+    let NewAnswer { key, fingerprint, account_id, status, headers, body, expires_at } = new;
+    let added = tx
+        .execute(
+            "INSERT INTO idempotency_keys (key, fingerprint, account_id, status, headers, body, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, account_id = excluded.account_id,
+                 status = excluded.status, headers = excluded.headers, body = excluded.body,
+                 expires_at = excluded.expires_at
+             WHERE idempotency_keys.expires_at <= $8",
+            &params![key, fingerprint, account_id, status, headers, body, expires_at, now],
+        )
+        .await?;
+    Ok(added > 0)
+}
+
+/// Removes up to `most` answers whose time is up, and says how many there were.
+pub(super) async fn remove_expired(tx: &Tx, now: Time, most: u32) -> Result<u64, StoreError> {
+    tx.execute(
+        "DELETE FROM idempotency_keys WHERE key IN
+             (SELECT key FROM idempotency_keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+        &params![now, most],
+    )
+    .await
+}
+
+/// Removes what was answered to an account.
+pub(super) async fn remove_of(tx: &Tx, account_id: UserId) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM idempotency_keys WHERE account_id = $1", &params![account_id]).await.map(drop)
+}
