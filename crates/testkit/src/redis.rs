@@ -351,7 +351,8 @@ fn is_ready(port: u16) -> bool {
         stream.write_all(b"PING\r\n")?;
         let mut answer = [0; 7];
         stream.read_exact(&mut answer)?;
-        Ok(&answer == b"+PONG\r\n")
+        // One that wants a password is ready too; one that says `-LOADING` is not.
+        Ok(&answer == b"+PONG\r\n" || &answer == b"-NOAUTH")
     };
     ask().unwrap_or(false)
 }

@@ -106,7 +106,7 @@ impl Line {
     /// Asks one thing, until `deadline` or the link's own bound, whichever is earlier.
     ///
     /// # Errors
-    /// See [`Away`]. An answer that is no `T` is `Refused`.
+    /// See [`Away`]. An answer that is no `T` is `Unanswered`.
     pub(crate) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd, deadline: Instant) -> Result<T, Away> {
         let mut wire = self.wire.clone();
         self.counted(deadline, async move { cmd.query_async(&mut wire).await }).await
@@ -137,7 +137,8 @@ impl Line {
     /// Whether it still answers. Not counted among what was asked.
     pub(super) async fn ping(&self) -> Result<(), Away> {
         let mut wire = self.wire.clone();
-        let until = Instant::now() + self.timeout;
+        // Later than the line's own bound, which is what counts.
+        let until = Instant::now() + self.timeout * 2;
         self.bounded(until, async move { redis::cmd("PING").query_async(&mut wire).await }).await
     }
 
@@ -226,8 +227,9 @@ impl Line {
                 }
                 Away::Refused
             }
-            // It answered, and something else than was expected.
-            ErrorKind::UnexpectedReturnType => Away::Refused,
+            // It answered something else than was expected, after whatever it did. Where its bytes make no sense at all, the
+            // connection ends by itself.
+            ErrorKind::UnexpectedReturnType | ErrorKind::Parse => Away::Unanswered,
             _ => {
                 self.give_up(&error.to_string());
                 Away::Unanswered

@@ -4,6 +4,8 @@
 mod line;
 mod link;
 mod route;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use line::Line;
 pub(crate) use link::{Link, Status};
