@@ -1,11 +1,18 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
+mod bus;
 mod error;
 #[cfg(feature = "redis")]
 mod redis;
 mod settings;
+mod values;
 
 pub use backend::{Asked, Backend};
+pub use bus::{Bus, Heard};
 pub use error::{Away, OpenError};
 pub use settings::CacheSettings;
+pub use values::{
+    Cache, Cached, Changing, Codec, HOLD, Hot, Json, Key, MOST_KEPT, MOST_KEY_BYTES, MOST_KEY_PARTS, MOST_PREFETCHED, MOST_TAGS,
+    Plan, PlanError, PlanStats, Raw, Stats, Tag, Target, Unanswered,
+};
