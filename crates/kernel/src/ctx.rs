@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub struct Ctx {
     deadline: Instant,
     clock: Clock,
     random: Random,
+    address: Option<IpAddr>,
     attached: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -44,7 +46,7 @@ impl Ctx {
     /// A context for an operation that may take until `deadline`. It is named like the request, until it is told its own
     /// name.
     pub fn new(identity: Identity, request_id: Arc<str>, deadline: Instant, clock: Clock, random: Random) -> Self {
-        Self { identity, operation: request_id.clone(), request_id, deadline, clock, random, attached: None }
+        Self { identity, operation: request_id.clone(), request_id, deadline, clock, random, address: None, attached: None }
     }
 
     /// A context for the process itself, with `budget` from now on.
@@ -62,6 +64,17 @@ impl Ctx {
     #[must_use]
     pub fn of(self, operation: Arc<str>) -> Self {
         Self { operation, ..self }
+    }
+
+    /// The same, asked from this address.
+    #[must_use]
+    pub fn from(self, address: IpAddr) -> Self {
+        Self { address: Some(address), ..self }
+    }
+
+    /// The client's address, as far as trusted proxies tell it; none where nobody asked from outside.
+    pub const fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// The same, with something that one room hands to another past those between: what HTTP wants saved with an effect,

@@ -32,7 +32,7 @@ pub use identity::{
     UserId,
 };
 pub use json::{Json, JsonError, parse_json};
-pub use limit::{Bucket, Charge, Rate, RateError, Standing};
+pub use limit::{Bucket, Charge, Limit, MOST_CHARGES, Rate, RateError, Standing, Taken, Taking};
 pub use random::Random;
 pub use secret::{Secret, SecretKey};
 pub use text::{Argument, Catalogue, CatalogueError, Text};

@@ -1,5 +1,8 @@
 use std::fmt;
+use std::pin::Pin;
 use std::time::Duration;
+
+use crate::Ctx;
 
 /// How much a bucket lets through: `quota` at once, and as much again over each `window`, a little at a time (the
 /// generic cell rate algorithm, ITU-T I.371).
@@ -119,6 +122,63 @@ pub struct Standing {
     pub remaining: u32,
     /// Where there was enough: until the whole quota is there again. Where not: until there is enough.
     pub reset: Duration,
+}
+
+/// The most buckets one call takes from.
+pub const MOST_CHARGES: usize = 6;
+
+/// How the buckets of one call stand after it, in the order of its charges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    standings: [Standing; MOST_CHARGES],
+    count: usize,
+}
+
+impl Taken {
+    /// Of these; what is past [`MOST_CHARGES`] is left out.
+    pub fn of(standings: impl IntoIterator<Item = Standing>) -> Self {
+        let none = Standing { is_enough: true, remaining: 0, reset: Duration::ZERO };
+        let mut taken = Self { standings: [none; MOST_CHARGES], count: 0 };
+        for (place, standing) in taken.standings.iter_mut().zip(standings) {
+            *place = standing;
+            taken.count += 1;
+        }
+        taken
+    }
+
+    /// Whether the call goes through: there was enough in each bucket, and it was taken from all of them. Otherwise nothing
+    /// was taken from any.
+    pub fn is_admitted(&self) -> bool {
+        self.standings().iter().all(|standing| standing.is_enough)
+    }
+
+    /// Each bucket.
+    pub fn standings(&self) -> &[Standing] {
+        &self.standings[..self.count]
+    }
+}
+
+/// The verdict on a call.
+pub enum Taking {
+    /// Known at once.
+    Now(Taken),
+    /// Others have to be asked.
+    Later(Pin<Box<dyn Future<Output = Taken> + Send>>),
+}
+
+impl fmt::Debug for Taking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now(taken) => write!(f, "Now({taken:?})"),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
+}
+
+/// Keeps the buckets.
+pub trait Limit: fmt::Debug + Send + Sync + 'static {
+    /// Takes from all of these buckets, or from none where one has not enough. At most [`MOST_CHARGES`], no bucket twice.
+    fn take(&self, ctx: &Ctx, charges: &[Charge]) -> Taking;
 }
 
 #[cfg(test)]
