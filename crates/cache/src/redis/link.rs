@@ -41,6 +41,7 @@ struct Held {
 struct Shared {
     route: Route,
     timeout: Duration,
+    random: Random,
     /// The connection, while there is one that is not known to be broken.
     line: RwLock<Option<Arc<Line>>>,
     status: watch::Sender<Status>,
@@ -86,6 +87,7 @@ impl Link {
         let shared = Arc::new(Shared {
             route,
             timeout,
+            random: random.clone(),
             line: RwLock::default(),
             status: watch::Sender::new(Status::Down { since: Instant::now() }),
             counts: Arc::default(),
@@ -96,7 +98,7 @@ impl Link {
             Ok(line) => shared.put(line),
             Err(cause) => shared.tell_down(cause),
         }
-        let keeper = tokio::spawn(keep(shared.clone(), first.ok(), is_told, random.clone())).abort_handle();
+        let keeper = tokio::spawn(keep(shared.clone(), first.ok(), is_told)).abort_handle();
         Self(Arc::new(Held { shared, keeper }))
     }
 
@@ -158,6 +160,11 @@ impl Link {
         &self.0.shared.route
     }
 
+    /// The randomness of whatever goes over it.
+    pub(crate) fn random(&self) -> &Random {
+        &self.0.shared.random
+    }
+
     pub(crate) fn asked(&self) -> Asked {
         self.0.shared.counts.read()
     }
@@ -206,14 +213,13 @@ impl Shared {
 }
 
 /// Watches the connection and looks for the next, until the link is dropped.
-async fn keep(shared: Arc<Shared>, mut line: Option<Arc<Line>>, mut is_told: bool, random: Random) {
+async fn keep(shared: Arc<Shared>, mut line: Option<Arc<Line>>, mut is_told: bool) {
     let mut pause = LEAST_PAUSE;
     let mut number = 1;
     loop {
         if let Some(line) = line.take() {
             if is_told {
                 tracing::info!(at = shared.route.at(), "Redis answers again");
-                is_told = false;
             }
             let began = Instant::now();
             while !line.is_broken() {
@@ -229,7 +235,7 @@ async fn keep(shared: Arc<Shared>, mut line: Option<Arc<Line>>, mut is_told: boo
                 pause = LEAST_PAUSE;
             }
         }
-        sleep(jittered(pause, &random)).await;
+        sleep(jittered(pause, &shared.random)).await;
         pause = (pause * 2).min(MOST_PAUSE);
         number += 1;
         line = shared.connect(number).await.ok();

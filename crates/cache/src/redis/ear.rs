@@ -1,0 +1,219 @@
+//! Listens to what other nodes publish, and to itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use redis::{PushInfo, PushKind, Value};
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+
+use super::link::jittered;
+use super::{Link, Met, Status, Wire};
+use crate::Away;
+use crate::bus::Air;
+
+/// How often a node says that it is there.
+const BEAT: Duration = Duration::from_millis(500);
+/// A node that was not heard for so long is gone; and when it is this one, the connection is.
+const SILENCE: Duration = Duration::from_secs(3);
+/// The pause before the next attempt.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The most messages that were heard and not told yet, of [`crate::Bus::MOST_BYTES`] each; those that come when there are
+/// so many are missed.
+const MOST_PENDING: usize = 1024;
+/// The most nodes that are counted.
+const MOST_NODES: usize = 1024;
+
+/// Listens on a connection of its own, which must not be behind the questions of the link. Ends with the bus.
+pub(crate) struct Ear {
+    link: Link,
+    voice: Voice,
+    task: AbortHandle,
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// How this node speaks.
+#[derive(Clone)]
+struct Voice {
+    channel: Arc<str>,
+    /// Who it is, so that it does not hear itself.
+    node: [u8; 16],
+}
+
+impl Voice {
+    /// Who, the length of the topic, the topic, the payload. A heartbeat has no topic, and when it was sent for a payload.
+    fn say(&self, topic: &str, payload: &[u8]) -> redis::Cmd {
+        let mut message = Vec::with_capacity(17 + topic.len() + payload.len());
+        message.extend_from_slice(&self.node);
+        message.push(u8::try_from(topic.len()).unwrap_or(u8::MAX));
+        message.extend_from_slice(topic.as_bytes());
+        message.extend_from_slice(payload);
+        let mut cmd = redis::cmd("PUBLISH");
+        cmd.arg(&*self.channel).arg(message);
+        cmd
+    }
+}
+
+/// What comes over the connection.
+enum Came {
+    Message(Vec<u8>),
+    /// A part of a cluster was lost and found again: what was said meanwhile is missing.
+    Broken,
+}
+
+impl Ear {
+    pub(crate) fn open(link: &Link, air: &Arc<Air>) -> Self {
+        // Channels are not apart by database: products that share a Redis would hear each other.
+        let channel = format!("ms:bus:{}", link.route().db()).into();
+        let voice = Voice { channel, node: link.random().bytes() };
+        let listening = Listening { link: link.clone(), voice: voice.clone(), air: air.clone(), nodes: HashMap::new() };
+        Self { link: link.clone(), voice, task: tokio::spawn(listening.run()).abort_handle() }
+    }
+
+    pub(crate) async fn publish(&self, topic: &str, payload: &[u8], deadline: Instant) -> Result<(), Away> {
+        self.link.ask(&self.voice.say(topic, payload), deadline).await
+    }
+}
+
+struct Listening {
+    link: Link,
+    voice: Voice,
+    air: Arc<Air>,
+    /// When each was heard last.
+    nodes: HashMap<[u8; 16], Instant>,
+}
+
+impl Listening {
+    async fn run(mut self) {
+        let mut status = self.link.watch();
+        loop {
+            // There is no other way where the link finds none. It also says whom to listen to.
+            let Ok(up) = status.wait_for(|status| matches!(status, Status::Up { .. })).await.map(|up| up.clone())
+            else {
+                return;
+            };
+            if let Status::Up { era, .. } = up {
+                self.listen(&era, &mut status).await;
+            }
+            self.air.doubt();
+            sleep(jittered(PAUSE, self.link.random())).await;
+        }
+    }
+
+    /// Listens to the process of this era, until that is over.
+    async fn listen(&mut self, era: &str, status: &mut watch::Receiver<Status>) {
+        let (put, mut came) = mpsc::channel(MOST_PENDING);
+        let is_missing = Arc::new(AtomicBool::new(false));
+        let hear = {
+            let is_missing = is_missing.clone();
+            move |push: PushInfo| -> Result<(), ()> {
+                let message = match (push.kind, push.data.into_iter().nth(1)) {
+                    (PushKind::Message, Some(Value::BulkString(bytes))) => Came::Message(bytes),
+                    (PushKind::Disconnection, _) => Came::Broken,
+                    _ => return Ok(()),
+                };
+                // Whoever is so far behind is told that something is missing, rather than given ever more memory.
+                if put.try_send(message).is_err() {
+                    is_missing.store(true, Ordering::Release);
+                }
+                Ok(())
+            }
+        };
+        let Ok(Met { mut wire, era: here }) = self.link.route().connect_to_hear(hear).await else { return };
+        // The master has changed in between: the others are heard elsewhere.
+        if here != era {
+            return;
+        }
+        let subscribed = match &mut wire {
+            Wire::One(wire) => wire.subscribe(&*self.voice.channel).await,
+            Wire::Cluster(wire) => wire.subscribe(&*self.voice.channel).await,
+        };
+        if subscribed.is_err() {
+            return;
+        }
+        let began = Instant::now();
+        let least = self.count_listeners(&mut wire).await;
+        // Those that were there before are given time to be heard again.
+        self.nodes.values_mut().for_each(|heard| *heard = began);
+        let (link, voice, air) = (self.link.clone(), self.voice.clone(), self.air.clone());
+        let beating = async move {
+            let mut beats = interval(BEAT);
+            beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                beats.tick().await;
+                // By the link, as all that is published: what comes back has gone the way that messages go. When it is not
+                // taken, that is noticed by its not coming back.
+                let beat = voice.say("", &air.now().to_le_bytes());
+                let _ = link.ask::<()>(&beat, Instant::now() + BEAT).await;
+            }
+        };
+        let mut beating = std::pin::pin!(beating);
+        let mut heard_itself = began;
+        loop {
+            tokio::select! {
+                message = came.recv() => {
+                    if is_missing.swap(false, Ordering::AcqRel) {
+                        self.air.doubt();
+                    }
+                    match message {
+                        Some(Came::Message(message)) => {
+                            if self.hear(&message, if began.elapsed() < SILENCE { least } else { 1 }) {
+                                heard_itself = Instant::now();
+                            }
+                        }
+                        // The cluster's connection mends itself, and subscribes again; one to a single server ends.
+                        Some(Came::Broken) => self.air.doubt(),
+                        None => return,
+                    }
+                }
+                () = &mut beating => {}
+                changed = status.changed() => match (changed, &*status.borrow_and_update()) {
+                    (Err(_), _) => return,
+                    (Ok(()), Status::Up { era: now, .. }) if **now != *era => return,
+                    _ => {}
+                },
+                () = sleep_until(heard_itself + SILENCE) => return,
+            }
+        }
+    }
+
+    /// How many listen already: of a node that has only begun, nobody was heard yet. A cluster does not know.
+    async fn count_listeners(&self, wire: &mut Wire) -> usize {
+        let Wire::One(wire) = wire else { return 1 };
+        let mut count = redis::cmd("PUBSUB");
+        count.arg("NUMSUB").arg(&*self.voice.channel);
+        let told: redis::RedisResult<(String, usize)> = count.query_async(wire).await;
+        told.map_or(1, |(_, count)| count.min(MOST_NODES))
+    }
+
+    /// Takes one message; whether it was this node's own heartbeat. There are at least `least` nodes.
+    fn hear(&mut self, message: &[u8], least: usize) -> bool {
+        let Some((node, rest)) = message.split_first_chunk::<16>() else { return false };
+        let Some((&length, rest)) = rest.split_first() else { return false };
+        let Some((topic, payload)) = rest.split_at_checked(usize::from(length)) else { return false };
+        if !topic.is_empty() {
+            if *node != self.voice.node {
+                self.air.tell(topic, payload);
+            }
+            return false;
+        }
+        let now = Instant::now();
+        if self.nodes.len() < MOST_NODES || self.nodes.contains_key(node) {
+            self.nodes.insert(*node, now);
+        }
+        let Some(sent) = payload.first_chunk().filter(|_| *node == self.voice.node) else { return false };
+        // Only now, when messages come: while Redis is away nobody is heard, and all are still there.
+        self.nodes.retain(|_, heard| now - *heard < SILENCE);
+        self.air.set_nodes(self.nodes.len().max(least));
+        self.air.proven(u64::from_le_bytes(*sent));
+        true
+    }
+}
