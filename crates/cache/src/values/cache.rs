@@ -1,6 +1,7 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+#[cfg(feature = "redis")]
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -8,20 +9,43 @@ use tokio::time::Instant;
 use super::cached::Cached;
 use super::changing::Changing;
 use super::flight::Flights;
+#[cfg(feature = "redis")]
+use super::key::Key;
 use super::key::Target;
 use super::ledger::Ledger;
 use super::local::Local;
 use super::plan::{Plan, PlanError};
 use super::popularity::Sketch;
+#[cfg(feature = "redis")]
+use super::shared::Shared;
 use super::stats::{Counts, Hot, Stats};
-use crate::CacheSettings;
+#[cfg(feature = "redis")]
+use crate::Away;
+use crate::{Backend, Bus, CacheSettings, Heard};
 
 /// The most plans of a cache.
 const MOST_PLANS: usize = 1000;
 /// So many old values are brought anew at a time behind the backs of those who ask; the others stay old a little longer.
 const MOST_REFRESHES: usize = 64;
 
-/// What a node remembers of what it would have to ask for. Cheap to clone: all clones are one.
+/// What nodes tell each other to forget.
+const TOPIC: &str = "forget";
+/// So many are told at once of what was put off.
+#[cfg(feature = "redis")]
+const MOST_AT_ONCE: usize = 500;
+/// How long telling them may take.
+#[cfg(feature = "redis")]
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The pauses between attempts to tell them.
+#[cfg(feature = "redis")]
+const LEAST_PAUSE: Duration = Duration::from_millis(50);
+#[cfg(feature = "redis")]
+const MOST_PAUSE: Duration = Duration::from_secs(1);
+/// A message is sent off when it is longer than this, in bytes.
+#[cfg(feature = "redis")]
+const MOST_MESSAGE: usize = Bus::MOST_BYTES - 1024;
+
+/// What a node remembers of what it would have to ask for, and what nodes share of that. Cheap to clone: all clones are one.
 #[derive(Clone)]
 pub struct Cache(pub(crate) Arc<Inner>);
 
@@ -31,9 +55,22 @@ pub(crate) struct Inner {
     pub(crate) flights: Arc<Flights>,
     pub(crate) sketch: Sketch,
     pub(crate) refreshes: Arc<Semaphore>,
-    plans: Mutex<Vec<(String, Arc<Counts>)>>,
-    /// The longest that anything may be kept by any plan, in microseconds.
-    longest_us: AtomicU64,
+    plans: Mutex<Vec<Known>>,
+    /// What other nodes say; none where there are no others.
+    bus: Option<Bus>,
+    #[cfg(feature = "redis")]
+    pub(crate) shared: Option<Shared>,
+    /// The task that tells what could not be told at once.
+    #[cfg(feature = "redis")]
+    keeper: Option<tokio::task::AbortHandle>,
+}
+
+/// A plan that is there.
+struct Known {
+    name: String,
+    #[cfg(feature = "redis")]
+    has_tags: bool,
+    counts: Arc<Counts>,
 }
 
 impl fmt::Debug for Cache {
@@ -43,17 +80,37 @@ impl fmt::Debug for Cache {
 }
 
 impl Cache {
-    /// A cache of this much memory.
-    pub fn new(settings: &CacheSettings) -> Self {
-        Self(Arc::new(Inner {
-            local: Local::new(settings.memory_bytes),
-            ledger: Ledger::new(),
-            flights: Arc::new(Flights::new()),
-            sketch: Sketch::new(),
-            refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
-            plans: Mutex::default(),
-            longest_us: AtomicU64::new(0),
-        }))
+    /// A cache over what the nodes share; over Redis inside a runtime of tokio.
+    pub fn new(settings: &CacheSettings, backend: &Backend, bus: &Bus) -> Self {
+        let inner = Arc::new_cyclic(|inner: &Weak<Inner>| {
+            #[cfg(feature = "redis")]
+            let shared = backend.link().cloned().map(Shared::new);
+            #[cfg(feature = "redis")]
+            let keeper = shared.as_ref().map(|shared| tokio::spawn(deliver(inner.clone(), shared)).abort_handle());
+            let _ = inner;
+            Inner {
+                local: Local::new(settings.memory_bytes),
+                ledger: Ledger::new(),
+                flights: Arc::new(Flights::new()),
+                sketch: Sketch::new(),
+                refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
+                plans: Mutex::default(),
+                bus: backend.is_shared().then(|| bus.clone()),
+                #[cfg(feature = "redis")]
+                shared,
+                #[cfg(feature = "redis")]
+                keeper,
+            }
+        });
+        if backend.is_shared() {
+            let inner = Arc::downgrade(&inner);
+            bus.subscribe(TOPIC, move |heard| {
+                if let Some(inner) = inner.upgrade() {
+                    inner.hear(heard);
+                }
+            });
+        }
+        Self(inner)
     }
 
     /// A way to values of one kind.
@@ -62,18 +119,21 @@ impl Cache {
     /// When the plan cannot be followed, or there is one of its name.
     pub fn plan<T: Send + Sync + 'static>(&self, plan: Plan<T>) -> Result<Cached<T>, PlanError> {
         plan.check()?;
-        let mut plans = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if plans.iter().any(|(name, _)| *name == plan.name) {
+        let mut plans = self.0.plans();
+        if plans.iter().any(|known| known.name == plan.name) {
             return Err(PlanError::Taken);
         }
         if plans.len() == MOST_PLANS {
             return Err(PlanError::TooMany);
         }
-        let longest_us = u64::try_from(plan.longest().as_micros()).unwrap_or(u64::MAX);
-        self.0.longest_us.fetch_max(longest_us, Ordering::AcqRel);
         let counts = Arc::new(Counts::default());
         let number = u32::try_from(plans.len()).unwrap_or(u32::MAX);
-        plans.push((plan.name.clone(), counts.clone()));
+        plans.push(Known {
+            name: plan.name.clone(),
+            #[cfg(feature = "redis")]
+            has_tags: plan.tags.is_some(),
+            counts: counts.clone(),
+        });
         Ok(Cached::new(self.0.clone(), plan, number, counts))
     }
 
@@ -89,17 +149,150 @@ impl Cache {
     /// Forgets what has changed, everywhere. When this returns, no `get` on this node returns what was loaded before; other
     /// nodes have been told, or will be.
     pub async fn forget(&self, targets: Vec<Target>, deadline: Instant) {
-        self.changing(targets, deadline).await.done().await;
+        Changing::over(self.0.clone(), targets, deadline).done().await;
     }
 
     /// What was done so far.
     pub fn stats(&self) -> Stats {
-        let plans = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        Stats { plans: plans.iter().map(|(name, counts)| counts.read(name)).collect(), undelivered: 0 }
+        let plans = self.0.plans();
+        let plans = plans.iter().map(|known| known.counts.read(&known.name)).collect();
+        #[cfg(feature = "redis")]
+        let undelivered = self.0.shared.as_ref().map_or(0, |shared| shared.undelivered.count());
+        #[cfg(not(feature = "redis"))]
+        let undelivered = 0;
+        Stats { plans, undelivered }
     }
 
     /// The keys that are asked for most, 64 at most: one of 16 asks is looked at.
     pub fn hottest(&self, most: usize) -> Vec<Hot> {
         self.0.sketch.hottest(most).into_iter().map(|(key, asks)| Hot { key, asks }).collect()
+    }
+}
+
+impl Inner {
+    fn plans(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether other nodes are heard, so that what is in this node's memory may be served.
+    pub(crate) fn is_current(&self) -> bool {
+        self.bus.as_ref().is_none_or(Bus::is_current)
+    }
+
+    /// What another node says.
+    fn hear(&self, heard: Heard<'_>) {
+        match heard {
+            Heard::Message(lines) => {
+                for line in lines.split(|byte| *byte == b'\n') {
+                    match Target::read(line) {
+                        Some(target) => self.ledger.forget(&target),
+                        // A newer program's word: it cannot mean more than everything.
+                        None => self.ledger.forget_all(),
+                    }
+                }
+            }
+            Heard::Gap => {
+                self.ledger.forget_all();
+                self.local.clear();
+            }
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+impl Inner {
+    /// Tells Redis and the other nodes that a change is under way. Those forget it at once, and keep nothing while it is: if
+    /// this process ends in the middle, nobody has the old value for long.
+    pub(crate) async fn tell_open(&self, targets: &[Target], word: &str, deadline: Instant) {
+        let Some(shared) = &self.shared else { return };
+        let told = async {
+            shared.open(targets, word, deadline).await?;
+            self.publish(targets, deadline).await
+        };
+        if told.await.is_err() {
+            self.put_off(targets);
+        }
+    }
+
+    /// Tells Redis, and then the other nodes, that a change is over: whoever hears of it must not find there what is to be forgotten.
+    pub(crate) async fn tell_shut(&self, targets: &[Target], word: &str, deadline: Instant) {
+        if self.try_shut(targets, word, deadline).await.is_err() {
+            self.put_off(targets);
+        }
+    }
+
+    async fn try_shut(&self, targets: &[Target], word: &str, deadline: Instant) -> Result<(), Away> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        shared.shut(targets, word, deadline).await?;
+        self.publish(targets, deadline).await
+    }
+
+    async fn publish(&self, targets: &[Target], deadline: Instant) -> Result<(), Away> {
+        let Some(bus) = &self.bus else { return Ok(()) };
+        let mut message = Vec::new();
+        for target in targets {
+            if message.len() > MOST_MESSAGE {
+                bus.publish(TOPIC, &message, deadline).await?;
+                message.clear();
+            }
+            if !message.is_empty() {
+                message.push(b'\n');
+            }
+            target.write(&mut message);
+        }
+        if message.is_empty() { Ok(()) } else { bus.publish(TOPIC, &message, deadline).await }
+    }
+
+    /// To be told later. Until then this node does without what Redis has of it.
+    pub(crate) fn put_off(&self, targets: &[Target]) {
+        let Some(shared) = &self.shared else { return };
+        let tagged = || self.plans().iter().filter(|known| known.has_tags).map(|known| Key::of(&known.name)).collect();
+        shared.undelivered.add(targets, tagged);
+    }
+
+    /// Tells some of what was put off. Whether that was done.
+    async fn catch_up(&self) -> bool {
+        let Some(shared) = &self.shared else { return true };
+        let some = shared.undelivered.some(MOST_AT_ONCE);
+        let targets: Vec<Target> = some.iter().map(|(target, _)| target.clone()).collect();
+        let told = self.try_shut(&targets, &shared.word(), Instant::now() + PATIENCE).await;
+        if told.is_ok() {
+            shared.undelivered.told(&some);
+        }
+        told.is_ok()
+    }
+}
+
+#[cfg(feature = "redis")]
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.abort();
+        }
+    }
+}
+
+/// Tells what was put off, as soon as Redis is there. Ends with the cache.
+#[cfg(feature = "redis")]
+fn deliver(inner: Weak<Inner>, shared: &Shared) -> impl Future<Output = ()> + Send + 'static {
+    let (undelivered, mut status) = (shared.undelivered.clone(), shared.link().watch());
+    async move {
+        loop {
+            undelivered.news().await;
+            let mut pause = LEAST_PAUSE;
+            while undelivered.count() > 0 {
+                let Some(inner) = inner.upgrade() else { return };
+                let is_done = inner.catch_up().await;
+                drop(inner);
+                if is_done {
+                    continue;
+                }
+                tokio::select! {
+                    changed = status.changed() => if changed.is_err() { return },
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = (pause * 2).min(MOST_PAUSE);
+            }
+        }
     }
 }

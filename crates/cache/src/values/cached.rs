@@ -11,6 +11,8 @@ use super::flight::{Attempts, Lead, Part, State};
 use super::key::{Key, Tag};
 use super::local::{Anything, Entry, Place};
 use super::plan::{MOST_TAGS, Plan};
+#[cfg(feature = "redis")]
+use super::remote::{Asked, Right};
 use super::stats::{self, Counts};
 
 /// The most keys that are fetched at once.
@@ -47,13 +49,24 @@ impl fmt::Display for Unanswered {
 impl std::error::Error for Unanswered {}
 
 /// Values of one kind, as its [`Plan`] says. Cheap to clone: all clones are one.
-pub struct Cached<T>(Arc<Kept<T>>);
+pub struct Cached<T>(pub(super) Arc<Kept<T>>);
 
-struct Kept<T> {
-    inner: Arc<Inner>,
-    plan: Plan<T>,
+pub(super) struct Kept<T> {
+    pub(super) inner: Arc<Inner>,
+    pub(super) plan: Plan<T>,
     number: u32,
-    counts: Arc<Counts>,
+    pub(super) counts: Arc<Counts>,
+}
+
+/// What a load, or another node's, brought.
+pub(super) struct Loaded<T> {
+    pub(super) value: Option<Arc<T>>,
+    /// Written down, where that is needed.
+    pub(super) bytes: Option<Vec<u8>>,
+    pub(super) tags: Vec<Tag>,
+    pub(super) until_us: (i64, i64),
+    /// As far as other nodes are concerned.
+    pub(super) may_be_kept: bool,
 }
 
 impl<T> Clone for Cached<T> {
@@ -141,7 +154,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
     }
 
     /// Sees to it that these are in memory, with one load for all that are not, and that nobody loads already. `load` gets
-    /// their keys and returns what there is; what it does not return, there is not. At most [`MOST_PREFETCHED`]; those after
+    /// their keys and returns what there is; what it does not return, there is not. Redis is not asked, and not told. At most [`MOST_PREFETCHED`]; those after
     /// that are not fetched. Returns how many were loaded.
     ///
     /// # Errors
@@ -179,7 +192,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
         let count = leads.len();
         for lead in leads {
             let value = loaded.remove(&lead.place.key).flatten().map(Arc::new);
-            self.settle(ctx, lead, began, value.as_ref());
+            self.settle(lead, &self.loaded(ctx, began, value));
         }
         Ok(count)
     }
@@ -210,6 +223,9 @@ impl<T: Send + Sync + 'static> Cached<T> {
 
     /// Uncounted.
     fn look(&self, ctx: &Ctx, key: &Key) -> Found<T> {
+        if !self.0.inner.is_current() {
+            return Found::Nothing;
+        }
         let Some(entry) = self.0.inner.local.find(self.0.number, key) else { return Found::Nothing };
         let now_us = ctx.now().as_micros();
         if !entry.stamps.are_current() || now_us >= entry.stale_until_us {
@@ -281,19 +297,36 @@ impl<T: Send + Sync + 'static> Cached<T> {
         Fut: Future<Output = Result<Option<T>, E>>,
         E: From<Unanswered>,
     {
+        #[cfg(feature = "redis")]
+        let (lead, right) = match self.ask_shared(ctx, lead).await {
+            Asked::Found(value) => return Ok(value),
+            Asked::Load(lead, right) => (lead, right),
+        };
         let (began, started) = (ctx.now(), Instant::now());
         stats::add(&self.0.counts.loads);
         let loaded = ctx.within(load()).await.map_err(|DeadlinePassed| Unanswered::Late)?;
         self.0.counts.loaded(started.elapsed());
         match loaded {
             Ok(value) => {
-                let value = value.map(Arc::new);
-                self.settle(ctx, lead, began, value.as_ref());
-                Ok(value)
+                let loaded = self.loaded(ctx, began, value.map(Arc::new));
+                #[cfg(feature = "redis")]
+                let loaded = Loaded { may_be_kept: !matches!(right, Right::Nothing), ..loaded };
+                let is_kept = self.settle(lead, &loaded);
+                #[cfg(feature = "redis")]
+                if let Right::Share(ticket) = right {
+                    self.fill_shared(ctx, ticket, &loaded, is_kept).await;
+                }
+                #[cfg(not(feature = "redis"))]
+                let _ = is_kept;
+                Ok(loaded.value)
             }
             Err(error) => {
                 stats::add(&self.0.counts.load_errors);
                 lead.failed();
+                #[cfg(feature = "redis")]
+                if let Right::Share(ticket) = right {
+                    self.release_shared(ctx, ticket).await;
+                }
                 Err(error)
             }
         }
@@ -320,46 +353,61 @@ impl<T: Send + Sync + 'static> Cached<T> {
         });
     }
 
-    /// Keeps what was loaded, if it may be, and tells those who wait.
-    fn settle(&self, ctx: &Ctx, lead: Lead, began: Time, value: Option<&Arc<T>>) {
+    /// What was loaded, with all that is to be known to keep it.
+    fn loaded(&self, ctx: &Ctx, began: Time, value: Option<Arc<T>>) -> Loaded<T> {
+        let plan = &self.0.plan;
+        let tags = value.as_ref().zip(plan.tags).map(|(value, tags)| tags(value)).unwrap_or_default();
+        // Written down once, to be weighed and to be shared.
+        let codec =
+            plan.codec.as_ref().filter(|_| (plan.weigh.is_none() && self.0.inner.local.is_there()) || self.is_shared());
+        let bytes = value.as_ref().zip(codec).and_then(|(value, codec)| codec.encode(value));
+        let until_us = self.until(ctx, began, value.is_none());
+        Loaded { value, bytes, tags, until_us, may_be_kept: true }
+    }
+
+    /// Keeps what was loaded, if it may be, and tells those who wait. Whether it may be kept.
+    pub(super) fn settle(&self, lead: Lead, loaded: &Loaded<T>) -> bool {
         let plan = &self.0.plan;
         let inner = &self.0.inner;
         let mut stamps = lead.stamps();
-        let tags = value.zip(plan.tags).map(|(value, tags)| tags(value)).unwrap_or_default();
-        inner.ledger.add_tags(&mut stamps, &tags);
-        let is_wanted = self.is_wanted(&lead.place.key, value.is_none(), &tags);
-        let may_be_kept = stamps.may_be_kept();
-        let bytes = if is_wanted { lead.place.key.bytes().len() + self.weigh(value) } else { 0 };
-        let until = self.until(ctx, began, value.is_none());
-        let anything = value.map(|value| -> Anything { value.clone() });
-        let entry = Arc::new(Entry::new(anything, bytes, stamps, until, self.0.counts.clone()));
-        if is_wanted && may_be_kept {
-            inner.local.put(lead.place.clone(), entry.clone());
-        } else if is_wanted {
+        inner.ledger.add_tags(&mut stamps, &loaded.tags);
+        let is_absent = loaded.value.is_none();
+        let is_wanted = self.is_worth(&lead.place.key)
+            && loaded.tags.len() <= MOST_TAGS
+            && !(is_absent && plan.keep_absent.is_zero());
+        let may_be_kept = loaded.may_be_kept && stamps.may_be_kept();
+        if is_wanted && !may_be_kept {
             stats::add(&self.0.counts.refused_fills);
         }
+        let anything = loaded.value.as_ref().map(|value| -> Anything { value.clone() });
+        let bytes = lead.place.key.bytes().len() + self.weigh(loaded);
+        let entry = Arc::new(Entry::new(anything, bytes, stamps, loaded.until_us, self.0.counts.clone()));
+        if is_wanted && may_be_kept {
+            inner.local.put(lead.place.clone(), entry.clone());
+        }
         lead.done(entry);
+        is_wanted && may_be_kept
     }
 
-    fn is_wanted(&self, key: &Key, is_absent: bool, tags: &[Tag]) -> bool {
-        let plan = &self.0.plan;
-        let is_worth = plan.worth_after < 2 || self.0.inner.sketch.estimate(key) >= plan.worth_after;
-        is_worth
-            && tags.len() <= MOST_TAGS
-            && self.0.inner.local.is_there()
-            && !(is_absent && plan.keep_absent.is_zero())
+    /// Whether the key is asked for often enough to be kept.
+    pub(super) fn is_worth(&self, key: &Key) -> bool {
+        let worth_after = self.0.plan.worth_after;
+        worth_after < 2 || self.0.inner.sketch.estimate(key) >= worth_after
+    }
+
+    /// Whether values may be put where other nodes find them.
+    fn is_shared(&self) -> bool {
+        #[cfg(feature = "redis")]
+        return self.0.inner.shared.is_some() && !self.0.plan.is_local_only;
+        #[cfg(not(feature = "redis"))]
+        return false;
     }
 
     /// What a value takes in memory, in bytes.
-    fn weigh(&self, value: Option<&Arc<T>>) -> usize {
-        let Some(value) = value else { return 0 };
-        let plan = &self.0.plan;
-        let beyond = match (plan.weigh, &plan.codec) {
-            (Some(weigh), _) => weigh(value),
-            (None, Some(codec)) => codec.encode(value).map_or(0, |bytes| bytes.len()),
-            (None, None) => 0,
-        };
-        size_of::<T>() + beyond
+    fn weigh(&self, loaded: &Loaded<T>) -> usize {
+        let Some(value) = &loaded.value else { return 0 };
+        let written = || loaded.bytes.as_ref().map_or(0, Vec::len);
+        size_of::<T>() + self.0.plan.weigh.map_or_else(written, |weigh| weigh(value))
     }
 
     /// Until when a value is fresh, and until when it may be served, in microseconds since the epoch. From when its load

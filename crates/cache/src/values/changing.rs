@@ -5,6 +5,8 @@ use tokio::time::Instant;
 
 use super::cache::Inner;
 use super::key::Target;
+#[cfg(feature = "redis")]
+use super::ledger::HOLD;
 use super::ledger::Open;
 
 /// Something is being changed: nothing of it is kept until this is done. Dropped without [`Changing::done`], as when the
@@ -14,7 +16,18 @@ use super::ledger::Open;
 pub struct Changing {
     inner: Arc<Inner>,
     targets: Arc<[Target]>,
+    /// None once it is over.
     open: Option<Open>,
+    /// What is known by this word where nodes share.
+    #[cfg(feature = "redis")]
+    word: String,
+    /// Those who share have yet to be told that it is over.
+    #[cfg(feature = "redis")]
+    is_untold: bool,
+    /// It is known how it ended.
+    #[cfg(feature = "redis")]
+    is_over: bool,
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "nobody is told without Redis"))]
     deadline: Instant,
 }
 
@@ -25,16 +38,49 @@ impl fmt::Debug for Changing {
 }
 
 impl Changing {
-    /// Here it has begun before anything is waited for: whoever drops the future has a change that may have begun.
+    /// It has begun on this node before anything is waited for: a future that is dropped leaves a change behind that may
+    /// have begun.
+    #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "with Redis it waits"))]
     pub(crate) async fn begin(inner: Arc<Inner>, targets: Vec<Target>, deadline: Instant) -> Self {
-        let open = Some(inner.ledger.open(&targets));
-        Self { inner, targets: targets.into(), open, deadline }
+        let this = Self::new(inner, targets, deadline, false);
+        #[cfg(feature = "redis")]
+        this.inner.tell_open(&this.targets, &this.word, deadline).await;
+        this
+    }
+
+    /// A change that those who share are told of only when it is over.
+    pub(crate) fn over(inner: Arc<Inner>, targets: Vec<Target>, deadline: Instant) -> Self {
+        Self::new(inner, targets, deadline, true)
+    }
+
+    fn new(inner: Arc<Inner>, targets: Vec<Target>, deadline: Instant, is_over: bool) -> Self {
+        #[cfg(not(feature = "redis"))]
+        let _ = is_over;
+        Self {
+            open: Some(inner.ledger.open(&targets)),
+            #[cfg(feature = "redis")]
+            word: inner.shared.as_ref().map(super::shared::Shared::word).unwrap_or_default(),
+            #[cfg(feature = "redis")]
+            is_untold: inner.shared.is_some(),
+            #[cfg(feature = "redis")]
+            is_over,
+            targets: targets.into(),
+            inner,
+            deadline,
+        }
     }
 
     /// It is committed, or rolled back for certain. When this returns, it is forgotten on this node, and the others have
     /// been told, or will be.
+    #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "with Redis it waits"))]
     pub async fn done(mut self) {
-        let _ = self.deadline;
+        #[cfg(feature = "redis")]
+        if self.is_untold {
+            self.is_over = true;
+            self.inner.tell_shut(&self.targets, &self.word, self.deadline).await;
+            self.is_untold = false;
+        }
+        // Last: what is loaded before Redis has forgotten may have come from there.
         if let Some(open) = self.open.take() {
             self.inner.ledger.shut(open);
         }
@@ -43,8 +89,40 @@ impl Changing {
 
 impl Drop for Changing {
     fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.inner.ledger.shut_later(open);
+        let Some(open) = self.open.take() else { return };
+        #[cfg(feature = "redis")]
+        if self.is_untold {
+            if self.is_over {
+                // The caller is gone, and it is known how it ended: the others are told when that can be done.
+                self.inner.put_off(&self.targets);
+                self.inner.ledger.shut(open);
+                return;
+            }
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => {
+                    let (inner, targets, word) =
+                        (self.inner.clone(), self.targets.clone(), std::mem::take(&mut self.word));
+                    drop(runtime.spawn(hold(inner, targets, word)));
+                }
+                Err(_) => self.inner.put_off(&self.targets),
+            }
         }
+        self.inner.ledger.shut_later(open);
+    }
+}
+
+/// Keeps a change open where nodes share, as long as its commit may still land. A cache that is dropped meanwhile leaves it open
+/// there, until it ends by itself.
+#[cfg(feature = "redis")]
+async fn hold(inner: Arc<Inner>, targets: Arc<[Target]>, word: String) {
+    inner.tell_open(&targets, &word, Instant::now() + HOLD).await;
+    let inner = {
+        let weak = Arc::downgrade(&inner);
+        drop(inner);
+        tokio::time::sleep(HOLD).await;
+        weak.upgrade()
+    };
+    if let Some(inner) = inner {
+        inner.tell_shut(&targets, &word, Instant::now() + HOLD).await;
     }
 }

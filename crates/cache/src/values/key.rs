@@ -142,6 +142,18 @@ impl Key {
         self.bytes().iter().filter(|byte| **byte == b':').count() + 1
     }
 
+    /// The keys of everything it is under, itself included.
+    #[cfg(feature = "redis")]
+    pub(crate) fn keys_above(&self) -> impl Iterator<Item = Self> {
+        self.levels().map(|level| Self::joined(&[], level))
+    }
+
+    /// The key of its entity.
+    #[cfg(feature = "redis")]
+    pub(crate) fn above_all(&self) -> Self {
+        self.keys_above().next().unwrap_or_else(|| self.clone())
+    }
+
     /// The texts of everything it is under, the shortest first, itself last.
     pub(crate) fn levels(&self) -> impl Iterator<Item = &[u8]> {
         let bytes = self.bytes();
@@ -201,6 +213,12 @@ impl Tag {
     pub(crate) fn bytes(&self) -> &[u8] {
         self.0.bytes()
     }
+
+    /// A tag another node wrote down; none if it is not one.
+    #[cfg(feature = "redis")]
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        Key::read(text).map(Self)
+    }
 }
 
 impl fmt::Display for Tag {
@@ -228,6 +246,7 @@ pub enum Target {
 
 impl Target {
     /// Written for other nodes: `k`, `u` or `t` and the text. No text has a line's end in it.
+    #[cfg(any(feature = "redis", test))]
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let (kind, text) = match self {
             Self::Key(key) => (b'k', key.bytes()),

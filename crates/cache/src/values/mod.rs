@@ -9,7 +9,13 @@ mod ledger;
 mod local;
 mod plan;
 mod popularity;
+#[cfg(feature = "redis")]
+mod remote;
+#[cfg(feature = "redis")]
+mod shared;
 mod stats;
+#[cfg(feature = "redis")]
+mod undelivered;
 
 pub use cache::Cache;
 pub use cached::{Cached, MOST_PREFETCHED, Unanswered};

@@ -176,7 +176,7 @@ impl<T> Plan<T> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
         if !(1..=MOST_ENTITY_BYTES).contains(&self.name.len()) || !self.name.bytes().all(is_plain) {
             Err(PlanError::Name)
-        } else if self.keep.is_zero() || self.keep.saturating_add(self.stale).max(self.keep_absent) > MOST_KEPT {
+        } else if self.keep.is_zero() || self.longest() > MOST_KEPT {
             Err(PlanError::Keep)
         } else if self.worth_after > 15 {
             Err(PlanError::Worth)

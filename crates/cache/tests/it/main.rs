@@ -4,3 +4,5 @@
 mod bus;
 mod values;
 mod values_forget;
+#[cfg(feature = "redis")]
+mod values_redis;

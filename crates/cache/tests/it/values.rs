@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use cache::{Cache, CacheSettings, Cached, Key, Plan, PlanError, PlanStats, Unanswered};
+use cache::{Backend, Bus, Cache, CacheSettings, Cached, Key, Plan, PlanError, PlanStats, Unanswered};
 use kernel::{Clock, Ctx, Identity, Random, Time};
 use tokio::sync::{Barrier, Notify};
 use tokio::time::Instant;
@@ -34,7 +34,8 @@ pub(crate) fn ctx_for(budget: Duration) -> Ctx {
 }
 
 pub(crate) fn memory(memory_bytes: u64) -> Cache {
-    Cache::new(&CacheSettings { memory_bytes, ..CacheSettings::default() })
+    let backend = Backend::memory();
+    Cache::new(&CacheSettings { memory_bytes, ..CacheSettings::default() }, &backend, &Bus::new(&backend))
 }
 
 pub(crate) fn numbers(cache: &Cache) -> Cached<u64> {
