@@ -3,6 +3,7 @@
 mod backend;
 mod bus;
 mod error;
+mod limit;
 #[cfg(feature = "redis")]
 mod redis;
 mod settings;
@@ -11,6 +12,7 @@ mod values;
 pub use backend::{Asked, Backend};
 pub use bus::{Bus, Heard};
 pub use error::{Away, OpenError};
+pub use limit::{Limiter, WhenAway};
 pub use settings::CacheSettings;
 pub use values::{
     Cache, Cached, Changing, Codec, HOLD, Hot, Json, Key, MOST_KEPT, MOST_KEY_BYTES, MOST_KEY_PARTS, MOST_PREFETCHED, MOST_TAGS,

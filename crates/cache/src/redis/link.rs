@@ -155,6 +155,14 @@ impl Link {
         self.0.shared.status.subscribe()
     }
 
+    /// Since when there is no connection, where there is none.
+    pub(crate) fn down_since(&self) -> Option<Instant> {
+        match *self.0.shared.status.borrow() {
+            Status::Down { since } => Some(since),
+            Status::Up { .. } => None,
+        }
+    }
+
     /// Where it leads.
     pub(crate) fn route(&self) -> &Route {
         &self.0.shared.route

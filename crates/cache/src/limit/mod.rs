@@ -1,0 +1,113 @@
+//! Allowances: how much of something a caller may do in a while, over all nodes.
+
+mod gcra;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+mod refusals;
+mod table;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::{Charge, Ctx, Limit, MOST_CHARGES, Taking};
+
+use crate::{Backend, Bus};
+use table::{Table, refused};
+
+/// What is done while Redis, which keeps the buckets, does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenAway {
+    /// Each node lets through its share: what the rate gives, divided by the nodes it last heard of.
+    Share,
+    /// Nothing goes through.
+    Refuse,
+}
+
+/// What is told of a call that cannot be judged: how soon another may be of use.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
+/// Keeps buckets: in memory for one node, in Redis for several. Cheap to clone; the clones share them.
+///
+/// **In memory** a bucket is exact, whoever asks from whichever thread. What there is room for is bounded: 917,504 buckets that
+/// are not full. While there are more, those that come new share one for each rate, a sixty-fourth of them each.
+///
+/// **In Redis** one script judges all buckets of a call at once, by Redis's own clock, so nodes need not agree on the time. It is
+/// exact over all nodes. All keys begin with `{limits}:`, so in a cluster they lie on one server: a call takes from several
+/// buckets at once, which only one can do. Redis must keep what it is given: one that evicts keys gives their quotas anew
+/// (`maxmemory-policy noeviction` or one of `volatile-ttl` does less harm than `allkeys-random`).
+///
+/// **When Redis loses its memory** (a restart, also with an older snapshot, a failover, `FLUSHALL`), every bucket counts as
+/// empty at that moment and fills from then on: no more goes through than if nothing had been lost. That is known by a mark
+/// that lies beside the buckets with the era of the process. Two cases are not told apart from a first start, which gives
+/// full quotas: when all nodes begin anew together with an empty Redis; and, until a node that knew the former Redis has
+/// found the new one (a second), when a node that begins finds it first. In a cluster a server that comes back with an
+/// older snapshot is not noticed.
+///
+/// **While Redis is away**, with [`WhenAway::Share`], each node goes on by itself with its part of each rate, from buckets
+/// that are empty when it is lost. So when Redis is lost to all, all nodes together let through no more than the rate gives,
+/// as long as they heard of each other before. A node that alone is cut off adds at most its part to what the others let
+/// through; and one that never heard of another takes itself for the only one.
+///
+/// Not an allowance of money: a call whose answer was lost on the way may have been taken for, and what was taken is not
+/// given back when the call fails afterwards.
+#[derive(Clone)]
+pub struct Limiter(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Memory(Arc<Table>),
+    #[cfg(feature = "redis")]
+    Redis(Arc<redis::Shared>),
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Limiter")
+            .field(match &self.0 {
+                Kind::Memory(_) => &"memory",
+                #[cfg(feature = "redis")]
+                Kind::Redis(_) => &"redis",
+            })
+            .finish()
+    }
+}
+
+impl Limiter {
+    /// Buckets where the backend says. The bus tells how many nodes there are.
+    pub fn new(backend: &Backend, bus: &Bus, when_away: WhenAway) -> Self {
+        #[cfg(feature = "redis")]
+        if let Some(link) = backend.link() {
+            return Self(Kind::Redis(Arc::new(redis::Shared::new(link, bus, when_away))));
+        }
+        let _ = (backend, bus, when_away);
+        Self(Kind::Memory(Arc::new(Table::new())))
+    }
+
+    /// Takes from all of these buckets, or from none where one has not enough. A bucket that is there twice is taken from twice.
+    /// A call that takes from more than [`MOST_CHARGES`] is refused: to leave some out would open a gate.
+    ///
+    /// What is known without asking another is answered at once: everything in memory; and over Redis what it refused lately,
+    /// as long as it would go on refusing it. Whatever is waited for ends by the deadline of the call.
+    pub fn take(&self, ctx: &Ctx, charges: &[Charge]) -> Taking {
+        if charges.len() > MOST_CHARGES {
+            return Taking::Now(refused(charges, REFUSED_FOR));
+        }
+        match &self.0 {
+            Kind::Memory(table) => {
+                // Years before 1970 are none in which a limit is asked for.
+                let now = u64::try_from(ctx.now().as_micros()).unwrap_or(0);
+                Taking::Now(table.take(now, charges, |charge| charge.rate.into(), |_| 0))
+            }
+            #[cfg(feature = "redis")]
+            Kind::Redis(shared) => redis::take(shared, ctx, charges),
+        }
+    }
+}
+
+impl Limit for Limiter {
+    fn take(&self, ctx: &Ctx, charges: &[Charge]) -> Taking {
+        Limiter::take(self, ctx, charges)
+    }
+}

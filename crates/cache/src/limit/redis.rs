@@ -1,0 +1,235 @@
+//! Buckets in Redis, and what is done while it is away.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use kernel::{Charge, Ctx, MOST_CHARGES, Taken, Taking};
+use redis::Script;
+use tokio::time::Instant;
+
+use super::gcra::Shape;
+use super::refusals::Refusals;
+use super::table::{Table, lock, refused};
+use super::{REFUSED_FOR, WhenAway};
+use crate::redis::{Line, Link};
+use crate::{Away, Bus};
+
+/// The mark that says in which era the buckets were filled, and whether there were others before it.
+const MARK: &str = "{limits}:era";
+
+/// Judges the buckets of one call. KEYS: the mark, the buckets. ARGV: the era, then for each bucket the interval, the
+/// tolerance, the quota, the cost. It answers -1 where the mark is gone or another's; otherwise whether the call goes through
+/// and, for each bucket, how far from being full it was before. All times are whole microseconds below 2^53, which Lua's
+/// numbers hold exactly.
+const TAKE: &str = r"
+local mark = redis.call('HMGET', KEYS[1], 'era', 'lost_at')
+if mark[1] ~= ARGV[1] then return {-1} end
+local time = redis.call('TIME')
+local now, lost_at = time[1] * 1000000 + time[2], tonumber(mark[2])
+local answer, full_at, all = {1}, {}, true
+for i = 2, #KEYS do
+    local n = (i - 2) * 4 + 2
+    local interval, tolerance = tonumber(ARGV[n]), tonumber(ARGV[n + 1])
+    local quota, cost = tonumber(ARGV[n + 2]), tonumber(ARGV[n + 3])
+    local at = full_at[KEYS[i]] or tonumber(redis.call('GET', KEYS[i])) or 0
+    if lost_at > 0 then at = math.max(at, lost_at + tolerance) end
+    local ahead = math.min(math.max(at - now, 0), tolerance)
+    local after = ahead + cost * interval
+    if cost > quota or after > tolerance then all = false end
+    full_at[KEYS[i]] = now + after
+    answer[#answer + 1] = ahead
+end
+if not all then answer[1] = 0 return answer end
+for key, at in pairs(full_at) do
+    if at > now then redis.call('SET', key, string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000)) end
+end
+return answer
+";
+
+/// Sets the mark on a new connection. ARGV: the era; what this process knew before: `none`, `other` (an era), or `this`, whose mark
+/// was found gone. Buckets count as empty from `lost_at` on; 0: nothing was lost, as nothing was there.
+const SETTLE: &str = r"
+local mark = redis.call('HMGET', KEYS[1], 'era', 'lost_at')
+local is_same = mark[1] == ARGV[1]
+if is_same and not (ARGV[2] == 'other' and mark[2] == '0') then return end
+local lost_at = '0'
+if mark[1] or ARGV[2] ~= 'none' then
+    local time = redis.call('TIME')
+    lost_at = string.format('%.0f', time[1] * 1000000 + time[2])
+end
+redis.call('HSET', KEYS[1], 'era', ARGV[1], 'lost_at', lost_at)
+";
+
+/// What the clones of a limiter share.
+pub(super) struct Shared {
+    link: Link,
+    bus: Bus,
+    when_away: WhenAway,
+    take: Script,
+    settle: Script,
+    /// The line whose mark was looked at.
+    settled: AtomicU64,
+    /// The era that was settled last.
+    known: Mutex<Option<Arc<str>>>,
+    refusals: Refusals,
+    /// While Redis is away.
+    share: Table,
+    /// Since when: microseconds since this limiter began, never zero; zero: it is there.
+    away_since: AtomicU64,
+    /// When it was there last, likewise.
+    there_at: AtomicU64,
+    began: Instant,
+}
+
+impl Shared {
+    pub(super) fn new(link: &Link, bus: &Bus, when_away: WhenAway) -> Self {
+        Self {
+            link: link.clone(),
+            bus: bus.clone(),
+            when_away,
+            take: Script::new(TAKE),
+            settle: Script::new(SETTLE),
+            settled: AtomicU64::new(0),
+            known: Mutex::default(),
+            refusals: Refusals::new(),
+            share: Table::new(),
+            away_since: AtomicU64::new(0),
+            there_at: AtomicU64::new(0),
+            began: Instant::now(),
+        }
+    }
+
+    fn micros(&self, at: Instant) -> u64 {
+        let passed = at.saturating_duration_since(self.began);
+        u64::try_from(passed.as_micros()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// Redis has answered.
+    fn is_back(&self) {
+        // Read first: on every answer.
+        if self.away_since.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        // An answer may be late, and the connection lost again since: what is forgotten here counts as empty from now on.
+        self.there_at.store(self.micros(Instant::now()), Ordering::Release);
+        if self.away_since.swap(0, Ordering::AcqRel) != 0 {
+            self.share.clear();
+        }
+    }
+
+    /// Without Redis.
+    fn alone(&self, charges: &[Charge]) -> Taken {
+        if self.when_away == WhenAway::Refuse {
+            return refused(charges, REFUSED_FOR);
+        }
+        let now = self.micros(Instant::now());
+        let before = self.away_since.load(Ordering::Acquire);
+        let lost_at = match self.link.down_since() {
+            // It may have come and gone with nobody asking it anything.
+            Some(since) => self.micros(since).max(self.there_at.load(Ordering::Acquire)),
+            // The connection stands, and Redis may have judged others until now.
+            None if before == 0 => now,
+            None => before,
+        };
+        let since = self.away_since.fetch_max(lost_at, Ordering::AcqRel).max(lost_at);
+        let nodes = self.bus.nodes();
+        let share = |charge: &Charge| Shape::from(charge.rate).share(nodes);
+        self.share.take(now, charges, share, |shape| since.saturating_add(shape.tolerance()))
+    }
+}
+
+/// The charges of a call, which outlive the request's own.
+#[derive(Clone, Copy)]
+struct Charges {
+    each: [Option<Charge>; MOST_CHARGES],
+}
+
+impl Charges {
+    fn new(charges: &[Charge]) -> Self {
+        let mut each = [None; MOST_CHARGES];
+        each.iter_mut().zip(charges).for_each(|(place, charge)| *place = Some(*charge));
+        Self { each }
+    }
+
+    fn to_vec(self) -> Vec<Charge> {
+        self.each.into_iter().flatten().collect()
+    }
+}
+
+pub(super) fn take(shared: &Arc<Shared>, ctx: &Ctx, charges: &[Charge]) -> Taking {
+    let now = shared.micros(Instant::now());
+    if let Some(refused) = shared.refusals.judge(now, charges) {
+        return Taking::Now(refused);
+    }
+    let Ok(line) = shared.link.line() else { return Taking::Now(shared.alone(charges)) };
+    let (shared, charges, deadline) = (shared.clone(), Charges::new(charges).to_vec(), ctx.deadline());
+    Taking::Later(Box::pin(async move {
+        match ask(&shared, &line, &charges, deadline).await {
+            Ok(taken) => {
+                shared.is_back();
+                taken
+            }
+            Err(_) => shared.alone(&charges),
+        }
+    }))
+}
+
+async fn ask(shared: &Shared, line: &Line, charges: &[Charge], deadline: Instant) -> Result<Taken, Away> {
+    if shared.settled.load(Ordering::Acquire) < line.number() {
+        settle(shared, line, deadline, false).await?;
+    }
+    for is_second in [false, true] {
+        let sent = shared.micros(Instant::now());
+        let mut script = shared.take.key(MARK);
+        script.arg(&**line.era());
+        for charge in charges {
+            let shape = Shape::from(charge.rate);
+            script.key(format!("{{limits}}:{}", charge.bucket));
+            script.arg(shape.interval).arg(shape.tolerance()).arg(shape.quota).arg(charge.cost);
+        }
+        let answer: Vec<i64> = line.run(&script, deadline).await?;
+        match answer.split_first() {
+            Some((&verdict @ (0 | 1), ahead)) if ahead.len() == charges.len() => {
+                let mut places = [0; MOST_CHARGES];
+                let ahead_of = |ahead: &i64| u64::try_from(*ahead).unwrap_or(0);
+                places.iter_mut().zip(ahead).for_each(|(place, ahead)| *place = ahead_of(ahead));
+                let ahead = &places[..charges.len()];
+                if verdict == 0 {
+                    shared.refusals.remember(sent, charges, ahead);
+                }
+                return Ok(Taken::of(
+                    charges
+                        .iter()
+                        .zip(ahead)
+                        .map(|(charge, ahead)| Shape::from(charge.rate).standing(*ahead, charge.cost, verdict == 1)),
+                ));
+            }
+            // It was emptied while it ran.
+            _ if !is_second => settle(shared, line, deadline, true).await?,
+            _ => break,
+        }
+    }
+    Err(Away::Refused)
+}
+
+/// Looks at the mark before the first call on a line, or when it was found gone. Calls that come at the same time may do so
+/// too: the second finds what the first has set.
+async fn settle(shared: &Shared, line: &Line, deadline: Instant, is_gone: bool) -> Result<(), Away> {
+    let known = lock(&shared.known).clone();
+    let before = match known {
+        None if !is_gone => "none",
+        Some(era) if era != *line.era() => "other",
+        // Whoever was told that it is gone knew that it had been there; and the same on a new connection finds it there, or it
+        // is gone too.
+        _ => "this",
+    };
+    let mut script = shared.settle.key(MARK);
+    script.arg(&**line.era()).arg(before);
+    line.run::<()>(&script, deadline).await?;
+    let mut known = lock(&shared.known);
+    // An older line that was slow does not undo what is known of a newer.
+    if shared.settled.fetch_max(line.number(), Ordering::AcqRel) <= line.number() {
+        *known = Some(line.era().clone());
+    }
+    Ok(())
+}
