@@ -143,7 +143,14 @@ impl Cache {
     /// A change that is only announced once it is committed ([`Cache::forget`]) has a gap: a process that ends between the
     /// two leaves the old value to the others until its time is over.
     pub async fn changing(&self, targets: Vec<Target>, deadline: Instant) -> Changing {
-        Changing::begin(self.0.clone(), targets, deadline).await
+        let mut changing = self.begin(targets, deadline);
+        changing.announce().await;
+        changing
+    }
+
+    /// The same where nothing can be waited for: other nodes are told by [`Changing::announce`], or at the end.
+    pub fn begin(&self, targets: Vec<Target>, deadline: Instant) -> Changing {
+        Changing::begin(self.0.clone(), targets, deadline)
     }
 
     /// Forgets what has changed, everywhere. When this returns, no `get` on this node returns what was loaded before; other

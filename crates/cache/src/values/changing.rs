@@ -38,14 +38,16 @@ impl fmt::Debug for Changing {
 }
 
 impl Changing {
-    /// It has begun on this node before anything is waited for: a future that is dropped leaves a change behind that may
-    /// have begun.
+    /// It has begun on this node; those who share are told by [`Changing::announce`], or at the end.
+    pub(crate) fn begin(inner: Arc<Inner>, targets: Vec<Target>, deadline: Instant) -> Self {
+        Self::new(inner, targets, deadline, false)
+    }
+
+    /// Tells those who share that it is under way. A future that is dropped leaves a change behind that may have begun.
     #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "with Redis it waits"))]
-    pub(crate) async fn begin(inner: Arc<Inner>, targets: Vec<Target>, deadline: Instant) -> Self {
-        let this = Self::new(inner, targets, deadline, false);
+    pub async fn announce(&mut self) {
         #[cfg(feature = "redis")]
-        this.inner.tell_open(&this.targets, &this.word, deadline).await;
-        this
+        self.inner.tell_open(&self.targets, &self.word, self.deadline).await;
     }
 
     /// A change that those who share are told of only when it is over.
