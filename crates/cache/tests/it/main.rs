@@ -2,7 +2,11 @@
 
 #[cfg(feature = "redis")]
 mod bus;
+mod limit;
+#[cfg(feature = "redis")]
+mod limit_redis;
 mod values;
 mod values_forget;
 #[cfg(feature = "redis")]
 mod values_redis;
+mod write_behind;
