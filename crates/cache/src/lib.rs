@@ -16,5 +16,5 @@ pub use limit::{Limiter, WhenAway};
 pub use settings::CacheSettings;
 pub use values::{
     Cache, Cached, Changing, Codec, HOLD, Hot, Json, Key, MOST_KEPT, MOST_KEY_BYTES, MOST_KEY_PARTS, MOST_PREFETCHED, MOST_TAGS,
-    Plan, PlanError, PlanStats, Raw, Stats, Tag, Target, Unanswered,
+    NotAdded, Plan, PlanError, PlanStats, Raw, Stats, Tag, Target, Unanswered, WriteBehind,
 };

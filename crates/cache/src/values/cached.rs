@@ -12,7 +12,7 @@ use super::key::{Key, Tag};
 use super::local::{Anything, Entry, Place};
 use super::plan::{MOST_TAGS, Plan};
 #[cfg(feature = "redis")]
-use super::remote::{Asked, Right};
+use super::remote::{Right, Sought};
 use super::stats::{self, Counts};
 
 /// The most keys that are fetched at once.
@@ -298,9 +298,13 @@ impl<T: Send + Sync + 'static> Cached<T> {
         E: From<Unanswered>,
     {
         #[cfg(feature = "redis")]
-        let (lead, right) = match self.ask_shared(ctx, lead).await {
-            Asked::Found(value) => return Ok(value),
-            Asked::Load(lead, right) => (lead, right),
+        let right = match self.ask_shared(ctx, &lead.place.key).await {
+            Sought::Found(found) => {
+                stats::add(&self.0.counts.hits_shared);
+                self.settle(lead, &found);
+                return Ok(found.value);
+            }
+            Sought::Load(right) => right,
         };
         let (began, started) = (ctx.now(), Instant::now());
         stats::add(&self.0.counts.loads);

@@ -16,6 +16,7 @@ mod shared;
 mod stats;
 #[cfg(feature = "redis")]
 mod undelivered;
+mod write_behind;
 
 pub use cache::Cache;
 pub use cached::{Cached, MOST_PREFETCHED, Unanswered};
@@ -24,3 +25,4 @@ pub use key::{Key, MOST_KEY_BYTES, MOST_KEY_PARTS, Tag, Target};
 pub use ledger::HOLD;
 pub use plan::{Codec, Json, MOST_KEPT, MOST_TAGS, Plan, PlanError, Raw};
 pub use stats::{Hot, PlanStats, Stats};
+pub use write_behind::{NotAdded, WriteBehind};

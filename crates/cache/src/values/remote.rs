@@ -7,21 +7,19 @@ use kernel::Ctx;
 use tokio::time::{Instant, sleep};
 
 use super::cached::{Cached, Loaded};
-use super::flight::Lead;
 use super::key::Key;
 use super::shared::{Begun, Found, Shared, Ticket};
-use super::stats;
 
 /// The pauses between looks for what another node loads: from this, up to so much more.
 const LOOK: Duration = Duration::from_millis(20);
 const LOOK_MORE: Duration = Duration::from_millis(30);
 
 /// What came of asking what nodes share.
-pub(super) enum Asked<T> {
-    /// It is there. Those who waited have been told.
-    Found(Option<Arc<T>>),
+pub(super) enum Sought<T> {
+    /// It is there.
+    Found(Loaded<T>),
     /// It is to be loaded.
-    Load(Lead, Right),
+    Load(Right),
 }
 
 /// What may be done with what is loaded.
@@ -36,20 +34,11 @@ pub(super) enum Right {
 
 impl<T: Send + Sync + 'static> Cached<T> {
     /// Asks what nodes share, where there is such a thing, it answers, and is to be believed.
-    pub(super) async fn ask_shared(&self, ctx: &Ctx, lead: Lead) -> Asked<T> {
+    pub(super) async fn ask_shared(&self, ctx: &Ctx, key: &Key) -> Sought<T> {
         let plan = &self.0.plan;
-        let key = lead.place.key.clone();
-        let Some(shared) = self.0.inner.shared.as_ref().filter(|_| !plan.is_local_only && key.entity() == plan.name)
-        else {
-            return Asked::Load(lead, Right::Own);
-        };
-        match self.seek(ctx, shared, &key).await {
-            Sought::Found(found) => {
-                stats::add(&self.0.counts.hits_shared);
-                self.settle(lead, &found);
-                Asked::Found(found.value)
-            }
-            Sought::Load(right) => Asked::Load(lead, right),
+        match &self.0.inner.shared {
+            Some(shared) if !plan.is_local_only && key.entity() == plan.name => self.seek(ctx, shared, key).await,
+            _ => Sought::Load(Right::Own),
         }
     }
 
@@ -136,9 +125,4 @@ impl<T: Send + Sync + 'static> Cached<T> {
             shared.release(&ticket, ctx.deadline()).await;
         }
     }
-}
-
-enum Sought<T> {
-    Found(Loaded<T>),
-    Load(Right),
 }
