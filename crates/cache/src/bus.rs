@@ -184,7 +184,6 @@ impl Air {
 
 impl Subscriber {
     /// One that panics has not heard it, and the others have.
-    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "nothing is heard without Redis"))]
     fn tell(&self, heard: Heard<'_>) {
         if catch_unwind(AssertUnwindSafe(|| (self.hear)(heard))).is_err() {
             tracing::error!(topic = self.topic, "who was told what another node said panicked");

@@ -24,6 +24,7 @@ impl Shape {
     /// The part of one among so many nodes that know nothing of each other. All parts together fill no faster than the whole.
     /// Where there are more nodes than units, each holds one unit, which takes as many times longer to come back: to give
     /// nothing would refuse even those who ask once a day.
+    #[cfg(any(feature = "redis", test))]
     pub(super) fn share(self, nodes: usize) -> Self {
         let nodes = u32::try_from(nodes).unwrap_or(u32::MAX).max(1);
         Self { quota: (self.quota / nodes).max(1), interval: self.interval.saturating_mul(nodes.into()) }

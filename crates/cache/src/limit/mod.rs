@@ -41,9 +41,9 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// **When Redis loses its memory** (a restart, also with an older snapshot, a failover, `FLUSHALL`), every bucket counts as
 /// empty at that moment and fills from then on: no more goes through than if nothing had been lost. That is known by a mark
 /// that lies beside the buckets with the era of the process. Two cases are not told apart from a first start, which gives
-/// full quotas: when all nodes begin anew together with an empty Redis; and, until a node that knew the former Redis has
-/// found the new one (a second), when a node that begins finds it first. In a cluster a server that comes back with an
-/// older snapshot is not noticed.
+/// full quotas: when all nodes begin anew together with an empty Redis; and, when a node that begins finds the empty one
+/// first, until one that knew what was there asks it for something. In a cluster a server that comes back with an older
+/// snapshot is not noticed.
 ///
 /// **While Redis is away**, with [`WhenAway::Share`], each node goes on by itself with its part of each rate, from buckets
 /// that are empty when it is lost. So when Redis is lost to all, all nodes together let through no more than the rate gives,

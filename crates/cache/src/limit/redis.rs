@@ -14,15 +14,16 @@ use super::{REFUSED_FOR, WhenAway};
 use crate::redis::{Line, Link};
 use crate::{Away, Bus};
 
-/// The mark that says in which era the buckets were filled, and whether there were others before it.
+/// The mark beside the buckets: in which `era` they were filled, since when they count (`lost_at`), and a `name` of its own, by
+/// which a node knows whether it is the mark it has looked at. Who empties Redis takes it along.
 const MARK: &str = "{limits}:era";
 
-/// Judges the buckets of one call. KEYS: the mark, the buckets. ARGV: the era, then for each bucket the interval, the
+/// Judges the buckets of one call. KEYS: the mark, the buckets. ARGV: the mark's name, then for each bucket the interval, the
 /// tolerance, the quota, the cost. It answers -1 where the mark is gone or another's; otherwise whether the call goes through
 /// and, for each bucket, how far from being full it was before. All times are whole microseconds below 2^53, which Lua's
 /// numbers hold exactly.
 const TAKE: &str = r"
-local mark = redis.call('HMGET', KEYS[1], 'era', 'lost_at')
+local mark = redis.call('HMGET', KEYS[1], 'name', 'lost_at')
 if mark[1] ~= ARGV[1] then return {-1} end
 local time = redis.call('TIME')
 local now, lost_at = time[1] * 1000000 + time[2], tonumber(mark[2])
@@ -46,18 +47,22 @@ end
 return answer
 ";
 
-/// Sets the mark on a new connection. ARGV: the era; what this process knew before: `none`, `other` (an era), or `this`, whose mark
-/// was found gone. Buckets count as empty from `lost_at` on; 0: nothing was lost, as nothing was there.
+/// Looks at the mark, sets it where it is another era's or gone, and answers its name. ARGV: the era, the name this process knows
+/// or nothing, a new name. Buckets count as empty from `lost_at` on; 0: nothing was lost, as nothing was there. One that knew
+/// of more corrects what one that began in the meantime took for a first start.
 const SETTLE: &str = r"
-local mark = redis.call('HMGET', KEYS[1], 'era', 'lost_at')
-local is_same = mark[1] == ARGV[1]
-if is_same and not (ARGV[2] == 'other' and mark[2] == '0') then return end
-local lost_at = '0'
-if mark[1] or ARGV[2] ~= 'none' then
-    local time = redis.call('TIME')
-    lost_at = string.format('%.0f', time[1] * 1000000 + time[2])
+local mark = redis.call('HMGET', KEYS[1], 'era', 'lost_at', 'name')
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] * 1000000 + time[2])
+local knew = ARGV[2] ~= ''
+if mark[1] == ARGV[1] then
+    if knew and ARGV[2] ~= mark[3] and mark[2] == '0' then redis.call('HSET', KEYS[1], 'lost_at', now) end
+    return mark[3]
 end
-redis.call('HSET', KEYS[1], 'era', ARGV[1], 'lost_at', lost_at)
+local lost_at = '0'
+if mark[1] or knew then lost_at = now end
+redis.call('HSET', KEYS[1], 'era', ARGV[1], 'lost_at', lost_at, 'name', ARGV[3])
+return ARGV[3]
 ";
 
 /// What the clones of a limiter share.
@@ -67,10 +72,8 @@ pub(super) struct Shared {
     when_away: WhenAway,
     take: Script,
     settle: Script,
-    /// The line whose mark was looked at.
-    settled: AtomicU64,
-    /// The era that was settled last.
-    known: Mutex<Option<Arc<str>>>,
+    /// What was seen of the mark.
+    known: Mutex<Known>,
     refusals: Refusals,
     /// While Redis is away.
     share: Table,
@@ -89,7 +92,6 @@ impl Shared {
             when_away,
             take: Script::new(TAKE),
             settle: Script::new(SETTLE),
-            settled: AtomicU64::new(0),
             known: Mutex::default(),
             refusals: Refusals::new(),
             share: Table::new(),
@@ -138,22 +140,13 @@ impl Shared {
     }
 }
 
-/// The charges of a call, which outlive the request's own.
-#[derive(Clone, Copy)]
-struct Charges {
-    each: [Option<Charge>; MOST_CHARGES],
-}
-
-impl Charges {
-    fn new(charges: &[Charge]) -> Self {
-        let mut each = [None; MOST_CHARGES];
-        each.iter_mut().zip(charges).for_each(|(place, charge)| *place = Some(*charge));
-        Self { each }
-    }
-
-    fn to_vec(self) -> Vec<Charge> {
-        self.each.into_iter().flatten().collect()
-    }
+/// What is known of the mark.
+#[derive(Default)]
+struct Known {
+    /// The number of the line on which it was looked at.
+    line: u64,
+    /// The mark's name.
+    name: Option<Arc<str>>,
 }
 
 pub(super) fn take(shared: &Arc<Shared>, ctx: &Ctx, charges: &[Charge]) -> Taking {
@@ -162,7 +155,7 @@ pub(super) fn take(shared: &Arc<Shared>, ctx: &Ctx, charges: &[Charge]) -> Takin
         return Taking::Now(refused);
     }
     let Ok(line) = shared.link.line() else { return Taking::Now(shared.alone(charges)) };
-    let (shared, charges, deadline) = (shared.clone(), Charges::new(charges).to_vec(), ctx.deadline());
+    let (shared, charges, deadline) = (shared.clone(), charges.to_vec(), ctx.deadline());
     Taking::Later(Box::pin(async move {
         match ask(&shared, &line, &charges, deadline).await {
             Ok(taken) => {
@@ -175,13 +168,18 @@ pub(super) fn take(shared: &Arc<Shared>, ctx: &Ctx, charges: &[Charge]) -> Takin
 }
 
 async fn ask(shared: &Shared, line: &Line, charges: &[Charge], deadline: Instant) -> Result<Taken, Away> {
-    if shared.settled.load(Ordering::Acquire) < line.number() {
-        settle(shared, line, deadline, false).await?;
-    }
+    let known = {
+        let known = lock(&shared.known);
+        known.name.clone().filter(|_| known.line >= line.number())
+    };
+    let mut name = match known {
+        Some(name) => name,
+        None => settle(shared, line, deadline).await?,
+    };
     for is_second in [false, true] {
         let sent = shared.micros(Instant::now());
         let mut script = shared.take.key(MARK);
-        script.arg(&**line.era());
+        script.arg(&*name);
         for charge in charges {
             let shape = Shape::from(charge.rate);
             script.key(format!("{{limits}}:{}", charge.bucket));
@@ -205,31 +203,25 @@ async fn ask(shared: &Shared, line: &Line, charges: &[Charge], deadline: Instant
                 ));
             }
             // It was emptied while it ran.
-            _ if !is_second => settle(shared, line, deadline, true).await?,
+            _ if !is_second => name = settle(shared, line, deadline).await?,
             _ => break,
         }
     }
     Err(Away::Refused)
 }
 
-/// Looks at the mark before the first call on a line, or when it was found gone. Calls that come at the same time may do so
-/// too: the second finds what the first has set.
-async fn settle(shared: &Shared, line: &Line, deadline: Instant, is_gone: bool) -> Result<(), Away> {
-    let known = lock(&shared.known).clone();
-    let before = match known {
-        None if !is_gone => "none",
-        Some(era) if era != *line.era() => "other",
-        // Whoever was told that it is gone knew that it had been there; and the same on a new connection finds it there, or it
-        // is gone too.
-        _ => "this",
-    };
+/// Looks at the mark, before the first call on a line or when it was found gone. Calls that come at the same time may do so too:
+/// the second finds what the first has set.
+async fn settle(shared: &Shared, line: &Line, deadline: Instant) -> Result<Arc<str>, Away> {
+    let before = lock(&shared.known).name.clone();
+    let new = u128::from_le_bytes(shared.link.random().bytes());
     let mut script = shared.settle.key(MARK);
-    script.arg(&**line.era()).arg(before);
-    line.run::<()>(&script, deadline).await?;
+    script.arg(&**line.era()).arg(before.as_deref().unwrap_or_default()).arg(format!("{new:x}"));
+    let name: Arc<str> = line.run::<String>(&script, deadline).await?.into();
     let mut known = lock(&shared.known);
     // An older line that was slow does not undo what is known of a newer.
-    if shared.settled.fetch_max(line.number(), Ordering::AcqRel) <= line.number() {
-        *known = Some(line.era().clone());
+    if known.line <= line.number() {
+        *known = Known { line: line.number(), name: Some(name.clone()) };
     }
-    Ok(())
+    Ok(name)
 }

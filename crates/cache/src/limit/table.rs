@@ -123,6 +123,7 @@ impl Table {
     }
 
     /// Forgets all.
+    #[cfg(feature = "redis")]
     pub(super) fn clear(&self) {
         for shard in &self.shards {
             *lock(shard) = Shard::default();

@@ -249,6 +249,20 @@ fn a_redis_that_is_emptied_while_it_runs_gives_no_more() {
 }
 
 #[test]
+fn a_node_that_begins_with_an_emptied_redis_is_corrected_by_one_that_knew_it() {
+    run(async {
+        let server = RedisServer::start();
+        let (old, one) = (Node::start(&server.url()).await, [charge("a", 100, LONG)]);
+        assert_eq!(old.admitted(50, &one).await, 50);
+        server.cli(&["FLUSHALL"]);
+        let new = Node::start(&server.url()).await;
+        assert!(new.take(&one).await.is_admitted(), "it cannot know");
+        assert!(!old.take(&one).await.is_admitted());
+        assert_eq!(new.admitted(50, &one).await, 0);
+    });
+}
+
+#[test]
 fn a_first_start_gives_the_full_quota_and_so_does_a_node_that_begins_beside_others() {
     run(async {
         let server = RedisServer::start();
