@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation, ServerErrorKind};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, ServerErrorKind};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -110,15 +110,6 @@ impl Line {
     pub(crate) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd, deadline: Instant) -> Result<T, Away> {
         let mut wire = self.wire.clone();
         self.counted(deadline, async move { cmd.query_async(&mut wire).await }).await
-    }
-
-    /// Asks several things at once, which in a cluster must lie together.
-    ///
-    /// # Errors
-    /// See [`Away`]; when one of them fails, the others may have been done.
-    pub(crate) async fn ask_all<T: FromRedisValue>(&self, pipe: &Pipeline, deadline: Instant) -> Result<T, Away> {
-        let mut wire = self.wire.clone();
-        self.counted(deadline, async move { pipe.query_async(&mut wire).await }).await
     }
 
     /// Runs a script, which Redis is sent whole only where it does not have it yet.

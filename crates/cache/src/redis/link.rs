@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use kernel::Random;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, ScriptInvocation};
+use redis::{Cmd, FromRedisValue, RedisError};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
@@ -116,38 +116,12 @@ impl Link {
         self.line().is_ok()
     }
 
-    /// The word for the process that answers now; none while none does. Who puts it into a key asks on the same
-    /// [`Link::line`], or may meet another process there.
-    pub(crate) fn era(&self) -> Option<Arc<str>> {
-        self.line().ok().map(|line| line.era().clone())
-    }
-
     /// [`Line::ask`] on the present connection.
     ///
     /// # Errors
     /// See [`Away`].
     pub(crate) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd, deadline: Instant) -> Result<T, Away> {
         self.line()?.ask(cmd, deadline).await
-    }
-
-    /// [`Line::ask_all`] on the present connection.
-    ///
-    /// # Errors
-    /// See [`Away`].
-    pub(crate) async fn ask_all<T: FromRedisValue>(&self, pipe: &Pipeline, deadline: Instant) -> Result<T, Away> {
-        self.line()?.ask_all(pipe, deadline).await
-    }
-
-    /// [`Line::run`] on the present connection.
-    ///
-    /// # Errors
-    /// See [`Away`].
-    pub(crate) async fn run<T: FromRedisValue>(
-        &self,
-        script: &ScriptInvocation<'_>,
-        deadline: Instant,
-    ) -> Result<T, Away> {
-        self.line()?.run(script, deadline).await
     }
 
     /// Tells whenever it comes or goes. What came and went between two looks is seen by the number.

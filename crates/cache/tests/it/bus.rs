@@ -6,7 +6,7 @@ use std::time::Duration;
 use cache::{Away, Backend, Bus, CacheSettings, Heard};
 use kernel::Random;
 use testkit::{RedisCluster, RedisSentinel, RedisServer, run};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// Longer than anything that is waited for here.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -87,8 +87,8 @@ async fn nodes(count: usize, url: &str) -> Vec<Node> {
 async fn together(nodes: &[Node], calls_each: usize, charges: &[Charge]) -> usize {
     let gate = Arc::new(Barrier::new(nodes.len() * 4));
     let mut tasks = JoinSet::new();
-    for node in nodes.iter().flat_map(|node| [node; 4]).cloned() {
-        let (gate, charges) = (gate.clone(), charges.to_vec());
+    for node in nodes.iter().flat_map(|node| [node; 4]) {
+        let (node, gate, charges) = (node.clone(), gate.clone(), charges.to_vec());
         tasks.spawn(async move {
             gate.wait().await;
             node.admitted(calls_each, &charges).await
