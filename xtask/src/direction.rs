@@ -23,7 +23,7 @@ const ROWS: &[Row] = &[
     row("crates/macros", &[], "macros name `::mainstay` in what they emit and link nothing of ours"),
     Row {
         place: "crates/resource",
-        may: &["crates/kernel", "crates/http", "crates/store"],
+        may: &["crates/kernel", "crates/http", "crates/store", "crates/cache"],
         // Its promises are about derived resources in a running app.
         tests_may: &["crates/mainstay"],
         why: "a resource is where a row meets the wire: the one platform crate that joins several",

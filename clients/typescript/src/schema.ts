@@ -664,6 +664,24 @@ export interface operations {
                     };
                 };
             };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
             /** @description `headers_too_large`: The header section is larger than allowed. */
             431: {
                 headers: {
@@ -833,6 +851,28 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "invalid_request";
+                    };
+                };
+            };
+            /**
+             * @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more.
+             *
+             *     `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more.
+             */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited" | "rate_limited";
                     };
                 };
             };
@@ -1007,6 +1047,24 @@ export interface operations {
                     };
                 };
             };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
             /** @description `headers_too_large`: The header section is larger than allowed. */
             431: {
                 headers: {
@@ -1177,6 +1235,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "invalid_request";
+                    };
+                };
+            };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
                     };
                 };
             };
@@ -1377,6 +1453,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "invalid_request" | "idempotency_key_reused";
+                    };
+                };
+            };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
                     };
                 };
             };
@@ -1602,6 +1696,24 @@ export interface operations {
                     };
                 };
             };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
             /** @description `headers_too_large`: The header section is larger than allowed. */
             431: {
                 headers: {
@@ -1822,6 +1934,24 @@ export interface operations {
                     };
                 };
             };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
             /** @description `headers_too_large`: The header section is larger than allowed. */
             431: {
                 headers: {
@@ -1973,6 +2103,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "invalid_request";
+                    };
+                };
+            };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
                     };
                 };
             };
@@ -2160,6 +2308,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "invalid_request";
+                    };
+                };
+            };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
                     };
                 };
             };
@@ -2397,6 +2563,24 @@ export interface operations {
                     };
                 };
             };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
             /** @description `headers_too_large`: The header section is larger than allowed. */
             431: {
                 headers: {
@@ -2551,6 +2735,24 @@ export interface operations {
                     };
                 };
             };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
             /** @description `headers_too_large`: The header section is larger than allowed. */
             431: {
                 headers: {
@@ -2691,6 +2893,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "precondition_failed";
+                    };
+                };
+            };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
                     };
                 };
             };
@@ -2837,6 +3057,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "unsupported_media_type";
+                    };
+                };
+            };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
                     };
                 };
             };
@@ -3046,6 +3284,24 @@ export interface operations {
                     };
                 };
             };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
+                    };
+                };
+            };
             /** @description `headers_too_large`: The header section is larger than allowed. */
             431: {
                 headers: {
@@ -3197,6 +3453,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "invalid_request";
+                    };
+                };
+            };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
                     };
                 };
             };
@@ -3466,6 +3740,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "bad_header";
+                    };
+                };
+            };
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
+            429: {
+                headers: {
+                    /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
+                    RateLimit?: string;
+                    /** @description The limits on this operation: `"user";q=6000;w=60` lets 6000 through in 60 seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description Seconds until there is enough again. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "rate_limited";
                     };
                 };
             };

@@ -12,12 +12,13 @@ use kernel::{ApiError, Catalogue, Clock, Code, Ctx, ErrorDoc, Random, Text, text
 use serde_json::{Value, json};
 
 use crate::bodies::Bodies;
+use crate::client::TrustedProxies;
 use crate::language::Languages;
 use crate::openapi::{Described, Info, describe};
 use crate::output::json_reply;
 use crate::pages;
 use crate::router::Router;
-use crate::{Authenticate, Body, Endpoint, KeepAnswers, Method, Reply, ServerSettings, idempotency};
+use crate::{Authenticate, Body, Endpoint, KeepAnswers, Limits, Method, Reply, ServerSettings, idempotency};
 
 /// The services that domains provide, by type.
 #[derive(Default)]
@@ -60,6 +61,7 @@ pub struct Api {
     authenticator: Option<Arc<dyn Authenticate>>,
     ready_check: Option<ReadyCheck>,
     pub(crate) keeper: Option<Arc<dyn KeepAnswers>>,
+    pub(crate) proxies: TrustedProxies,
     pub(crate) keys_running: idempotency::Running,
     document: Bytes,
     errors: BTreeMap<&'static str, ErrorDoc>,
@@ -98,6 +100,7 @@ pub struct ApiBuilder {
     authenticator: Option<Arc<dyn Authenticate>>,
     ready_check: Option<ReadyCheck>,
     keeper: Option<Arc<dyn KeepAnswers>>,
+    limits: Option<Limits>,
     endpoints: Vec<(String, String, Endpoint)>,
     /// What the document says of a tag.
     about: BTreeMap<String, String>,
@@ -127,6 +130,7 @@ impl ApiBuilder {
             authenticator: None,
             ready_check: None,
             keeper: None,
+            limits: None,
             endpoints: Vec::new(),
             about: BTreeMap::new(),
         }
@@ -164,6 +168,11 @@ impl ApiBuilder {
         self.keeper = Some(keeper);
     }
 
+    /// How often callers may call. Without it nothing is limited.
+    pub fn limits(&mut self, limits: Limits) {
+        self.limits = Some(limits);
+    }
+
     /// Adds an operation under the tag of its domain.
     pub fn endpoint(&mut self, tag: &str, endpoint: Endpoint) {
         let base = if endpoint.is_root { "" } else { Self::BASE_PATH };
@@ -194,11 +203,19 @@ impl ApiBuilder {
                 )));
             }
         }
+        let proxies = TrustedProxies::read(&self.settings.trusted_proxies).map_err(BuildError)?;
+        if let Some(limits) = &self.limits {
+            let is_there = |id: &str| self.endpoints.iter().any(|(_, _, endpoint)| &*endpoint.id == id);
+            limits.check_operations(is_there).map_err(BuildError)?;
+        }
         let mut router = Router::default();
         let mut operations = Vec::new();
         for (path, _, mut endpoint) in self.endpoints {
             endpoint.most_bytes = most_bytes.remove(&*endpoint.id);
             endpoint.security = security.get(&*endpoint.id).copied();
+            if let Some(limits) = &self.limits {
+                endpoint.applied = limits.of(&endpoint).map_err(BuildError)?;
+            }
             operations.push((endpoint.method, path.clone(), endpoint.id.to_string()));
             router.add(&path, &Arc::new(endpoint)).map_err(BuildError)?;
         }
@@ -225,6 +242,7 @@ impl ApiBuilder {
             authenticator: self.authenticator,
             ready_check: self.ready_check,
             keeper: self.keeper,
+            proxies,
             keys_running: idempotency::Running::default(),
             document: serde_json::to_vec_pretty(&document).unwrap_or_default().into(),
             errors,
@@ -385,7 +403,7 @@ fn own_endpoints() -> [Endpoint; 3] {
             })
         }),
     );
-    [live.at_root(), ready.at_root(), document.at_root()]
+    [live.at_root().unlimited(), ready.at_root().unlimited(), document.at_root()]
 }
 
 #[cfg(test)]

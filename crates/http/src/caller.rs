@@ -239,7 +239,10 @@ impl<W: Who<Proof = Person>> Caller<W> {
 
 impl Request {
     /// Who sent this, proved once for all arguments.
-    pub(crate) async fn authenticate(&mut self) -> Result<Identity, Problem> {
+    ///
+    /// # Errors
+    /// When a token was sent that is not good, or it cannot be judged now.
+    pub async fn authenticate(&mut self) -> Result<Identity, Problem> {
         if let Some(identity) = self.authenticated {
             return Ok(identity);
         }

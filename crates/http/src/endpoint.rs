@@ -3,6 +3,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::limits::Applied;
 use crate::{Body, MadeReply, Operation, Problem, Request, Security};
 
 /// An HTTP method that an endpoint can have (RFC 9110 section 9, RFC 5789).
@@ -39,6 +40,15 @@ pub type Reply = http_types::Response<Body>;
 /// What runs when an endpoint is called.
 pub type Handler = Arc<dyn Fn(Request) -> Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>> + Send + Sync>;
 
+/// How long an operation's answers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptFor {
+    /// In seconds.
+    pub seconds: u64,
+    /// With what they are forgotten.
+    pub of: Option<&'static str>,
+}
+
 /// One operation of the API: where it is, what describes it and what runs. Made by `#[get]`, `#[post]` … from a plain
 /// `async fn`; by hand only where operations are made from data, as resources are.
 #[derive(Clone)]
@@ -57,6 +67,16 @@ pub struct Endpoint {
     pub(crate) security: Option<Security>,
     /// Of what makes something: how its answer is written.
     pub(crate) made: Option<MadeReply>,
+    /// The limits it names.
+    pub(crate) limits: Vec<Arc<str>>,
+    /// What a call takes from each of its limits.
+    pub(crate) cost: u32,
+    /// Whether the limits on all operations pass it by.
+    pub(crate) is_unlimited: bool,
+    /// How its answers are kept, where they are.
+    pub(crate) kept: Option<KeptFor>,
+    /// All of its limits, made ready; known once the API is assembled.
+    pub(crate) applied: Option<Arc<Applied>>,
 }
 
 impl Endpoint {
@@ -83,6 +103,11 @@ impl Endpoint {
             most_bytes: None,
             security: None,
             made: None,
+            limits: Vec::new(),
+            cost: 1,
+            is_unlimited: false,
+            kept: None,
+            applied: None,
         }
     }
 
@@ -101,6 +126,47 @@ impl Endpoint {
             self.made = Some(Arc::new(made));
         }
         self
+    }
+
+    /// The same operation with one more limit, by its name: a domain declares it with `Domain::limit`.
+    #[must_use]
+    pub fn limited_by(mut self, name: &str) -> Self {
+        self.limits.push(name.into());
+        self
+    }
+
+    /// The same operation, a call of which takes so much from each of its limits; 1 where nothing is said.
+    #[must_use]
+    pub const fn costing(mut self, cost: u32) -> Self {
+        self.cost = cost;
+        self
+    }
+
+    /// The same operation without the limits on all operations: for probes, which ask often and cost nothing.
+    #[must_use]
+    pub const fn unlimited(mut self) -> Self {
+        self.is_unlimited = true;
+        self
+    }
+
+    /// The same operation, whose answers are kept for a while, for each caller their own where it looks who calls; and
+    /// forgotten when a transaction touches `of`, where that is said: `posts.list` for what the list of posts would change.
+    /// Of a GET only.
+    #[must_use]
+    pub const fn kept_for(mut self, seconds: u64, of: Option<&'static str>) -> Self {
+        self.kept = Some(KeptFor { seconds, of });
+        self
+    }
+
+    /// How its answers are to be kept, where they are: the app sees to it.
+    pub const fn kept(&self) -> Option<KeptFor> {
+        self.kept
+    }
+
+    /// The same operation with another handler round its own.
+    #[must_use]
+    pub fn wrapped(self, wrap: impl FnOnce(Handler) -> Handler) -> Self {
+        Self { handler: wrap(self.handler), ..self }
     }
 
     /// Its method.

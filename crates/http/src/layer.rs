@@ -1,6 +1,7 @@
 //! The one layer round every handler: request id, limits, deadline, routing, panic guard, conditional answers, CORS,
 //! compression, log. One function instead of nine middlewares: see `docs/decisions/0003-one-fused-layer.md`.
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,21 +18,28 @@ use tokio::time::Instant;
 
 use crate::bodies::Place;
 use crate::conditional::{ETag, none_match};
+use crate::limits::{RATELIMIT, RATELIMIT_POLICY, Told};
 use crate::router::{Found, allow_header};
-use crate::{Api, Body, Problem, Reply, Request, RequestBody, RequestError, compress, cors, idempotency};
+use crate::{Api, Body, Endpoint, Problem, Reply, Request, RequestBody, RequestError, compress, cors, idempotency};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Api {
     /// Answers a request. Never fails and never panics: whatever goes wrong becomes a problem.
     pub async fn handle(self: &Arc<Self>, request: http_types::Request<RequestBody>) -> Reply {
-        self.answer(request, false).await
+        self.answer(request, None, false).await
+    }
+
+    /// The same for a request that came from `peer`, as a server's socket told.
+    pub async fn handle_from(self: &Arc<Self>, peer: SocketAddr, request: http_types::Request<RequestBody>) -> Reply {
+        self.answer(request, Some(peer), false).await
     }
 
     /// The same; where it is one too many it is refused.
     pub(crate) async fn answer(
         self: &Arc<Self>,
         request: http_types::Request<RequestBody>,
+        peer: Option<SocketAddr>,
         is_too_much: bool,
     ) -> Reply {
         let started = Instant::now();
@@ -39,9 +47,13 @@ impl Api {
         let parts = Arc::new(parts);
         let request_id = given_request_id(&parts.headers).unwrap_or_else(|| self.new_request_id());
         let deadline = started + self.settings.request_timeout();
-        let ctx = Ctx::new(Identity::Anonymous, request_id.clone(), deadline, self.clock.clone(), self.random.clone());
+        let mut ctx =
+            Ctx::new(Identity::Anonymous, request_id.clone(), deadline, self.clock.clone(), self.random.clone());
+        if let Some(peer) = peer {
+            ctx = ctx.from(self.proxies.client(peer, &parts.headers));
+        }
 
-        let mut preflight_allow = None;
+        let (mut preflight_allow, mut told) = (None, None);
         let outcome = match self.admit(&parts, matches!(body, RequestBody::Incoming(_))) {
             Err(error) => {
                 body.drain();
@@ -70,13 +82,10 @@ impl Api {
                         next_param: 0,
                         ctx: ctx.of(endpoint.id.clone()),
                         authenticated: None,
+                        security: endpoint.security,
                         api: self.clone(),
                     };
-                    if idempotency::is_asked(&request, endpoint) {
-                        run(Box::pin(idempotency::run(request, endpoint)), deadline).await
-                    } else {
-                        run((endpoint.handler)(request), deadline).await
-                    }
+                    run(serve(request, endpoint, &mut told), deadline).await
                 }
                 Found::OtherMethods(allow) if parts.method == HttpMethod::OPTIONS => {
                     body.drain();
@@ -109,6 +118,13 @@ impl Api {
                 problem.into_reply(parts.uri.path(), &request_id, self.languages.choose(&parts.headers))
             }
         };
+        if let Some(Told { policy, standing, is_why }) = told {
+            reply.headers_mut().insert(RATELIMIT_POLICY, policy);
+            // A limit that the handler keeps itself is not among those that this tells of: it would contradict.
+            if reply.status() != StatusCode::TOO_MANY_REQUESTS || is_why {
+                reply.headers_mut().insert(RATELIMIT, standing);
+            }
+        }
         self.finish(&parts, &request_id, preflight_allow, &mut reply);
         tracing::info!(
             target: "mainstay::access",
@@ -183,14 +199,30 @@ fn tag(request: &HeaderMap, reply: &mut Reply) {
         return;
     }
     let Some(bytes) = reply.body().bytes() else { return };
-    let tag = ETag::of(bytes);
-    let Some(value) = tag.to_header() else { return };
-    reply.headers_mut().insert(ETAG, value);
+    // One from a cache brings its own.
+    if !reply.headers().contains_key(ETAG) {
+        let Some(tag) = ETag::of(bytes).to_header() else { return };
+        reply.headers_mut().insert(ETAG, tag);
+    }
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    if none_match(request, tag.as_str()) {
+    let is_known = reply.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).is_some_and(|tag| none_match(request, tag));
+    if is_known {
         *reply.body_mut() = Body::empty();
         *reply.status_mut() = StatusCode::NOT_MODIFIED;
         reply.headers_mut().remove(CONTENT_TYPE);
+    }
+}
+
+/// Calls an endpoint, if its limits let it be called.
+async fn serve(mut request: Request, endpoint: &Endpoint, told: &mut Option<Told>) -> Result<Reply, Problem> {
+    if let Some(limits) = &endpoint.applied {
+        limits.admit(&mut request, endpoint.security.is_none(), told).await?;
+    }
+    if idempotency::is_asked(&request, endpoint) {
+        // Boxed: few ask for it, and every request would carry its size.
+        Box::pin(idempotency::run(request, endpoint)).await
+    } else {
+        (endpoint.handler)(request).await
     }
 }
 

@@ -7,6 +7,7 @@ mod bound;
 mod caller;
 mod change;
 pub mod check;
+mod client;
 mod compress;
 mod conditional;
 mod cors;
@@ -16,6 +17,7 @@ mod idempotency;
 mod input;
 mod language;
 mod layer;
+mod limits;
 mod object;
 mod openapi;
 mod output;
@@ -41,9 +43,10 @@ pub use caller::{
 pub use change::Change;
 pub use check::{Check, InputType};
 pub use conditional::{ETag, Precondition, Stale};
-pub use endpoint::{Endpoint, EndpointDef, Handler, Method, Reply};
+pub use endpoint::{Endpoint, EndpointDef, Handler, KeptFor, Method, Reply};
 pub use idempotency::{Fingerprint, KeepAnswers, Keeping, KeptAnswer, KeyUse, KeyedRun, MadeReply};
 pub use input::{Input, Path, PathPart, Query, Service, Valid, Verbatim};
+pub use limits::{LimitSettings, Limited, Limits, Policy, PolicyError, WithoutRedis};
 #[doc(hidden)]
 pub use object::Object;
 pub use openapi::{Operation, Parameter, Schemas};

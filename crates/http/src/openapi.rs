@@ -3,13 +3,13 @@
 use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 
-use kernel::{ErrorDoc, Place};
+use kernel::{ApiError, Code, ErrorDoc, Place};
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::{Endpoint, RequestError, Security, SignIn, bound, example, idempotency};
+use crate::{Endpoint, Limited, RequestError, Security, SignIn, bound, example, idempotency};
 
 /// The schemas that operations refer to. Inputs and outputs of one name must have one shape.
 #[derive(Debug)]
@@ -345,6 +345,9 @@ pub(crate) fn describe(
         if endpoint.made.is_some() {
             idempotency::describe(&mut op);
         }
+        if !endpoint.is_unlimited {
+            Limited::describe(&mut op.errors);
+        }
         for name in ["bad_header", "headers_too_large", "internal", "deadline_exceeded", "overloaded"] {
             op.request_error(name);
         }
@@ -498,13 +501,31 @@ fn operation_value(endpoint: &Endpoint, tag: &str, op: &Operation<'_>) -> Value 
         let description = docs.iter().map(|d| format!("`{}`: {}", d.name, d.meaning)).collect::<Vec<_>>().join("\n\n");
         let names: Vec<&str> = docs.iter().map(|d| d.name).collect();
         let schema = json!({ "allOf": [reference("Problem"), { "properties": { "code": { "enum": names } } }] });
-        responses.insert(
-            status.to_string(),
-            json!({ "description": description, "content": { "application/problem+json": { "schema": schema } } }),
-        );
+        let mut response =
+            json!({ "description": description, "content": { "application/problem+json": { "schema": schema } } });
+        if status == Code::TooManyRequests.status() {
+            response["headers"] = limit_headers();
+        }
+        responses.insert(status.to_string(), response);
     }
     value["responses"] = Value::Object(responses);
     value
+}
+
+/// What an answer says of the caller's allowance. Every answer of a limited operation does; the document says it here.
+fn limit_headers() -> Value {
+    let header = |description: &str, schema: Value| json!({ "description": description, "schema": schema });
+    json!({
+        "Retry-After": header("Seconds until there is enough again.", json!({ "type": "integer", "minimum": 1 })),
+        "RateLimit-Policy": header(
+            "The limits on this operation: `\"user\";q=6000;w=60` lets 6000 through in 60 seconds.",
+            json!({ "type": "string" }),
+        ),
+        "RateLimit": header(
+            "What is left of each: `\"user\";r=41;t=12`, and all of it, or enough, is there in 12 seconds.",
+            json!({ "type": "string" }),
+        ),
+    })
 }
 
 fn problem_schema() -> Value {

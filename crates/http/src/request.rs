@@ -7,7 +7,7 @@ use http_types::request::Parts;
 use kernel::{Ctx, Identity};
 
 use crate::bodies::{Place, SMALL};
-use crate::{Api, RequestBody, RequestError};
+use crate::{Api, RequestBody, RequestError, Security};
 
 /// A request on its way into a handler: what the arguments of an endpoint are taken from.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Request {
     pub(crate) next_param: usize,
     pub(crate) ctx: Ctx,
     pub(crate) authenticated: Option<Identity>,
+    /// Who may call the operation; none where it does not look.
+    pub(crate) security: Option<Security>,
     pub(crate) api: Arc<Api>,
 }
 
@@ -29,6 +31,11 @@ impl Request {
     /// The operation's context.
     pub const fn ctx(&self) -> &Ctx {
         &self.ctx
+    }
+
+    /// How the operation is secured; none where it does not look who calls.
+    pub const fn security(&self) -> Option<Security> {
+        self.security
     }
 
     /// Everything assembled: settings and services.

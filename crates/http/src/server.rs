@@ -196,12 +196,12 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
             return;
         }
     };
-    let builder = Arc::new(connection_builder(api.settings()));
+    let builder = connection_builder(api.settings());
     let lanes = match api.settings().runtime {
         RuntimeKind::WorkStealing => lane_count(api.settings()),
         RuntimeKind::PerCore => 1,
     };
-    let pressure = Pressure::start(lanes);
+    let lane = Arc::new(Lane { pressure: Pressure::start(lanes), builder, api: api.clone() });
     loop {
         // Room first: what finds none waits in the system's backlog, not in our memory.
         let permit = tokio::select! {
@@ -214,11 +214,10 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
             _ = stage.wait_for(|s| *s != Stage::Open) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let watch = Watch::new(api.settings());
                 let io = Guarded::new(stream, api.settings(), watch.clone(), room.lingering.clone());
-                let (api, pressure) = (api.clone(), pressure.clone());
-                tokio::spawn(connection(api, pressure, builder.clone(), io, watch, permit, stage.clone()));
+                tokio::spawn(connection(lane.clone(), peer, io, watch, permit, stage.clone()));
             }
             Err(error) => {
                 // Out of descriptors, most often: those we have will come free.
@@ -269,26 +268,32 @@ fn connection_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor>
     builder
 }
 
-async fn connection(
+/// What all connections of a lane share.
+struct Lane {
     api: Arc<Api>,
     pressure: Arc<Pressure>,
-    builder: Arc<auto::Builder<TokioExecutor>>,
+    builder: auto::Builder<TokioExecutor>,
+}
+
+async fn connection(
+    lane: Arc<Lane>,
+    peer: SocketAddr,
     io: Guarded,
     watch: Arc<Watch>,
     permit: OwnedSemaphorePermit,
     mut stage: watch::Receiver<Stage>,
 ) {
-    let watched = watch.clone();
+    let (watched, asked) = (watch.clone(), lane.clone());
     let service = service_fn(move |request: http_types::Request<hyper::body::Incoming>| {
         // How we are is told whoever asks, all the more now.
-        let is_too_much = !request.uri().path().starts_with("/health/") && pressure.is_too_much();
-        let (api, open) = (api.clone(), watched.enter());
+        let is_too_much = !request.uri().path().starts_with("/health/") && asked.pressure.is_too_much();
+        let (lane, open) = (asked.clone(), watched.enter());
         async move {
-            let reply = api.answer(request.map(RequestBody::Incoming), is_too_much).await;
+            let reply = lane.api.answer(request.map(RequestBody::Incoming), Some(peer), is_too_much).await;
             Ok::<_, Infallible>(reply.map(|body| Watched::new(body, open)))
         }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut connection = pin!(lane.builder.serve_connection(TokioIo::new(io), service));
     let now = Instant::now();
     let mut look = pin!(sleep_until(match watch.look(now) {
         Look::Again(first) => first,

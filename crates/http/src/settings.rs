@@ -4,6 +4,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::client::TrustedProxies;
+
 /// How requests are received: the listener, its limits and its patience.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -12,6 +14,9 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// How lanes share work: `work-stealing`, or `per-core` for many connections with uniformly short handlers.
     pub runtime: RuntimeKind,
+    /// Proxies whose `X-Forwarded-For` is believed, by address or network: `10.0.0.0/8`, `::1`. Of anybody else's nothing is,
+    /// and limits by address count the peer's own.
+    pub trusted_proxies: Vec<String>,
     /// Number of lanes (worker threads). 0 means one per core.
     pub lanes: usize,
     /// Connections open at once. Further ones wait in the system's backlog.
@@ -73,6 +78,7 @@ impl Default for ServerSettings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             runtime: RuntimeKind::WorkStealing,
+            trusted_proxies: Vec::new(),
             lanes: 0,
             max_connections: 20_000,
             max_body_bytes: 1024 * 1024,
@@ -127,6 +133,7 @@ impl ServerSettings {
         if self.max_headers > 500 {
             return Err("server.max_headers is above 500. Set it lower.".to_owned());
         }
+        TrustedProxies::read(&self.trusted_proxies)?;
         for origin in &self.cors.origins {
             let well_formed = origin.parse::<http_types::Uri>().is_ok_and(|uri| {
                 matches!(uri.scheme_str(), Some("http" | "https"))

@@ -202,3 +202,25 @@ pub(crate) fn snake_case(name: &str) -> String {
     }
     out
 }
+
+/// How long, as `"30s"`, `"5m"`, `"1h"` or `"1d"` says.
+pub(crate) struct Seconds(pub(crate) u64);
+
+impl syn::parse::Parse for Seconds {
+    fn parse(input: syn::parse::ParseStream<'_>) -> syn::Result<Self> {
+        let text: syn::LitStr = input.parse()?;
+        let value = text.value();
+        let unit = match value.chars().last() {
+            Some('s') => 1,
+            Some('m') => 60,
+            Some('h') => 60 * 60,
+            Some('d') => 24 * 60 * 60,
+            _ => 0,
+        };
+        let count = value.get(..value.len().saturating_sub(1)).and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+        match count.checked_mul(unit) {
+            Some(seconds @ 1..=31_536_000) => Ok(Self(seconds)),
+            _ => Err(error(&text, "how long is written `\"30s\"`, `\"5m\"`, `\"1h\"` or `\"1d\"`, up to a year")),
+        }
+    }
+}

@@ -2,31 +2,57 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
-use syn::{FnArg, Ident, ItemFn, LitStr, Result, ReturnType, Token, parse2};
+use syn::{FnArg, Ident, ItemFn, LitInt, LitStr, Result, ReturnType, Token, parse2};
 
-use crate::attributes::{docs, error, here};
+use crate::attributes::{Seconds, docs, error, here};
 
 struct Place {
     path: LitStr,
     is_root: bool,
+    limits: Vec<LitStr>,
+    cost: Option<LitInt>,
+    cache: Option<Seconds>,
+    cache_of: Option<LitStr>,
 }
 
 impl Parse for Place {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let path: LitStr = input.parse()?;
-        let mut is_root = false;
+        let mut place = Self { path, is_root: false, limits: Vec::new(), cost: None, cache: None, cache_of: None };
         while input.peek(Token![,]) {
             input.parse::<Token![,]>()?;
             if input.is_empty() {
                 break;
             }
             let word: Ident = input.parse()?;
-            if word != "root" {
-                return Err(error(&word, "only `root` can stand after the path"));
+            match word.to_string().as_str() {
+                "root" => place.is_root = true,
+                "limit" => {
+                    input.parse::<Token![=]>()?;
+                    place.limits.push(input.parse()?);
+                }
+                "cost" => {
+                    input.parse::<Token![=]>()?;
+                    place.cost = Some(input.parse()?);
+                }
+                "cache" => {
+                    input.parse::<Token![=]>()?;
+                    place.cache = Some(input.parse()?);
+                }
+                "cache_of" => {
+                    input.parse::<Token![=]>()?;
+                    place.cache_of = Some(input.parse()?);
+                }
+                _ => {
+                    return Err(error(
+                        &word,
+                        "after the path can stand `root`, `limit = \"NAME\"`, `cost = NUMBER`, `cache = \"30s\"` and \
+                         `cache_of = \"KIND\"`",
+                    ));
+                }
             }
-            is_root = true;
         }
-        Ok(Self { path, is_root })
+        Ok(place)
     }
 }
 
@@ -82,7 +108,7 @@ pub(crate) fn expand(method: &str, attribute: TokenStream, item: TokenStream) ->
 
     let (visibility, ident) = (&function.vis, &signature.ident);
     let id = ident.to_string();
-    let method = format_ident!("{method}", span = here());
+    let method_name = format_ident!("{method}", span = here());
     let handler = {
         let mut inner = function.clone();
         inner.attrs.retain(|a| !a.path().is_ident("doc"));
@@ -90,6 +116,20 @@ pub(crate) fn expand(method: &str, attribute: TokenStream, item: TokenStream) ->
         inner
     };
     let root = place.is_root.then(|| quote!(.at_root()));
+    let kept = match (&place.cache, &place.cache_of) {
+        (Some(_), _) if method != "Get" => {
+            return Err(error(&place.path, "only what a GET answers can be kept: `cache` is for `#[get]`"));
+        }
+        (None, Some(of)) => return Err(error(of, "say how long as well: `cache = \"30s\"`")),
+        (None, None) => None,
+        (Some(Seconds(seconds)), of) => {
+            let of = of
+                .as_ref()
+                .map_or_else(|| quote!(::core::option::Option::None), |of| quote!(::core::option::Option::Some(#of)));
+            Some(quote!(.kept_for(#seconds, #of)))
+        }
+    };
+    let (limits, cost) = (&place.limits, place.cost.iter());
     Ok(quote! {
         #[doc = #docs_text]
         #[expect(non_camel_case_types, reason = "the endpoint has its handler's name")]
@@ -104,7 +144,7 @@ pub(crate) fn expand(method: &str, attribute: TokenStream, item: TokenStream) ->
             fn endpoint(&self) -> ::mainstay::http::Endpoint {
                 #handler
                 let endpoint = ::mainstay::http::Endpoint::new(
-                    ::mainstay::http::Method::#method,
+                    ::mainstay::http::Method::#method_name,
                     #path,
                     #id,
                     #docs_text,
@@ -121,7 +161,10 @@ pub(crate) fn expand(method: &str, attribute: TokenStream, item: TokenStream) ->
                         <#result as ::mainstay::http::Output>::reply(#ident(#(#names),*).await)
                     })),
                 )
-                #root;
+                #root
+                #(.limited_by(#limits))*
+                #(.costing(#cost))*
+                #kept;
                 match <#result as ::mainstay::http::Output>::made() {
                     ::core::option::Option::Some(made) => endpoint.making(made),
                     ::core::option::Option::None => endpoint,

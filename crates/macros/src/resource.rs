@@ -4,7 +4,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, Field, Fields, Ident, LitStr, Result, Token, Type, parse2};
 
-use crate::attributes::{docs, error, snake_case};
+use crate::attributes::{Seconds, docs, error, snake_case};
 
 /// What `#[resource(…)]` says of the struct.
 struct Whole {
@@ -15,6 +15,9 @@ struct Whole {
     read: Access,
     write: Access,
     includes: Vec<IncludeSpec>,
+    cache: Option<Seconds>,
+    cache_lists: Option<Seconds>,
+    limits: Vec<LitStr>,
 }
 
 enum Access {
@@ -73,6 +76,9 @@ impl Whole {
             read: Access::Owner,
             write: Access::Owner,
             includes: Vec::new(),
+            cache: None,
+            cache_lists: None,
+            limits: Vec::new(),
         };
         for attr in item.attrs.iter().filter(|a| a.path().is_ident("resource")) {
             attr.parse_nested_meta(|meta| {
@@ -86,13 +92,20 @@ impl Whole {
                     p if p.is_ident("path") => whole.path = text(&meta)?,
                     p if p.is_ident("read") => whole.read = meta.value()?.parse()?,
                     p if p.is_ident("write") => whole.write = meta.value()?.parse()?,
+                    p if p.is_ident("cache") => whole.cache = Some(meta.value()?.parse()?),
+                    p if p.is_ident("cache_lists") => whole.cache_lists = Some(meta.value()?.parse()?),
+                    p if p.is_ident("limit") => whole.limits.push(meta.value()?.parse()?),
                     p if p.is_ident("include") => {
                         let inner;
                         syn::parenthesized!(inner in meta.input);
                         let list = inner.parse_terminated(IncludeSpec::parse, Token![,])?;
                         whole.includes.extend(list);
                     }
-                    _ => return Err(meta.error("a resource has name, plural, table, path, read, write and include")),
+                    _ => {
+                        return Err(meta.error(
+                            "a resource has name, plural, table, path, read, write, include, cache, cache_lists and limit",
+                        ));
+                    }
                 }
                 Ok(())
             })?;
@@ -162,6 +175,13 @@ fn doc_attr(field: &Field) -> TokenStream {
         text
     };
     quote!(#[doc = #text])
+}
+
+fn seconds(value: &Option<Seconds>) -> TokenStream {
+    match value {
+        Some(Seconds(seconds)) => quote!(::core::option::Option::Some(#seconds)),
+        None => quote!(::core::option::Option::None),
+    }
 }
 
 fn is_option(ty: &Type) -> bool {
@@ -284,6 +304,8 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
 
     let (name, plural, table, path, type_name) =
         (&whole.name, &whole.plural, &whole.table, &whole.path, ident.to_string());
+    let lists = format!("{}.list", whole.table);
+    let (cache, cache_lists, limits) = (seconds(&whole.cache), seconds(&whole.cache_lists), &whole.limits);
     let (not_found, conflict) = (format!("{name}_not_found"), format!("{name}_conflict"));
     let id_type = &fields[0].ty;
     let docs_text = docs(&item.attrs);
@@ -339,6 +361,10 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
                 read: #read,
                 write: #write,
                 includes: &[#(#includes),*],
+                lists: #lists,
+                cache_s: #cache,
+                cache_lists_s: #cache_lists,
+                limits: &[#(#limits),*],
                 not_found: #not_found,
                 conflict: #conflict,
             };

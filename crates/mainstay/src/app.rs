@@ -1,9 +1,10 @@
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use cache::{Bus, Cache};
 use http::{Api, ApiBuilder, Authenticate, State};
 use kernel::{Catalogue, Clock, Ctx, Random, SecretKey};
 use resource::{Cursors, Loaders};
@@ -11,6 +12,7 @@ use store::{Applied, Migrations, Reactions, Store, StoreError, Tx};
 
 use crate::idempotency::{self, Answers, Tidying};
 use crate::settings::{Settings, SettingsError, SettingsOf};
+use crate::shared::{Answers as KeptAnswers, Shared};
 use crate::{Command, Database, Domain, Section};
 
 /// A product: a list of domains, and the glue between them.
@@ -82,6 +84,7 @@ pub struct Boot {
     secret: SecretKey,
     state: Arc<Mutex<State>>,
     authenticator: Arc<Mutex<Option<Arc<dyn Authenticate>>>>,
+    shared: Shared,
 }
 
 impl fmt::Debug for Boot {
@@ -94,6 +97,16 @@ impl Boot {
     /// The store, open and migrated.
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What this node remembers, and nodes share: for values of a domain's own.
+    pub const fn cache(&self) -> &Cache {
+        &self.shared.cache
+    }
+
+    /// Messages between nodes.
+    pub const fn bus(&self) -> &Bus {
+        &self.shared.bus
     }
 
     /// The clock.
@@ -165,9 +178,21 @@ pub struct Running {
     /// With which settings.
     pub settings: Arc<Settings>,
     tidying: Arc<Tidying>,
+    shared: Shared,
 }
 
 impl Running {
+    /// What the node remembers.
+    pub const fn cache(&self) -> &Cache {
+        &self.shared.cache
+    }
+
+    /// Lets go of what it stands on: the database, when all that is queued is saved, and what nodes share.
+    pub async fn close(&self) {
+        self.store.close().await;
+        self.shared.close().await;
+    }
+
     /// Removes what is no longer needed, as the app does by itself every ten minutes or so: answers that were kept for an
     /// `Idempotency-Key` and whose time is up.
     ///
@@ -290,6 +315,7 @@ impl App {
         let mut sets = Vec::new();
         let mut loaders = Loaders::default();
         let mut parts = Vec::new();
+        let mut limits = Vec::new();
         let mut texts = platform_texts()?;
         for domain in self.domains {
             let of = format!("the domain `{}`", domain.name);
@@ -300,6 +326,7 @@ impl App {
             for loader in domain.loaders {
                 loaders.add(domain.name, loader).map_err(StartError::new)?;
             }
+            limits.extend(domain.limits);
             parts.push((domain.name, domain.about, domain.endpoints, domain.provide));
         }
         reactions.extend(self.glue);
@@ -309,6 +336,9 @@ impl App {
             .await
             .map_err(|e| StartError::caused("the database cannot be opened", e))?;
         let applied = migrate(&store, &sets, &clock).await?;
+        let shared = Shared::open(&settings, &random).await?;
+        let store = store.watched_by(shared.watch());
+        let limits = shared.limits(&settings, &limits, secret.derive("subjects of rate limits"))?;
 
         let mut api = ApiBuilder::new(settings.server.clone(), clock.clone(), random.clone()).info(
             &self.title,
@@ -324,21 +354,29 @@ impl App {
             state: Arc::default(),
             authenticator: Arc::default(),
             secret,
+            shared: shared.clone(),
         };
         boot.put(store.clone());
         boot.put(Database(store.clone()));
+        boot.put(limits.clone());
+        api.limits(limits);
         boot.put(Cursors::new(boot.secret.derive("list cursors")));
+        let answers = KeptAnswers::new(shared.cache.clone());
+        let mut kinds = HashSet::new();
         for (name, about, endpoints, provide) in parts {
             api.about(name, about);
             for provide in provide {
                 provide(boot.clone()).await?;
             }
             for make in endpoints {
-                for endpoint in make(&loaders).map_err(|e| StartError::new(format!("the domain `{name}`: {e}")))? {
-                    api.endpoint(name, endpoint);
+                let told = |e: String| StartError::new(format!("the domain `{name}`: {e}"));
+                for endpoint in make(&loaders, &shared.cache, &mut kinds).map_err(told)? {
+                    kinds.extend(endpoint.kept().and_then(|kept| kept.of).map(ToOwned::to_owned));
+                    api.endpoint(name, answers.keep(endpoint).map_err(told)?);
                 }
             }
         }
+        shared.wants(kinds);
         *api.state_mut() = std::mem::take(&mut *boot.state.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(authenticator) = boot.authenticator.lock().unwrap_or_else(PoisonError::into_inner).take() {
             api.authenticator(authenticator);
@@ -351,7 +389,7 @@ impl App {
             Box::pin(async move { store.ping(&ctx).await.is_ok() })
         }));
         let api = api.build().map_err(|e| StartError::new(e.to_string()))?;
-        Ok(Running { api, store, applied, settings, tidying: Arc::new(tidying) })
+        Ok(Running { api, store, applied, settings, tidying: Arc::new(tidying), shared })
     }
 }
 

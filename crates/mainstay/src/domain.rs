@@ -1,7 +1,9 @@
+use std::collections::HashSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use cache::Cache;
 use http::{Endpoint, EndpointDef};
 use resource::{Loader, Loaders};
 use store::{Migrations, Reactions, StoreError, Tx};
@@ -11,7 +13,9 @@ use crate::{Boot, Command, Finding, Patient, Section, StartError};
 
 pub(crate) type Provide = Box<dyn FnOnce(Boot) -> Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>> + Send>;
 pub(crate) type Examine = Arc<dyn Fn(Patient) -> Pin<Box<dyn Future<Output = Vec<Finding>> + Send>> + Send + Sync>;
-pub(crate) type MakeEndpoints = Box<dyn Fn(&Loaders) -> Result<Vec<Endpoint>, String> + Send>;
+/// Also says which kinds of things the endpoints keep.
+pub(crate) type MakeEndpoints =
+    Box<dyn Fn(&Loaders, &Cache, &mut HashSet<String>) -> Result<Vec<Endpoint>, String> + Send>;
 
 /// One subject of a product, whole: its endpoints, tables, reactions, loaders, services and settings. Each domain crate
 /// exports one, and an [`App`](crate::App) is a list of them.
@@ -27,6 +31,7 @@ pub struct Domain {
     pub(crate) texts: Vec<(&'static str, &'static str)>,
     pub(crate) commands: Vec<Command>,
     pub(crate) examinations: Vec<Examine>,
+    pub(crate) limits: Vec<&'static str>,
 }
 
 impl fmt::Debug for Domain {
@@ -50,6 +55,7 @@ impl Domain {
             texts: Vec::new(),
             commands: Vec::new(),
             examinations: Vec::new(),
+            limits: Vec::new(),
         }
     }
 
@@ -77,7 +83,7 @@ impl Domain {
     #[must_use]
     pub fn endpoint(mut self, endpoint: impl EndpointDef) -> Self {
         let endpoint = endpoint.endpoint();
-        self.endpoints.push(Box::new(move |_| Ok(vec![endpoint.clone()])));
+        self.endpoints.push(Box::new(move |_, _, _| Ok(vec![endpoint.clone()])));
         self
     }
 
@@ -85,7 +91,12 @@ impl Domain {
     /// `resource::of::<Post>().without(Op::Create)`.
     #[must_use]
     pub fn resource<R: resource::Resource>(mut self, operations: resource::Operations<R>) -> Self {
-        self.endpoints.push(Box::new(move |loaders| operations.endpoints(loaders)));
+        self.endpoints.push(Box::new(move |loaders, cache, kinds| {
+            let spec = R::SPEC;
+            kinds.extend(spec.cache_s.map(|_| spec.table.to_owned()));
+            kinds.extend(spec.cache_lists_s.map(|_| spec.lists.to_owned()));
+            operations.endpoints(loaders, cache)
+        }));
         self
     }
 
@@ -125,6 +136,15 @@ impl Domain {
     #[must_use]
     pub fn texts(mut self, language: &'static str, table: &'static str) -> Self {
         self.texts.push((language, table));
+        self
+    }
+
+    /// Declares a limit: `NAME: QUOTA/WINDOW by PARTS`, as in `reports: 10/1m by user`. Operations name it
+    /// (`#[post("/reports", limit = "reports")]`), or a handler takes from it for a subject of its own
+    /// ([`Limits::take`](crate::http::Limits::take)). `limits.policies` may say another quota, or take it away.
+    #[must_use]
+    pub fn limit(mut self, line: &'static str) -> Self {
+        self.limits.push(line);
         self
     }
 

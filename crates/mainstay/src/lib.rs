@@ -10,6 +10,7 @@ mod domain;
 mod idempotency;
 mod run;
 mod settings;
+mod shared;
 mod work;
 
 pub use allocator::Allocator;
@@ -22,7 +23,7 @@ pub use settings::{
     Core, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder, SettingsError, SettingsOf,
 };
 pub use work::{Work, WorkError};
-pub use {http, kernel, resource, store, telemetry};
+pub use {cache, http, kernel, resource, store, telemetry};
 
 /// Everything a domain's code usually names.
 pub mod prelude {
@@ -31,8 +32,8 @@ pub mod prelude {
         post, put, view,
     };
     pub use http::{
-        Admin, Anyone, Caller, Change, Created, Json, Made, NoContent, Page, Path, Private, Query, Service, Text, User,
-        Valid,
+        Admin, Anyone, Caller, Change, Created, Json, Limited, Limits, Made, NoContent, Page, Path, Private, Query,
+        Service, Text, User, Valid,
     };
     pub use kernel::{Blob, Code, Ctx, Decimal, Id, IdKind, Role, Secret, Time, UserId, text};
     pub use resource::Loader;

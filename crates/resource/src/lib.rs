@@ -7,6 +7,7 @@ mod field;
 #[doc(hidden)]
 pub mod fuzzing;
 mod include;
+mod kept;
 mod list;
 mod operations;
 mod selection;
@@ -19,5 +20,6 @@ pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
 pub use cursor::Cursors;
 pub use field::{FieldType, Kind};
 pub use include::{Loaded, Loader, Loaders};
+pub use kept::{touch, touch_all, touch_lists};
 pub use operations::{Op, Operations, of};
 pub use spec::{Column, Include, Read, Resource, Spec, Write};

@@ -479,6 +479,10 @@ mod tests {
     }
 
     const SPEC: &Spec = &Spec {
+        lists: "specimens.list",
+        cache_s: None,
+        cache_lists_s: None,
+        limits: &[],
         name: "post",
         plural: "posts",
         type_name: "Post",

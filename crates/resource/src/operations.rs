@@ -2,6 +2,8 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use cache::Cache;
 use http::{
     AccessError, Admin, Anyone, Caller, ETag, Endpoint, Input, InputType, Method, Operation, Path, Precondition,
     Problem, Reply, Request, RequestError, User, Valid, parse_pairs,
@@ -14,6 +16,7 @@ use serde_json::{Value as Json, json};
 use store::{Reads, Store, StoreError};
 
 use crate::answer::NO_PARAMETER;
+use crate::kept::{self, Kept, KeptRow, NotLoaded};
 use crate::list::{ListQuery, describe_list, describe_selection};
 use crate::selection::{Relation, Selection};
 use crate::sql::{Statements, own_values};
@@ -52,6 +55,7 @@ struct Shared {
     spec: &'static Spec,
     statements: Statements,
     relations: Vec<Relation>,
+    kept: Kept,
 }
 
 type Work = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>>;
@@ -75,7 +79,7 @@ impl<R: Resource> Operations<R> {
     ///
     /// # Errors
     /// When an include names a loader that its domain does not export, or the spec contradicts itself.
-    pub fn endpoints(&self, loaders: &Loaders) -> Result<Vec<Endpoint>, String> {
+    pub fn endpoints(&self, loaders: &Loaders, cache: &Cache) -> Result<Vec<Endpoint>, String> {
         let spec = R::SPEC;
         let mut relations = Vec::new();
         for include in spec.includes {
@@ -91,7 +95,8 @@ impl<R: Resource> Operations<R> {
                 "`{name}` of {of} is `json` or `blob`: it cannot be sorted by, nor filtered by its value"
             ));
         }
-        let shared = Arc::new(Shared { spec, statements: Statements::new(spec), relations });
+        let shared =
+            Arc::new(Shared { spec, statements: Statements::new(spec), relations, kept: Kept::new(spec, cache)? });
         Ok(self.ops.iter().map(|op| endpoint::<R>(*op, &shared)).collect())
     }
 }
@@ -149,6 +154,7 @@ fn endpoint<R: Resource>(op: Op, shared: &Arc<Shared>) -> Endpoint {
             }
         }),
     );
+    let endpoint = spec.limits.iter().fold(endpoint, |endpoint, name| endpoint.limited_by(name));
     match op {
         Op::Create => endpoint.making(|value| value.downcast_ref::<R>().map(created)),
         Op::List | Op::Get | Op::Update | Op::Delete => endpoint,
@@ -307,7 +313,7 @@ fn service<T: Clone + Send + Sync + 'static>(request: &Request) -> Result<T, Pro
     request.api().state().get::<T>().cloned().ok_or_else(|| RequestError::Unwritable.into())
 }
 
-fn reply(status: StatusCode, bytes: Vec<u8>) -> Reply {
+fn reply(status: StatusCode, bytes: impl Into<Bytes>) -> Reply {
     let mut reply = Reply::new(http::Body::new(bytes));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -365,12 +371,37 @@ async fn list<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<
     let ctx = reader(spec, &mut request).await?;
     let (store, cursors): (Store, Cursors) = (service(&request)?, service(&request)?);
     let query = ListQuery::read(spec, &shared.relations, &cursors, request.query())?;
+    // What is included changes by itself, and nobody would say so here.
+    let body = match &shared.kept.lists {
+        Some(lists) if query.selection.includes_nothing() => {
+            let key = shared.kept.list_key(spec, ctx.identity(), request.query());
+            let load = || async {
+                // From the primary: what one person may see late is not to be kept for all.
+                let body = load_list::<R>(&ctx, &shared, &store, &cursors, &query, store.read(&ctx)).await?;
+                Ok::<_, NotLoaded>(Some(body))
+            };
+            let found = lists.get(&ctx, &key, load).await.map_err(|NotLoaded(problem)| problem)?;
+            found.as_deref().cloned().unwrap_or_default()
+        }
+        _ => load_list::<R>(&ctx, &shared, &store, &cursors, &query, store.read(&ctx).may_be_behind()).await?,
+    };
+    Ok(reply(StatusCode::OK, body))
+}
+
+async fn load_list<R: Resource>(
+    ctx: &Ctx,
+    shared: &Shared,
+    store: &Store,
+    cursors: &Cursors,
+    query: &ListQuery,
+    read: store::Read<'_>,
+) -> Result<Bytes, Problem> {
+    let spec = shared.spec;
     let page = query.page_sql(&shared.statements.select, spec, ctx.identity());
-    let read = store.read(&ctx).may_be_behind();
     let mut rows: Vec<R> = read.rows(&page.text, &page.params).await?;
     let next_cursor = if rows.len() > query.limit {
         rows.truncate(query.limit);
-        rows.last().map(|row| query.cursor_after(&cursors, row))
+        rows.last().map(|row| query.cursor_after(cursors, row))
     } else {
         None
     };
@@ -391,9 +422,9 @@ async fn list<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<
     let body = if query.selection.is_plain() {
         bytes(&Wire { items: rows.iter().map(Resource::view).collect::<Vec<_>>(), next_cursor, total })?
     } else {
-        bytes(&Wire { items: query.selection.render(&ctx, &store, &rows).await?, next_cursor, total })?
+        bytes(&Wire { items: query.selection.render(ctx, store, &rows).await?, next_cursor, total })?
     };
-    Ok(reply(StatusCode::OK, body))
+    Ok(body.into())
 }
 
 async fn get<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {
@@ -403,6 +434,21 @@ async fn get<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<R
     let selection =
         if request.query().is_empty() { Selection::default() } else { read_selection(&shared, request.query())? };
     let store: Store = service(&request)?;
+    if let Some(rows) = &shared.kept.rows
+        && selection.is_plain()
+    {
+        let load = || async {
+            let row: Option<R> =
+                store.read(&ctx).row(&shared.statements.select_by_id, &[id.into()]).await.map_err(Problem::from)?;
+            Ok::<_, NotLoaded>(row.map(|row| bytes(&row.view()).map(|body| KeptRow::new(&row, body))).transpose()?)
+        };
+        let key = shared.kept.row_key(id.as_uuid());
+        let row = rows.get(&ctx, &key, load).await.map_err(|NotLoaded(problem)| problem)?;
+        let row = row.filter(|row| row.may_be_read(spec, ctx.identity())).ok_or_else(|| spec.not_found())?;
+        let mut reply = reply(StatusCode::OK, row.body.clone());
+        reply.headers_mut().extend(row.tag.clone().map(|tag| (ETAG, tag)));
+        return Ok(reply);
+    }
     let row: Option<R> = store.read(&ctx).row(&shared.statements.select_by_id, &[id.into()]).await?;
     let row = row.filter(|row| spec.may_read(ctx.identity(), row)).ok_or_else(|| spec.not_found())?;
     if selection.is_plain() {
@@ -432,6 +478,7 @@ async fn create<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
             let statement = statement.clone();
             async move {
                 let row = tx.row(&statement.text, &statement.params).await.map_err(|e| spec.store_problem(e))?;
+                kept::touch_lists::<R>(&tx);
                 row.ok_or_else(|| Problem::from(StoreError::internal("an insert returned nothing")))
             }
         })
@@ -492,6 +539,7 @@ async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
                     return Ok(row);
                 }
                 let row = tx.row(&statement.text, &statement.params).await.map_err(|e| shared.spec.store_problem(e))?;
+                kept::touch::<R>(&tx, id);
                 row.ok_or_else(|| shared.spec.not_found())
             }
         })
@@ -514,6 +562,7 @@ async fn delete<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
                 let identity = *tx.ctx().identity();
                 take_for_change::<R>(&tx, &shared, id, &identity, &precondition).await?;
                 tx.execute(&shared.statements.delete, &[id.into()]).await.map_err(|e| shared.spec.store_problem(e))?;
+                kept::touch::<R>(&tx, id);
                 Ok(())
             }
         })

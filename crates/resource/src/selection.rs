@@ -26,6 +26,11 @@ impl Selection {
         self.fields.is_none() && self.relations.is_empty()
     }
 
+    /// Whether nothing of another domain belongs to it.
+    pub(crate) const fn includes_nothing(&self) -> bool {
+        self.relations.is_empty()
+    }
+
     /// Reads `fields`.
     pub(crate) fn read_fields(&mut self, spec: &Spec, text: &str, faults: &mut Faults) {
         let mut fields = Vec::new();

@@ -61,6 +61,15 @@ pub struct Spec {
     pub write: Write,
     /// What can be included.
     pub includes: &'static [Include],
+    /// What its lists are kept under in caches: `posts.list`. Nobody else's kind, so that a changed row is forgotten apart
+    /// from the lists that it stands in.
+    pub lists: &'static str,
+    /// How long a row is kept in caches, in seconds; none where it is not.
+    pub cache_s: Option<u64>,
+    /// The same for lists.
+    pub cache_lists_s: Option<u64>,
+    /// The limits on its operations, by their names.
+    pub limits: &'static [&'static str],
     /// The problem's name when there is none: `post_not_found`.
     pub not_found: &'static str,
     /// The problem's name when a constraint forbids it: `post_conflict`.

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 
 use kernel::{Clock, Ctx};
@@ -6,9 +7,10 @@ use crate::alike::MOST_ROWS;
 use crate::postgres::Postgres;
 use crate::settings::Place;
 use crate::sqlite::Sqlite;
+use crate::touch::UnderWay;
 use crate::{
     Applied, FromRow, MigrateError, Migrations, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx,
-    Value, Witness, scope,
+    Value, Watch, Witness, scope,
 };
 
 /// Which database is behind the store. Only migrations need to know.
@@ -28,6 +30,17 @@ pub enum Dialect {
 pub struct Store {
     engine: Arc<Engine>,
     reactions: Arc<Reactions>,
+    watch: Option<Watching>,
+}
+
+/// Who is told what transactions touch.
+#[derive(Clone)]
+struct Watching(Arc<dyn Watch>);
+
+impl fmt::Debug for Watching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watching")
+    }
 }
 
 #[derive(Debug)]
@@ -50,7 +63,13 @@ impl Store {
             Place::Sqlite(path) => Engine::Sqlite(Sqlite::open(path, settings).await?),
             Place::Postgres(url) => Engine::Postgres(Postgres::open(url, settings).await?),
         };
-        Ok(Store { engine: Arc::new(engine), reactions: Arc::new(reactions) })
+        Ok(Store { engine: Arc::new(engine), reactions: Arc::new(reactions), watch: None })
+    }
+
+    /// The same store; what its transactions touch is told to `watch`.
+    #[must_use]
+    pub fn watched_by(self, watch: Arc<dyn Watch>) -> Self {
+        Self { watch: Some(Watching(watch)), ..self }
     }
 
     /// The server's side, if it is one.
@@ -134,21 +153,38 @@ impl Store {
         if scope::is_inside() {
             return Err(StoreError::Nested.into());
         }
-        let witness = ctx.attached::<Witness>().cloned();
+        let (witness, watch, under_way) = (ctx.attached::<Witness>().cloned(), self.watch.clone(), UnderWay::default());
+        let (dialect, told) = (self.dialect(), under_way.clone());
         let work = move |tx: Tx| {
             let (done, witness) = (work(tx.clone()), witness.clone());
+            let (watch, told) = (watch.clone(), told.clone());
             async move {
                 let value = done.await?;
-                if let Some(saving) = witness.and_then(|witness| witness.see(tx, &value)) {
+                if let Some(saving) = witness.and_then(|witness| witness.see(tx.clone(), &value)) {
                     saving.await?;
+                }
+                if let Some(Watching(watch)) = watch
+                    && let touched = tx.take_touched()
+                    && !touched.is_empty()
+                    && let Some(mut touching) = watch.begin(touched)
+                {
+                    if dialect == Dialect::Postgres {
+                        touching.announce().await;
+                    }
+                    told.add(touching);
                 }
                 Ok(value)
             }
         };
-        match &*self.engine {
+        let outcome = match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.tx(&self.reactions, ctx, work).await,
             Engine::Postgres(postgres) => postgres.tx(&self.reactions, ctx, work).await,
+        };
+        // What got so far and failed may have been committed, or may be yet: that it is dropped says so.
+        if outcome.is_ok() {
+            under_way.done().await;
         }
+        outcome
     }
 
     /// Whether a read can be answered and the writer is alive: for readiness.

@@ -1,13 +1,16 @@
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kernel::Ctx;
 
 use crate::alike::MOST_ROWS;
 use crate::slow::Slow;
-use crate::{FromRow, Reactions, Reads, StoreError, Value, postgres, scope, sqlite};
+use crate::{FromRow, Reactions, Reads, StoreError, Touched, Value, postgres, scope, sqlite};
+
+/// So many things a transaction touches one by one.
+const MOST_TOUCHED: usize = 1000;
 
 /// Reactions may announce in turn; deeper than this they are taken to go in a circle.
 const DEEPEST: u8 = 16;
@@ -26,6 +29,7 @@ pub(crate) struct TxInner {
     reactions: Arc<Reactions>,
     slow: Slow,
     state: AtomicU8,
+    touched: Mutex<Vec<Touched>>,
     pub(crate) side: Side,
 }
 
@@ -47,7 +51,14 @@ const RETRY: u8 = 2;
 
 impl TxInner {
     pub(crate) fn new(ctx: &Ctx, reactions: &Arc<Reactions>, slow: Slow, side: Side) -> Arc<Self> {
-        Arc::new(Self { ctx: ctx.clone(), reactions: reactions.clone(), slow, state: AtomicU8::new(HEALTHY), side })
+        Arc::new(Self {
+            ctx: ctx.clone(),
+            reactions: reactions.clone(),
+            slow,
+            state: AtomicU8::new(HEALTHY),
+            touched: Mutex::default(),
+            side,
+        })
     }
 
     /// Whether a statement or a reaction failed, so that the transaction may not be committed.
@@ -105,6 +116,24 @@ impl Tx {
         };
         self.inner.slow.watch(&self.inner.ctx, sql, since);
         self.note(result)
+    }
+
+    /// Says that this transaction changes something that others may keep a copy of: they forget it before the transaction is
+    /// acknowledged. A resource with `cache` says so by itself; SQL of one's own that changes its rows says it here.
+    pub fn touch(&self, touched: Touched) {
+        let mut all = self.inner.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let touched = match touched {
+            // So many are forgotten sooner by their kind.
+            Touched::One(kind, _) if all.len() >= MOST_TOUCHED => Touched::All(kind),
+            touched => touched,
+        };
+        if !all.contains(&touched) {
+            all.push(touched);
+        }
+    }
+
+    pub(crate) fn take_touched(&self) -> Vec<Touched> {
+        std::mem::take(&mut *self.inner.touched.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Tells every reaction to `E`, inside this transaction, in the order of their registration.

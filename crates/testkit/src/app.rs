@@ -189,7 +189,7 @@ impl App {
     /// Stops the app and starts it again over the same database: what was in memory is lost, what was saved is not.
     /// Callers go over with [`Caller::on`].
     pub async fn restart(&self) -> App {
-        self.running.store.close().await;
+        self.running.close().await;
         self.second_node().await
     }
 
@@ -198,7 +198,7 @@ impl App {
     /// # Panics
     /// When it does not start.
     pub async fn restart_at(&self, moment: Time) -> App {
-        self.running.store.close().await;
+        self.running.close().await;
         start(self.setup.clone(), self.database.clone(), Clock::fake(moment))
             .await
             .unwrap_or_else(|why| panic!("the app does not start at {moment}: {why}"))
@@ -309,6 +309,8 @@ fn settings(
         ("secret_key", SECRET_KEY.to_owned()),
         ("server.listen", "127.0.0.1:0".to_owned()),
         ("server.lanes", "1".to_owned()),
+        // A test about them turns them on: others would meet them, as the clock stands still.
+        ("limits.enabled", "false".to_owned()),
         ("database.url", of_database.url.expose().clone()),
         ("database.pool_size", of_database.pool_size.to_string()),
     ];

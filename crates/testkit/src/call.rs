@@ -1,5 +1,6 @@
 use std::fmt::Display;
 use std::future::IntoFuture;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -21,11 +22,19 @@ pub struct Call {
     path: String,
     headers: HeaderMap,
     body: Bytes,
+    peer: Option<SocketAddr>,
 }
 
 impl Call {
     pub(crate) fn new(api: Arc<Api>, contract: Arc<Contract>, method: Method, path: &str) -> Self {
-        Self { api, contract, method, path: path.to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
+        Self { api, contract, method, path: path.to_owned(), headers: HeaderMap::new(), body: Bytes::new(), peer: None }
+    }
+
+    /// As if it came over a connection from there.
+    #[must_use]
+    pub const fn from(mut self, peer: SocketAddr) -> Self {
+        self.peer = Some(peer);
+        self
     }
 
     /// With an access token.
@@ -77,7 +86,11 @@ impl Call {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = self.headers;
-        let (parts, body) = self.api.handle(request).await.into_parts();
+        let reply = match self.peer {
+            Some(peer) => self.api.handle_from(peer, request).await,
+            None => self.api.handle(request).await,
+        };
+        let (parts, body) = reply.into_parts();
         let body = body.bytes().cloned().unwrap_or_default();
         let reply = Reply::new(format!("{} {}", self.method, self.path), parts.status.as_u16(), parts.headers, body);
         self.contract.check(&self.method, &path, &sent, &reply);

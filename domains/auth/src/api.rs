@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::error::{LoginError, RefreshError, RegisterError};
 use crate::keys::Jwk;
-use crate::model::{COMMON_PASSWORD, Password};
+use crate::model::{COMMON_PASSWORD, Password, email_key};
 use crate::service::{Accounts, Registered, Registration, Tokens};
 
 impl Service for Accounts {}
@@ -176,7 +176,7 @@ pub struct JwkSet {
 /// Register an account.
 ///
 /// Sign in with it next: this answers with the account, not with tokens. An address that is taken is a conflict.
-#[post("/auth/register")]
+#[post("/auth/register", limit = "register")]
 pub(crate) async fn register(
     ctx: Ctx,
     accounts: Accounts,
@@ -194,8 +194,10 @@ pub(crate) async fn register(
 pub(crate) async fn login(
     ctx: Ctx,
     accounts: Accounts,
+    limits: Limits,
     Valid(credentials): Valid<Credentials>,
 ) -> Result<Private<TokenPair>, LoginError> {
+    limits.take(&ctx, &["login", "account"], &email_key(&credentials.email)).await?;
     Ok(accounts.login(&ctx, &credentials.email, &credentials.password).await?.into())
 }
 

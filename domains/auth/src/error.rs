@@ -43,6 +43,9 @@ pub enum LoginError {
     /// The address or the password is wrong; which one is not said.
     #[api(Unauthenticated, "The e-mail address or the password is wrong.")]
     InvalidCredentials,
+    /// There were too many attempts.
+    #[api(from)]
+    Limited(Limited),
     /// The password could not be checked.
     #[api(from)]
     Hash(HashError),

@@ -37,6 +37,11 @@ pub fn domain() -> Domain {
         .texts("ko", include_str!("../texts/ko.toml"))
         .migrations(migrations!("auth", "0001_accounts"))
         .settings::<AuthSettings>()
+        // Of passwords for one account, who guesses from one address gets few, and all who guess together not many
+        // (NIST SP 800-63B-4, section 3.2.2); who sits behind the same address as others can still sign in.
+        .limit("register: 120/1m by address")
+        .limit("login: 60/1m by address+subject")
+        .limit("account: 200/1h by subject")
         .endpoint(api::register)
         .endpoint(api::login)
         .endpoint(api::refresh)

@@ -30,7 +30,7 @@ pub fn serve(program: &Program<'_>, loaded: &Loaded) -> Result<()> {
                 let _ = stop.await;
             })
             .await;
-        running.store.close().await;
+        running.close().await;
         tracing::info!(target: "mainstay::server", "stopped");
         Ok(())
     })

@@ -1,4 +1,5 @@
-use http::ServerSettings;
+use cache::CacheSettings;
+use http::{LimitSettings, ServerSettings};
 use kernel::{Secret, SecretKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,18 @@ impl SettingsOf for Core {
 }
 
 impl SettingsOf for ServerSettings {
+    fn validate(&self) -> Result<(), String> {
+        self.validate()
+    }
+}
+
+impl SettingsOf for CacheSettings {
+    fn validate(&self) -> Result<(), String> {
+        self.validate()
+    }
+}
+
+impl SettingsOf for LimitSettings {
     fn validate(&self) -> Result<(), String> {
         self.validate()
     }

@@ -198,6 +198,8 @@ impl SettingsBuilder {
             public_url: core.public_url,
             server: read("server").try_into().map_err(broken)?,
             database: read("database").try_into().map_err(broken)?,
+            cache: read("cache").try_into().map_err(broken)?,
+            limits: read("limits").try_into().map_err(broken)?,
             log: read("log").try_into().map_err(broken)?,
             sections,
             secrets,

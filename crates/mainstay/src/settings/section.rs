@@ -1,6 +1,7 @@
 use std::fmt;
 
-use http::ServerSettings;
+use cache::CacheSettings;
+use http::{LimitSettings, ServerSettings};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -61,7 +62,16 @@ impl Section {
     pub fn core() -> Vec<Self> {
         let mut database = Self::of::<StoreSettings>("database");
         database.defaults.insert("url".into(), Value::String("sqlite://data/mainstay.db".into()));
-        vec![Self::of::<Core>(""), Self::of::<ServerSettings>("server"), database, Self::of::<LogSettings>("log")]
+        let mut cache = Self::of::<CacheSettings>("cache");
+        cache.defaults.insert("url".into(), Value::String("memory:".into()));
+        vec![
+            Self::of::<Core>(""),
+            Self::of::<ServerSettings>("server"),
+            database,
+            cache,
+            Self::of::<LimitSettings>("limits"),
+            Self::of::<LogSettings>("log"),
+        ]
     }
 }
 

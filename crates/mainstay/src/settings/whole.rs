@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use http::ServerSettings;
+use cache::CacheSettings;
+use http::{LimitSettings, ServerSettings};
 use kernel::Secret;
 use store::StoreSettings;
 use toml::{Table, Value};
@@ -22,6 +23,10 @@ pub struct Settings {
     pub server: ServerSettings,
     /// Where state lives.
     pub database: StoreSettings,
+    /// What is remembered, and where nodes share it.
+    pub cache: CacheSettings,
+    /// How often callers may call.
+    pub limits: LimitSettings,
     /// What is logged.
     pub log: LogSettings,
     pub(super) sections: BTreeMap<String, Table>,

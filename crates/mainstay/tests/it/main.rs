@@ -10,6 +10,7 @@ mod faults;
 mod hostile;
 mod idempotency;
 mod languages;
+mod limits;
 mod pages;
 mod wire;
 

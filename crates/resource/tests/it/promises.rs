@@ -113,8 +113,11 @@ pub struct Pile {
 
 #[test]
 fn what_has_no_order_is_not_sorted_by() {
-    let heaps = resource::of::<Heap>().endpoints(&resource::Loaders::default()).unwrap_err();
+    let (backend, loaders) = (mainstay::cache::Backend::memory(), resource::Loaders::default());
+    let bus = mainstay::cache::Bus::new(&backend);
+    let cache = mainstay::cache::Cache::new(&mainstay::cache::CacheSettings::default(), &backend, &bus);
+    let heaps = resource::of::<Heap>().endpoints(&loaders, &cache).unwrap_err();
     assert!(heaps.contains("`extra` of Heap is `json` or `blob`"), "{heaps}");
-    let piles = resource::of::<Pile>().endpoints(&resource::Loaders::default()).unwrap_err();
+    let piles = resource::of::<Pile>().endpoints(&loaders, &cache).unwrap_err();
     assert!(piles.contains("`bytes` of Pile is `json` or `blob`"), "{piles}");
 }

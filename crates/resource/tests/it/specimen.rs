@@ -15,7 +15,7 @@ impl IdKind for SpecimenKind {
 
 /// One of everything.
 #[derive(Debug, Clone, PartialEq, Row, Resource)]
-#[resource(read = owner, write = owner)]
+#[resource(read = owner, write = owner, cache = "1h", cache_lists = "1h")]
 pub struct Specimen {
     /// Its id.
     #[resource(filter, sort)]

@@ -1,0 +1,164 @@
+//! From which address a request comes, where proxies stand between: what `X-Forwarded-For` says is believed as far as
+//! trusted proxies wrote it.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use http_types::header::{HeaderMap, HeaderName};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Addresses whose word on where a request comes from is believed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TrustedProxies(Vec<Network>);
+
+/// A network, or one address. IPv4 stands mapped into IPv6, as a socket for both shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Network {
+    base: u128,
+    bits: u32,
+}
+
+/// An address as a number, IPv4 mapped into IPv6 (RFC 4291 section 2.5.5.2).
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// Of an IPv6 address the network it was given by: whoever has one has 2^64 of them (RFC 6177 section 2).
+pub(crate) fn counted(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) if v6 == Ipv6Addr::LOCALHOST => v6.to_bits(),
+        IpAddr::V6(v6) => v6.to_bits() & !u128::from(u64::MAX),
+    }
+}
+
+impl Network {
+    fn read(text: &str) -> Option<Self> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u32>().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let (most, before) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
+        let bits = bits.unwrap_or(most);
+        (bits <= most).then(|| {
+            let bits = bits + before;
+            Self { base: number(address) & mask(bits), bits }
+        })
+    }
+
+    fn holds(self, address: u128) -> bool {
+        address & mask(self.bits) == self.base
+    }
+}
+
+const fn mask(bits: u32) -> u128 {
+    if bits == 0 { 0 } else { u128::MAX << (128 - bits) }
+}
+
+impl TrustedProxies {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The first that is none, and what to write.
+    pub(crate) fn read(texts: &[String]) -> Result<Self, String> {
+        let read = |text: &String| {
+            Network::read(text.trim()).ok_or_else(|| {
+                format!("server.trusted_proxies holds `{text}`; write an address or a network, as in 10.0.0.0/8 or ::1")
+            })
+        };
+        texts.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn are(&self, address: IpAddr) -> bool {
+        let address = number(address);
+        self.0.iter().any(|network| network.holds(address))
+    }
+
+    /// The client's address. Each proxy appends who spoke to it, so the list is read from its end, as long as who wrote is
+    /// trusted; what cannot be read ends it, and the last that was told counts: never nobody.
+    pub(crate) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.ip();
+        if self.0.is_empty() || !self.are(client) {
+            return client;
+        }
+        let values = headers.get_all(&X_FORWARDED_FOR).iter().collect::<Vec<_>>();
+        for value in values.into_iter().rev() {
+            let Ok(text) = value.to_str() else { return client };
+            for entry in text.rsplit(',') {
+                let Some(told) = read_address(entry.trim()) else { return client };
+                client = told;
+                if !self.are(client) {
+                    return client;
+                }
+            }
+        }
+        client
+    }
+}
+
+/// An address as proxies write it: some with its port, and IPv6 then in brackets.
+fn read_address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(trusted: &[&str], peer: &str, forwarded: &[&str]) -> String {
+        let trusted = trusted.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append(X_FORWARDED_FOR, value.parse().unwrap());
+        }
+        let peer = SocketAddr::new(peer.parse().unwrap(), 1);
+        TrustedProxies::read(&trusted).unwrap().client(peer, &headers).to_string()
+    }
+
+    #[test]
+    fn only_what_trusted_proxies_wrote_is_believed() {
+        for (trusted, peer, forwarded, expected) in [
+            (&[][..], "192.0.2.9", &["198.51.100.1"][..], "192.0.2.9"),
+            (&["10.0.0.0/8"], "192.0.2.9", &["198.51.100.1"], "192.0.2.9"),
+            (&["10.0.0.0/8"], "10.1.2.3", &[], "10.1.2.3"),
+            (&["10.0.0.0/8"], "10.1.2.3", &["198.51.100.1"], "198.51.100.1"),
+            // What the client wrote before the first trusted proxy is anybody's word.
+            (&["10.0.0.0/8"], "10.1.2.3", &["1.1.1.1, 198.51.100.1"], "198.51.100.1"),
+            (&["10.0.0.0/8"], "10.1.2.3", &["1.1.1.1, 198.51.100.1, 10.9.9.9"], "198.51.100.1"),
+            (&["10.0.0.0/8"], "10.1.2.3", &["1.1.1.1", "198.51.100.1", "10.9.9.9"], "198.51.100.1"),
+            // What cannot be read is not skipped.
+            (&["10.0.0.0/8"], "10.1.2.3", &["1.1.1.1, unknown"], "10.1.2.3"),
+            (&["10.0.0.0/8"], "10.1.2.3", &["1.1.1.1, , 10.9.9.9"], "10.9.9.9"),
+            (&["10.0.0.0/8"], "10.1.2.3", &[""], "10.1.2.3"),
+            (&["10.0.0.0/8"], "10.1.2.3", &["198.51.100.1:4711"], "198.51.100.1"),
+            (&["::1"], "::1", &["[2001:db8::7]:4711"], "2001:db8::7"),
+            (&["127.0.0.1"], "::ffff:127.0.0.1", &["2001:db8::7"], "2001:db8::7"),
+            (&["0.0.0.0/0"], "10.1.2.3", &["1.1.1.1"], "1.1.1.1"),
+        ] {
+            assert_eq!(client(trusted, peer, forwarded), expected, "{trusted:?} {peer} {forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_network_is_told() {
+        for text in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "localhost", "10.0.0.1/x"] {
+            let error = TrustedProxies::read(&[text.to_owned()]).unwrap_err();
+            assert!(error.contains(text) && error.contains("10.0.0.0/8"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_customer_is_counted_as_one() {
+        let counted = |text: &str| super::counted(text.parse().unwrap());
+        assert_eq!(counted("2001:db8::1"), counted("2001:db8::ffff:1"));
+        assert_ne!(counted("2001:db8::1"), counted("2001:db8:0:1::1"));
+        assert_ne!(counted("192.0.2.1"), counted("192.0.2.2"));
+        assert_eq!(counted("192.0.2.1"), counted("::ffff:192.0.2.1"));
+        assert_ne!(counted("::1"), 0);
+    }
+}
