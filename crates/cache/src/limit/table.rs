@@ -139,6 +139,10 @@ impl Table {
         shape: impl Fn(&Charge) -> Shape,
         floor: impl Fn(Shape) -> u64,
     ) -> Taken {
+        if let [charge] = charges {
+            let shape = shape(charge);
+            return self.take_one(now, charge, shape, floor(shape));
+        }
         let charges = &charges[..charges.len().min(MOST_CHARGES)];
         let mut hashed = [None; MOST_CHARGES];
         let mut wanted = [usize::MAX; MOST_CHARGES];
@@ -199,6 +203,39 @@ impl Table {
             }
         }
         Taken::of(judged.map(|one| one.shape.standing(one.ahead, one.cost, is_admitted)))
+    }
+
+    /// The same for a single charge, which most calls are: a third of the time, since nothing has to be held together.
+    fn take_one(&self, now: u64, charge: &Charge, shape: Shape, floor: u64) -> Taken {
+        let key = self.hashing.of(charge.bucket);
+        let mut shard = lock(&self.shards[key.shard(SHARDS)]);
+        let mut is_admitted = false;
+        let mut judge = |full_at: u64| {
+            let ahead = shape.ahead(full_at.max(floor), now);
+            is_admitted = shape.has(ahead, charge.cost);
+            (ahead, now.saturating_add(shape.after(ahead, charge.cost)))
+        };
+        let ahead = if let Some(full_at) = shard.full_at.get_mut(&key) {
+            let (ahead, after) = judge(*full_at);
+            if is_admitted {
+                *full_at = after;
+            }
+            ahead
+        } else if shard.has_room(0, now, self.most) {
+            let (ahead, after) = judge(0);
+            if is_admitted {
+                shard.full_at.insert(key, after);
+            }
+            ahead
+        } else {
+            let (ahead, after) = judge(shard.shared_full_at(shape, now));
+            if is_admitted {
+                shard.set_shared(shape, after, now);
+            }
+            ahead
+        };
+        drop(shard);
+        Taken::of([shape.standing(ahead, charge.cost, is_admitted)])
     }
 }
 
