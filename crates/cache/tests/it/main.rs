@@ -1,5 +1,7 @@
 //! What nodes remember and share, held to its promises.
 
+#![expect(clippy::unwrap_used, reason = "clippy knows only functions marked `#[test]` as tests")]
+
 #[cfg(feature = "redis")]
 mod bus;
 mod limit;
