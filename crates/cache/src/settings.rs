@@ -4,7 +4,8 @@ use kernel::Secret;
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
-    /// `memory:` for one node; `redis://user:password@host:6379/0` for several, `rediss://` where it is encrypted,
+    /// `memory:` for one node; `redis://user:password@host:6379/0` for several, `rediss://` where it is encrypted (with
+    /// `?sslrootcert=FILE` where its certificate is of an authority the system does not know),
     /// `redis+sentinel://host:26379,host:26379/NAME` and `redis+cluster://host:6379,host:6379` where there are several of it. A
     /// secret, because it may hold a password.
     pub url: Secret<String>,
@@ -140,6 +141,7 @@ mod tests {
             ("redis+sentinel://a/main?x=1", "after `?`"),
             ("redis+cluster://", "names no host"),
             ("redis+cluster://a/2", "database"),
+            ("redis://h?sslrootcert=x", "after `?`"),
         ] {
             let error = CacheSettings::at(url).validate().unwrap_err();
             assert!(error.contains(says) && !error.contains("hunter2"), "{url}: {error}");

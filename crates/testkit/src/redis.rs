@@ -57,6 +57,43 @@ impl RedisServer {
         panic!("no Redis could be started: {}", server.log());
     }
 
+    /// Starts one that takes encrypted connections only, with a certificate for `localhost` of an authority of its own.
+    ///
+    /// # Panics
+    /// When it does not start, or `openssl` is missing.
+    pub fn encrypted() -> Self {
+        let mut server = Self::start();
+        server.kill();
+        let make = |arguments: &str| {
+            let output = Command::new("openssl")
+                .args(arguments.split(' '))
+                .current_dir(&server.folder)
+                .stdin(Stdio::null())
+                .output()
+                .unwrap_or_else(|error| panic!("`openssl` cannot be run ({error}); install it"));
+            assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        make(&format!("req -x509 {key} -subj /CN=authority -keyout ca.key -out ca.pem -days 2"));
+        make(&format!(
+            "req {key} -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout key.pem -out request.pem"
+        ));
+        make(
+            "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -copy_extensions copy -days 2 -out cert.pem",
+        );
+        let port = server.port.to_string();
+        let settings = ["--port", "0", "--tls-port", &port, "--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem"];
+        let further = ["--tls-ca-cert-file", "ca.pem", "--tls-auth-clients", "no"];
+        server.arguments = settings.iter().chain(&further).map(|&argument| argument.to_owned()).collect();
+        server.restart();
+        server
+    }
+
+    /// Where the certificate of its authority is, if it is [`RedisServer::encrypted`].
+    pub fn authority(&self) -> PathBuf {
+        self.folder.join("ca.pem")
+    }
+
     /// Its port on 127.0.0.1.
     pub const fn port(&self) -> u16 {
         self.port
@@ -144,7 +181,8 @@ impl RedisServer {
             command.args(["--repl-diskless-sync-delay", "0"]);
         }
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--logfile", "log"]);
-        command.arg("--dir").arg(&self.folder).args(&self.arguments);
+        // Files that the arguments name lie there too.
+        command.current_dir(&self.folder).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().unwrap_or_else(|error| {
             panic!(
@@ -155,7 +193,7 @@ impl RedisServer {
         let child = self.child.insert(child);
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
-            if is_ready(self.port) {
+            if is_ready(self.port, self.arguments.iter().any(|argument| argument == "--tls-port")) {
                 // Somebody else's may answer there.
                 return child.try_wait().is_ok_and(|ended| ended.is_none());
             }
@@ -343,10 +381,14 @@ fn free_port() -> u16 {
     }
 }
 
-/// Whether a Redis answers there that is done with loading.
-fn is_ready(port: u16) -> bool {
+/// Whether a Redis answers there that is done with loading. One that speaks encrypted is believed to be when it takes
+/// connections: it has nothing to load.
+fn is_ready(port: u16, is_encrypted: bool) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        if is_encrypted {
+            return Ok(true);
+        }
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(b"PING\r\n")?;
         let mut answer = [0; 7];

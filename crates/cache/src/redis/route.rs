@@ -67,13 +67,15 @@ impl Route {
         let (rest, options) = rest.split_once('?').map_or((rest, None), |(rest, options)| (rest, Some(options)));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (login, hosts) = authority.rsplit_once('@').map_or(("", authority), |(login, hosts)| (login, hosts));
-        if options.is_some_and(|options| scheme != "redis+sentinel" || !options.starts_with("db=")) {
-            return Err(
-                "`url` has something after `?` that is not known; only `redis+sentinel://` takes `?db=NUMBER`, leave \
-                        the rest out"
-                    .to_owned(),
-            );
-        }
+        let option = match (scheme, options.and_then(|options| options.split_once('='))) {
+            (_, None) if options.is_none() => None,
+            ("redis+sentinel", Some(("db", value))) | ("rediss", Some(("sslrootcert", value))) => Some(value),
+            _ => {
+                return Err("`url` has something after `?` that is not known; `redis+sentinel://` takes `?db=NUMBER` \
+                            and `rediss://` takes `?sslrootcert=FILE`, leave the rest out"
+                    .to_owned());
+            }
+        };
         let each: Vec<&str> = hosts.split(',').collect();
         if each.iter().any(|host| host.is_empty() || host.starts_with(':')) {
             return Err(
@@ -111,7 +113,12 @@ impl Route {
                     );
                 }
                 let db = db(path)?;
-                Ok(Self { kind: Kind::One(info(&format!("{scheme}://{authority}/{db}"))?), at, db })
+                let info = info(&format!("{scheme}://{authority}/{db}"))?;
+                let info = match option {
+                    Some(root) => believing(info, root)?,
+                    None => info,
+                };
+                Ok(Self { kind: Kind::One(info), at, db })
             }
             "redis+sentinel" => {
                 if path.is_empty() || path.contains('/') {
@@ -119,7 +126,7 @@ impl Route {
                                 `redis+sentinel://host:26379,host:26379/NAME`"
                         .to_owned());
                 }
-                let db = db(options.and_then(|options| options.strip_prefix("db=")).unwrap_or_default())?;
+                let db = db(option.unwrap_or_default())?;
                 let mut sentinels = Vec::with_capacity(each.len());
                 for host in each {
                     let sentinel = info(&format!("redis://{host}"))?;
@@ -221,6 +228,33 @@ fn info(url: &str) -> Result<ConnectionInfo, String> {
          password that mean something in a URL"
             .to_owned()
     })
+}
+
+/// What a certificate begins with (RFC 7468 section 5).
+#[cfg(feature = "tls")]
+const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+/// The same, where the server's certificate is one of the authority in this file rather than of one the system knows.
+#[cfg(feature = "tls")]
+fn believing(info: ConnectionInfo, root: &str) -> Result<ConnectionInfo, String> {
+    let pem = std::fs::read(root).map_err(|error| {
+        format!("the file `{root}` that `sslrootcert` in `url` names cannot be read ({error}); name a PEM file")
+    })?;
+    // The driver takes a file without any for one that believes nobody, which would only show as a Redis that is away.
+    if !pem.windows(BEGIN.len()).any(|part| part == BEGIN) {
+        return Err(format!(
+            "the file `{root}` that `sslrootcert` in `url` names holds no certificate; name a PEM file"
+        ));
+    }
+    let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(pem) };
+    let client = Client::build_with_tls(info, certificates)
+        .map_err(|error| format!("the file `{root}` that `sslrootcert` in `url` names is no certificate ({error})"))?;
+    Ok(client.get_connection_info().clone())
+}
+
+#[cfg(not(feature = "tls"))]
+fn believing(_: ConnectionInfo, _: &str) -> Result<ConnectionInfo, String> {
+    Err("`url` asks for encryption, and this program is built without it".to_owned())
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {

@@ -7,6 +7,8 @@ mod bus;
 mod limit;
 #[cfg(feature = "redis")]
 mod limit_redis;
+#[cfg(feature = "redis")]
+mod link;
 mod values;
 mod values_forget;
 #[cfg(feature = "redis")]
