@@ -8,7 +8,7 @@ use std::time::Duration;
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::link::jittered;
 use super::{Link, Met, Status, Wire};
@@ -94,22 +94,30 @@ struct Listening {
 impl Listening {
     async fn run(mut self) {
         let mut status = self.link.watch();
+        let mut is_told = false;
         loop {
             // There is no other way where the link finds none. It also says whom to listen to.
             let Ok(up) = status.wait_for(|status| matches!(status, Status::Up { .. })).await.map(|up| up.clone())
             else {
                 return;
             };
-            if let Status::Up { era, .. } = up {
-                self.listen(&era, &mut status).await;
+            let Status::Up { era, .. } = up else { continue };
+            match self.listen(&era, &mut status).await {
+                Ok(()) => is_told = false,
+                // The link has told of a Redis that is away; this is one that answers, and lets nobody listen.
+                Err(cause) if !is_told && self.link.is_up() => {
+                    tracing::warn!(at = self.link.route().at(), cause, "what other nodes say cannot be heard");
+                    is_told = true;
+                }
+                Err(_) => {}
             }
             self.air.doubt();
             sleep(jittered(PAUSE, self.link.random())).await;
         }
     }
 
-    /// Listens to the process of this era, until that is over.
-    async fn listen(&mut self, era: &str, status: &mut watch::Receiver<Status>) {
+    /// Listens to the process of this era, until that is over. The error says why it could not begin.
+    async fn listen(&mut self, era: &str, status: &mut watch::Receiver<Status>) -> Result<(), String> {
         let (put, mut came) = mpsc::channel(MOST_PENDING);
         let is_missing = Arc::new(AtomicBool::new(false));
         let hear = {
@@ -127,17 +135,21 @@ impl Listening {
                 Ok(())
             }
         };
-        let Ok(Met { mut wire, era: here }) = self.link.route().connect_to_hear(hear).await else { return };
+        let told = |error: redis::RedisError| error.to_string();
+        let Met { mut wire, era: here } = self.link.route().connect_to_hear(hear).await.map_err(told)?;
         // The master has changed in between: the others are heard elsewhere.
         if here != era {
-            return;
+            return Ok(());
         }
-        let subscribed = match &mut wire {
-            Wire::One(wire) => wire.subscribe(&*self.voice.channel).await,
-            Wire::Cluster(wire) => wire.subscribe(&*self.voice.channel).await,
+        let subscribing = async {
+            match &mut wire {
+                Wire::One(wire) => wire.subscribe(&*self.voice.channel).await,
+                Wire::Cluster(wire) => wire.subscribe(&*self.voice.channel).await,
+            }
         };
-        if subscribed.is_err() {
-            return;
+        match timeout(SILENCE, subscribing).await {
+            Ok(subscribed) => subscribed.map_err(told)?,
+            Err(_) => return Err("no answer to SUBSCRIBE".to_owned()),
         }
         let began = Instant::now();
         let least = self.count_listeners(&mut wire).await;
@@ -171,16 +183,16 @@ impl Listening {
                         }
                         // The cluster's connection mends itself, and subscribes again; one to a single server ends.
                         Some(Came::Broken) => self.air.doubt(),
-                        None => return,
+                        None => return Ok(()),
                     }
                 }
                 () = &mut beating => {}
                 changed = status.changed() => match (changed, &*status.borrow_and_update()) {
-                    (Err(_), _) => return,
-                    (Ok(()), Status::Up { era: now, .. }) if **now != *era => return,
+                    (Err(_), _) => return Ok(()),
+                    (Ok(()), Status::Up { era: now, .. }) if **now != *era => return Ok(()),
                     _ => {}
                 },
-                () = sleep_until(heard_itself + SILENCE) => return,
+                () = sleep_until(heard_itself + SILENCE) => return Ok(()),
             }
         }
     }
@@ -190,8 +202,8 @@ impl Listening {
         let Wire::One(wire) = wire else { return 1 };
         let mut count = redis::cmd("PUBSUB");
         count.arg("NUMSUB").arg(&*self.voice.channel);
-        let told: redis::RedisResult<(String, usize)> = count.query_async(wire).await;
-        told.map_or(1, |(_, count)| count.min(MOST_NODES))
+        let told = timeout(SILENCE, count.query_async::<(String, usize)>(wire)).await;
+        told.ok().and_then(Result::ok).map_or(1, |(_, count)| count.min(MOST_NODES))
     }
 
     /// Takes one message; whether it was this node's own heartbeat. There are at least `least` nodes.

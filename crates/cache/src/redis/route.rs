@@ -186,7 +186,8 @@ impl Route {
             Kind::Cluster(nodes) => {
                 let mut builder = ClusterClientBuilder::new(nodes.clone())
                     .connection_timeout(CONNECT)
-                    .response_timeout(CONNECT)
+                    // Longer than any question waits: a slow answer is judged by the line.
+                    .response_timeout(CONNECT * 10)
                     // It looks for the others by itself; more attempts than these are this link's business.
                     .retries(3)
                     .max_retry_wait(100);
