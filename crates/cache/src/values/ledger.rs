@@ -140,7 +140,8 @@ impl Ledger {
         let mut stamps = Stamps { each: Vec::with_capacity(6), is_closed: false, tag_tick, has_missed_tag: false };
         self.add(&mut stamps, self.all.clone(), now_us);
         self.add(&mut stamps, self.slot(self.hash(b'k', key.bytes()), now_us), now_us);
-        for level in key.levels() {
+        // Not itself: to forget what is under a key forgets the key too. A hit has one stamp less to compare.
+        for level in key.levels().filter(|level| level.len() < key.bytes().len()) {
             self.add(&mut stamps, self.slot(self.hash(b'u', level), now_us), now_us);
         }
         stamps
@@ -196,24 +197,26 @@ impl Ledger {
         shard.slots.entry(hash).or_default().clone()
     }
 
-    /// What a target stands for. Under a key is the key itself too: its own stamp is among the levels.
-    fn hash_of(&self, target: &Target) -> u64 {
-        match target {
-            Target::Key(key) => self.hash(b'k', key.bytes()),
-            Target::Under(key) => self.hash(b'u', key.bytes()),
-            Target::Tag(tag) => self.hash(b't', tag.bytes()),
-        }
+    /// What a target stands for: under a key is also the key itself.
+    fn hashes_of(&self, target: &Target) -> impl Iterator<Item = u64> + use<> {
+        let (first, second) = match target {
+            Target::Key(key) => (self.hash(b'k', key.bytes()), None),
+            Target::Under(key) => (self.hash(b'u', key.bytes()), Some(self.hash(b'k', key.bytes()))),
+            Target::Tag(tag) => (self.hash(b't', tag.bytes()), None),
+        };
+        [first].into_iter().chain(second)
     }
 
     /// Forgets once.
     pub(crate) fn forget(&self, target: &Target) {
-        let hash = self.hash_of(target);
-        if matches!(target, Target::Tag(_)) {
-            self.note_tag(hash);
-        }
-        // Nobody holds a slot that is not there, so nothing is kept and nothing loads that it stands for.
-        if let Some(slot) = self.shard(hash).slots.get(&hash) {
-            slot.state.fetch_add(ONE_FORGOTTEN, Ordering::AcqRel);
+        for hash in self.hashes_of(target) {
+            if matches!(target, Target::Tag(_)) {
+                self.note_tag(hash);
+            }
+            // Nobody holds a slot that is not there, so nothing is kept and nothing loads that it stands for.
+            if let Some(slot) = self.shard(hash).slots.get(&hash) {
+                slot.state.fetch_add(ONE_FORGOTTEN, Ordering::AcqRel);
+            }
         }
     }
 
@@ -237,14 +240,15 @@ impl Ledger {
         let now_us = self.now_us();
         let mut slots = Vec::with_capacity(targets.len());
         for target in targets {
-            let hash = self.hash_of(target);
             let is_tag = matches!(target, Target::Tag(_));
-            if is_tag {
-                self.note_tag(hash);
+            for hash in self.hashes_of(target) {
+                if is_tag {
+                    self.note_tag(hash);
+                }
+                let slot = self.slot(hash, now_us);
+                slot.state.fetch_add(ONE_FORGOTTEN + ONE_OPEN, Ordering::AcqRel);
+                slots.push((slot, is_tag.then_some(hash)));
             }
-            let slot = self.slot(hash, now_us);
-            slot.state.fetch_add(ONE_FORGOTTEN + ONE_OPEN, Ordering::AcqRel);
-            slots.push((slot, is_tag.then_some(hash)));
         }
         Open { slots }
     }

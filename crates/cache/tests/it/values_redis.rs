@@ -2,6 +2,7 @@
 //! happens to Redis meanwhile.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cache::{Backend, Bus, Cache, CacheSettings, Cached, Key, Plan, PlanStats, Tag, Target};
@@ -496,4 +497,75 @@ async fn after_a_failover_nothing_old_is_found() {
     assert_ne!(ask(&one.numbers, &ctx, &key(), 2).await, 1);
     let two = node(&sentinel.url()).await;
     assert_ne!(ask(&two.numbers, &ctx, &key(), 2).await, 1);
+}
+
+/// A writer changes a number on one node, while Redis is frozen, killed, emptied and set back. Whoever asks on the same node
+/// is never given less than was done before; and in the end the other node agrees.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_happens_to_redis_nobody_reads_on_the_same_node_what_was_forgotten_there() {
+    let mut server = RedisServer::start();
+    let (one, two) = (node(&server.url()).await, node(&server.url()).await);
+    let database = Arc::new(AtomicU64::new(0));
+    let promised = Arc::new(AtomicU64::new(0));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let read = |node: &Node, is_held: bool| {
+        let (numbers, ctx) = (node.numbers.clone(), ctx_for(10 * MINUTE));
+        let (database, promised, is_over) = (database.clone(), promised.clone(), is_over.clone());
+        tokio::spawn(async move {
+            while !is_over.load(Ordering::SeqCst) {
+                let least = promised.load(Ordering::SeqCst);
+                let load = || async {
+                    let value = database.load(Ordering::SeqCst);
+                    tokio::task::yield_now().await;
+                    Ok::<_, Fault>(Some(value))
+                };
+                let got = *numbers.get(&ctx, &key(), load).await.unwrap().unwrap();
+                assert!(!is_held || got >= least, "{got} was read after {least} was done");
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let readers = [read(&one, true), read(&one, true), read(&two, false), read(&two, false)];
+    for value in 1..=1000_u64 {
+        let target = match value % 3 {
+            0 => Target::Key(key()),
+            1 => Target::Under(Key::of("number")),
+            _ => Target::Tag(Tag::of("tens").id(database.load(Ordering::SeqCst) / 10)),
+        };
+        if value.is_multiple_of(2) {
+            let changing = one.cache.changing(vec![target], soon()).await;
+            database.store(value, Ordering::SeqCst);
+            changing.done().await;
+        } else {
+            database.store(value, Ordering::SeqCst);
+            one.cache.forget(vec![target], soon()).await;
+        }
+        promised.store(value, Ordering::SeqCst);
+        match value {
+            100 => drop(server.cli(&["SAVE"])),
+            200 | 600 => server.freeze(),
+            300 | 700 => server.thaw(),
+            400 => server.kill(),
+            500 => server.restart(),
+            800 => server.restart_empty(),
+            _ => {}
+        }
+        // What happens next happens to one that works.
+        if [350, 550, 750, 900].contains(&value) {
+            one.is_whole().await;
+        }
+    }
+    one.is_whole().await;
+    two.is_whole().await;
+    is_over.store(true, Ordering::SeqCst);
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    let ctx = ctx();
+    assert_eq!(ask(&one.numbers, &ctx, &key(), 1000).await, 1000);
+    let began = Instant::now();
+    while ask(&two.numbers, &ctx, &key(), 1000).await != 1000 {
+        assert!(began.elapsed() < MINUTE, "the other node never followed");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
