@@ -317,12 +317,19 @@ impl RedisSentinel {
         self.data.iter_mut().find(|server| server.port == port).expect("the sentinel knows one of them")
     }
 
-    /// The replica takes over, in good order; returns when it has.
+    /// The replica takes over, once it has all; returns when it has.
     ///
     /// # Panics
     /// When it does not.
     pub fn failover(&mut self) {
         let before = self.master_port();
+        // A failover does not wait for it: what was not copied yet would be lost.
+        until("the replica has all", || {
+            let told = cli(before, &["INFO", "replication"]);
+            let offset =
+                told.lines().find_map(|line| line.strip_prefix("master_repl_offset:")).unwrap_or_default().trim();
+            told.contains(&format!("state=online,offset={offset},"))
+        });
         until("a failover can begin", || self.sentinel.cli(&["SENTINEL", "FAILOVER", "main"]).contains("OK"));
         self.until_another(before);
     }
