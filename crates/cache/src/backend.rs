@@ -3,8 +3,8 @@ use kernel::Random;
 use crate::settings::Place;
 use crate::{CacheSettings, OpenError};
 
-/// Where what is more than one node's lies: nowhere, as there is one node, or in a Redis. Cheap to clone; the connection
-/// ends with the last clone and whatever was made of it.
+/// Where what is more than one node's lies: nowhere, as there is one node, or in a Redis. Cheap to clone; the
+/// connection ends with the last clone and whatever was made of it.
 #[derive(Clone, Debug)]
 pub struct Backend(Kind);
 
@@ -27,8 +27,8 @@ pub struct Asked {
 }
 
 impl Backend {
-    /// Opens what the settings name, inside a runtime of tokio, which drives the connection from then on. A Redis that does
-    /// not answer is no error: a line in the log says so, and it is tried again until it does.
+    /// Opens what the settings name, inside a runtime of tokio, which drives the connection from then on. A Redis that
+    /// does not answer is no error: a line in the log says so, and it is tried again until it does.
     ///
     /// # Errors
     /// When a setting is wrong.

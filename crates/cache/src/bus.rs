@@ -8,18 +8,18 @@ use tokio::time::Instant;
 
 use crate::{Away, Backend};
 
-/// How old the last proof may be that everything arrives: a message that another node published two seconds ago has been
-/// heard here, or [`Bus::is_current`] is false.
+/// How old the last proof may be that everything arrives: a message that another node published two seconds ago has
+/// been heard here, or [`Bus::is_current`] is false.
 const FRESH: Duration = Duration::from_millis(1500);
 
-/// Messages between nodes. Cheap to clone; when the last clone is dropped, the task that listens ends. What is told to `hear`
-/// must not keep a clone, then: a `Weak` of whatever has one will do.
+/// Messages between nodes. Cheap to clone; when the last clone is dropped, the task that listens ends. What is told to
+/// `hear` must not keep a clone, then: a `Weak` of whatever has one will do.
 ///
-/// Messages are heard by all nodes that listen at that moment, in no promised order, and are kept nowhere. A node proves to
-/// itself twice a second that it hears: it publishes a heartbeat and waits for that to come back. What was published before
-/// a heartbeat was heard before it comes back, since Redis tells each listener everything in one order. Where Redis is several
-/// that do not hear each other (a master cut off from its sentinels, until they have made it a replica), those who ask
-/// different ones do not hear each other either.
+/// Messages are heard by all nodes that listen at that moment, in no promised order, and are kept nowhere. A node
+/// proves to itself twice a second that it hears: it publishes a heartbeat and waits for that to come back. What was
+/// published before a heartbeat was heard before it comes back, since Redis tells each listener everything in one
+/// order. Where Redis is several that do not hear each other (a master cut off from its sentinels, until they have made
+/// it a replica), those who ask different ones do not hear each other either.
 #[derive(Clone)]
 pub struct Bus(Arc<Held>);
 
@@ -70,8 +70,9 @@ impl Bus {
     /// The most bytes of a message.
     pub const MOST_BYTES: usize = 64 << 10;
 
-    /// A bus over what the nodes share; over Redis inside a runtime of tokio, where it listens from then on. It is current
-    /// once it has heard itself, milliseconds later. In memory there is nobody to hear, and nothing is ever missed.
+    /// A bus over what the nodes share; over Redis inside a runtime of tokio, where it listens from then on. It is
+    /// current once it has heard itself, milliseconds later. In memory there is nobody to hear, and nothing is ever
+    /// missed.
     pub fn new(backend: &Backend) -> Self {
         let air = Arc::new(Air {
             began: Instant::now(),
@@ -90,8 +91,8 @@ impl Bus {
         }))
     }
 
-    /// From now on, what other nodes publish on this topic is told to `hear`, on the task that listens: it must be quick. A
-    /// topic is at most 200 bytes.
+    /// From now on, what other nodes publish on this topic is told to `hear`, on the task that listens: it must be
+    /// quick. A topic is at most 200 bytes.
     pub fn subscribe(&self, topic: &'static str, hear: impl Fn(Heard<'_>) + Send + Sync + 'static) {
         let mut subscribers = self.0.air.subscribers.write().unwrap_or_else(PoisonError::into_inner);
         let another = Subscriber { topic, hear: Arc::new(hear) };

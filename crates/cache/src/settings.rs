@@ -6,12 +6,13 @@ use kernel::Secret;
 pub struct CacheSettings {
     /// `memory:` for one node; `redis://user:password@host:6379/0` for several, `rediss://` where it is encrypted (with
     /// `?sslrootcert=FILE` where its certificate is of an authority the system does not know),
-    /// `redis+sentinel://host:26379,host:26379/NAME` and `redis+cluster://host:6379,host:6379` where there are several of it. A
-    /// secret, because it may hold a password.
+    /// `redis+sentinel://host:26379,host:26379/NAME` and `redis+cluster://host:6379,host:6379` where there are several
+    /// of it. A secret, because it may hold a password.
     pub url: Secret<String>,
     /// How much a node keeps in memory of its own, in bytes, 0–68719476736; 0: nothing.
     pub memory_bytes: u64,
-    /// How long an operation waits for Redis before it does without, in milliseconds, 5–5000; never past its own deadline.
+    /// How long an operation waits for Redis before it does without, in milliseconds, 5–5000; never past its own
+    /// deadline.
     pub timeout_ms: u64,
 }
 

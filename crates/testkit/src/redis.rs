@@ -14,12 +14,12 @@ use nix::unistd::Pid;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(5);
-/// Ports are taken from here: below those that the system gives to outgoing connections, of which one could otherwise have
-/// the port of a server that is down. A cluster's servers have a second one, 10,000 higher.
+/// Ports are taken from here: below those that the system gives to outgoing connections, of which one could otherwise
+/// have the port of a server that is down. A cluster's servers have a second one, 10,000 higher.
 const PORTS: std::ops::Range<u16> = 10_000..22_000;
 
-/// A Redis that nobody else uses, on a port of its own. Held by the test; when it is dropped, it is killed, and its folder
-/// goes. It keeps nothing over a restart, except what `cli(&["SAVE"])` wrote down.
+/// A Redis that nobody else uses, on a port of its own. Held by the test; when it is dropped, it is killed, and its
+/// folder goes. It keeps nothing over a restart, except what `cli(&["SAVE"])` wrote down.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,

@@ -1,5 +1,6 @@
-//! The arithmetic of a bucket (the generic cell rate algorithm, ITU-T I.371), in microseconds. A bucket is one number: the
-//! moment at which it would be full again (the theoretical arrival time). It is never later than `tolerance` from now.
+//! The arithmetic of a bucket (the generic cell rate algorithm, ITU-T I.371), in microseconds. A bucket is one number:
+//! the moment at which it would be full again (the theoretical arrival time). It is never later than `tolerance` from
+//! now.
 
 use std::time::Duration;
 
@@ -21,9 +22,9 @@ impl From<Rate> for Shape {
 }
 
 impl Shape {
-    /// The part of one among so many nodes that know nothing of each other. All parts together fill no faster than the whole.
-    /// Where there are more nodes than units, each holds one unit, which takes as many times longer to come back: to give
-    /// nothing would refuse even those who ask once a day.
+    /// The part of one among so many nodes that know nothing of each other. All parts together fill no faster than the
+    /// whole. Where there are more nodes than units, each holds one unit, which takes as many times longer to come
+    /// back: to give nothing would refuse even those who ask once a day.
     #[cfg(any(feature = "redis", test))]
     pub(super) fn share(self, nodes: usize) -> Self {
         let nodes = u32::try_from(nodes).unwrap_or(u32::MAX).max(1);
@@ -40,8 +41,8 @@ impl Shape {
         ahead.saturating_add(self.interval.saturating_mul(cost.into()))
     }
 
-    /// How long until a bucket that is full at `full_at` is full. One whose moment is past all that can be is empty: its rate
-    /// was another when that was written, or a clock was set back.
+    /// How long until a bucket that is full at `full_at` is full. One whose moment is past all that can be is empty:
+    /// its rate was another when that was written, or a clock was set back.
     pub(super) fn ahead(self, full_at: u64, now: u64) -> u64 {
         full_at.saturating_sub(now).min(self.tolerance())
     }
@@ -51,7 +52,8 @@ impl Shape {
         cost <= self.quota && self.after(ahead, cost) <= self.tolerance()
     }
 
-    /// How a bucket stands that is full `ahead` from now, of which `cost` was asked; when the call went through, it is taken.
+    /// How a bucket stands that is full `ahead` from now, of which `cost` was asked; when the call went through, it is
+    /// taken.
     pub(super) fn standing(self, ahead: u64, cost: u32, is_admitted: bool) -> Standing {
         let is_enough = self.has(ahead, cost);
         let left = if is_admitted && is_enough { self.after(ahead, cost) } else { ahead };

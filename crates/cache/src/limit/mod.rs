@@ -30,28 +30,30 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 
 /// Keeps buckets: in memory for one node, in Redis for several. Cheap to clone; the clones share them.
 ///
-/// **In memory** a bucket is exact, whoever asks from whichever thread. What there is room for is bounded: 917,504 buckets that
-/// are not full. While there are more, those that come new share one for each rate, a sixty-fourth of them each.
+/// **In memory** a bucket is exact, whoever asks from whichever thread. What there is room for is bounded: 917,504
+/// buckets that are not full. While there are more, those that come new share one for each rate, a sixty-fourth of them
+/// each.
 ///
-/// **In Redis** one script judges all buckets of a call at once, by Redis's own clock, so nodes need not agree on the time. It is
-/// exact over all nodes. All keys begin with `{limits}:`, so in a cluster they lie on one server: a call takes from several
-/// buckets at once, which only one can do. Redis must keep what it is given: one that evicts keys gives their quotas anew
-/// (`maxmemory-policy noeviction` or one of `volatile-ttl` does less harm than `allkeys-random`).
+/// **In Redis** one script judges all buckets of a call at once, by Redis's own clock, so nodes need not agree on the
+/// time. It is exact over all nodes. All keys begin with `{limits}:`, so in a cluster they lie on one server: a call
+/// takes from several buckets at once, which only one can do. Redis must keep what it is given: one that evicts keys
+/// gives their quotas anew (`maxmemory-policy noeviction` or one of `volatile-ttl` does less harm than
+/// `allkeys-random`).
 ///
-/// **When Redis loses its memory** (a restart, also with an older snapshot, a failover, `FLUSHALL`), every bucket counts as
-/// empty at that moment and fills from then on: no more goes through than if nothing had been lost. That is known by a mark
-/// that lies beside the buckets with the era of the process. Two cases are not told apart from a first start, which gives
-/// full quotas: when all nodes begin anew together with an empty Redis; and, when a node that begins finds the empty one
-/// first, until one that knew what was there asks it for something. In a cluster a server that comes back with an older
-/// snapshot is not noticed.
+/// **When Redis loses its memory** (a restart, also with an older snapshot, a failover, `FLUSHALL`), every bucket
+/// counts as empty at that moment and fills from then on: no more goes through than if nothing had been lost. That is
+/// known by a mark that lies beside the buckets with the era of the process. Two cases are not told apart from a first
+/// start, which gives full quotas: when all nodes begin anew together with an empty Redis; and, when a node that begins
+/// finds the empty one first, until one that knew what was there asks it for something. In a cluster a server that
+/// comes back with an older snapshot is not noticed.
 ///
-/// **While Redis is away**, with [`WhenAway::Share`], each node goes on by itself with its part of each rate, from buckets
-/// that are empty when it is lost. So when Redis is lost to all, all nodes together let through no more than the rate gives,
-/// as long as they heard of each other before. A node that alone is cut off adds at most its part to what the others let
-/// through; and one that never heard of another takes itself for the only one.
+/// **While Redis is away**, with [`WhenAway::Share`], each node goes on by itself with its part of each rate, from
+/// buckets that are empty when it is lost. So when Redis is lost to all, all nodes together let through no more than
+/// the rate gives, as long as they heard of each other before. A node that alone is cut off adds at most its part to
+/// what the others let through; and one that never heard of another takes itself for the only one.
 ///
-/// Not an allowance of money: a call whose answer was lost on the way may have been taken for, and what was taken is not
-/// given back when the call fails afterwards.
+/// Not an allowance of money: a call whose answer was lost on the way may have been taken for, and what was taken is
+/// not given back when the call fails afterwards.
 #[derive(Clone)]
 pub struct Limiter(Kind);
 
@@ -85,11 +87,11 @@ impl Limiter {
         Self(Kind::Memory(Arc::new(Table::new())))
     }
 
-    /// Takes from all of these buckets, or from none where one has not enough. A bucket that is there twice is taken from twice.
-    /// A call that takes from more than [`MOST_CHARGES`] is refused: to leave some out would open a gate.
+    /// Takes from all of these buckets, or from none where one has not enough. A bucket that is there twice is taken
+    /// from twice. A call that takes from more than [`MOST_CHARGES`] is refused: to leave some out would open a gate.
     ///
-    /// What is known without asking another is answered at once: everything in memory; and over Redis what it refused lately,
-    /// as long as it would go on refusing it. Whatever is waited for ends by the deadline of the call.
+    /// What is known without asking another is answered at once: everything in memory; and over Redis what it refused
+    /// lately, as long as it would go on refusing it. Whatever is waited for ends by the deadline of the call.
     pub fn take(&self, ctx: &Ctx, charges: &[Charge]) -> Taking {
         if charges.len() > MOST_CHARGES {
             return Taking::Now(refused(charges, REFUSED_FOR));

@@ -14,14 +14,14 @@ use super::{REFUSED_FOR, WhenAway};
 use crate::redis::{Line, Link};
 use crate::{Away, Bus};
 
-/// The mark beside the buckets: in which `era` they were filled, since when they count (`lost_at`), and a `name` of its own, by
-/// which a node knows whether it is the mark it has looked at. Who empties Redis takes it along.
+/// The mark beside the buckets: in which `era` they were filled, since when they count (`lost_at`), and a `name` of its
+/// own, by which a node knows whether it is the mark it has looked at. Who empties Redis takes it along.
 const MARK: &str = "{limits}:era";
 
-/// Judges the buckets of one call. KEYS: the mark, the buckets. ARGV: the mark's name, then for each bucket the interval, the
-/// tolerance, the quota, the cost. It answers -1 where the mark is gone or another's; otherwise whether the call goes through
-/// and, for each bucket, how far from being full it was before. All times are whole microseconds below 2^53, which Lua's
-/// numbers hold exactly.
+/// Judges the buckets of one call. KEYS: the mark, the buckets. ARGV: the mark's name, then for each bucket the
+/// interval, the tolerance, the quota, the cost. It answers -1 where the mark is gone or another's; otherwise whether
+/// the call goes through and, for each bucket, how far from being full it was before. All times are whole microseconds
+/// below 2^53, which Lua's numbers hold exactly.
 const TAKE: &str = r"
 local mark = redis.call('HMGET', KEYS[1], 'name', 'lost_at')
 if mark[1] ~= ARGV[1] then return {-1} end
@@ -47,9 +47,9 @@ end
 return answer
 ";
 
-/// Looks at the mark, sets it where it is another era's or gone, and answers its name. ARGV: the era, the name this process knows
-/// or nothing, a new name. Buckets count as empty from `lost_at` on; 0: nothing was lost, as nothing was there. One that knew
-/// of more corrects what one that began in the meantime took for a first start.
+/// Looks at the mark, sets it where it is another era's or gone, and answers its name. ARGV: the era, the name this
+/// process knows or nothing, a new name. Buckets count as empty from `lost_at` on; 0: nothing was lost, as nothing was
+/// there. One that knew of more corrects what one that began in the meantime took for a first start.
 const SETTLE: &str = r"
 local mark = redis.call('HMGET', KEYS[1], 'era', 'lost_at', 'name')
 local time = redis.call('TIME')
@@ -112,7 +112,8 @@ impl Shared {
         if self.away_since.load(Ordering::Relaxed) == 0 {
             return;
         }
-        // An answer may be late, and the connection lost again since: what is forgotten here counts as empty from now on.
+        // An answer may be late, and the connection lost again since: what is forgotten here counts as empty from now
+        // on.
         self.there_at.store(self.micros(Instant::now()), Ordering::Release);
         if self.away_since.swap(0, Ordering::AcqRel) != 0 {
             self.share.clear();
@@ -210,8 +211,8 @@ async fn ask(shared: &Shared, line: &Line, charges: &[Charge], deadline: Instant
     Err(Away::Refused)
 }
 
-/// Looks at the mark, before the first call on a line or when it was found gone. Calls that come at the same time may do so too:
-/// the second finds what the first has set.
+/// Looks at the mark, before the first call on a line or when it was found gone. Calls that come at the same time may
+/// do so too: the second finds what the first has set.
 async fn settle(shared: &Shared, line: &Line, deadline: Instant) -> Result<Arc<str>, Away> {
     let before = lock(&shared.known).name.clone();
     let new = u128::from_le_bytes(shared.link.random().bytes());

@@ -11,12 +11,12 @@ use super::table::{Hashing, Map, lock};
 const SHARDS: usize = 64;
 /// The most buckets in a shard. One more is asked of Redis each time.
 const MOST: usize = 1024;
-/// How long it is believed, in microseconds: the clocks of two machines do not go equally fast, and a rate may change. So
-/// each node asks about a bucket once a second at most while it is refused.
+/// How long it is believed, in microseconds: the clocks of two machines do not go equally fast, and a rate may change.
+/// So each node asks about a bucket once a second at most while it is refused.
 const BELIEVED: u64 = 1_000_000;
 
-/// When buckets are full again at the earliest, by this node's own clock. Redis may have given more of one away since, never
-/// less: what is refused by this, Redis would refuse too.
+/// When buckets are full again at the earliest, by this node's own clock. Redis may have given more of one away since,
+/// never less: what is refused by this, Redis would refuse too.
 #[derive(Debug)]
 pub(super) struct Refusals {
     hashing: Hashing,
@@ -60,8 +60,8 @@ impl Refusals {
         }
     }
 
-    /// The answer to a call that is refused for certain; none where Redis has to be asked. Of buckets that are not known,
-    /// the most is said that can be in them.
+    /// The answer to a call that is refused for certain; none where Redis has to be asked. Of buckets that are not
+    /// known, the most is said that can be in them.
     pub(super) fn judge(&self, now: u64, charges: &[Charge]) -> Option<Taken> {
         if self.count.load(Ordering::Relaxed) == 0 {
             return None;

@@ -15,12 +15,12 @@ const SHARDS: usize = 64;
 const MOST: usize = 14_336;
 /// The most rates for which those share that have no place.
 const MOST_RATES: usize = 64;
-/// When a shard is full, how long until it is looked through again: that takes 0.1 ms, and a flood would have it done for
-/// each call.
+/// When a shard is full, how long until it is looked through again: that takes 0.1 ms, and a flood would have it done
+/// for each call.
 const SWEEP_EVERY: u64 = 1_000_000;
 
-/// A bucket and its hash, made once by a key that only this process knows: who chooses the addresses cannot choose where
-/// they lie.
+/// A bucket and its hash, made once by a key that only this process knows: who chooses the addresses cannot choose
+/// where they lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hashed {
     hash: u64,
@@ -130,8 +130,8 @@ impl Table {
         }
     }
 
-    /// Takes from all or from none. `shape` says how a bucket fills, and `floor` the earliest moment at which one of a shape
-    /// may be full.
+    /// Takes from all or from none. `shape` says how a bucket fills, and `floor` the earliest moment at which one of a
+    /// shape may be full.
     pub(super) fn take(
         &self,
         now: u64,

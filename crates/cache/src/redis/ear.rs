@@ -21,8 +21,8 @@ const BEAT: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(3);
 /// The pause before the next attempt.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The most messages that were heard and not told yet, of [`crate::Bus::MOST_BYTES`] each; those that come when there are
-/// so many are missed.
+/// The most messages that were heard and not told yet, of [`crate::Bus::MOST_BYTES`] each; those that come when there
+/// are so many are missed.
 const MOST_PENDING: usize = 1024;
 /// The most nodes that are counted.
 const MOST_NODES: usize = 1024;
@@ -49,7 +49,8 @@ struct Voice {
 }
 
 impl Voice {
-    /// Who, the length of the topic, the topic, the payload. A heartbeat has no topic, and when it was sent for a payload.
+    /// Who, the length of the topic, the topic, the payload. A heartbeat has no topic, and when it was sent for a
+    /// payload.
     fn say(&self, topic: &str, payload: &[u8]) -> redis::Cmd {
         let mut message = Vec::with_capacity(17 + topic.len() + payload.len());
         message.extend_from_slice(&self.node);
@@ -161,8 +162,8 @@ impl Listening {
             beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 beats.tick().await;
-                // By the link, as all that is published: what comes back has gone the way that messages go. When it is not
-                // taken, that is noticed by its not coming back.
+                // By the link, as all that is published: what comes back has gone the way that messages go. When it is
+                // not taken, that is noticed by its not coming back.
                 let beat = voice.say("", &air.now().to_le_bytes());
                 let _ = link.ask::<()>(&beat, Instant::now() + BEAT).await;
             }

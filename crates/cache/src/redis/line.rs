@@ -12,13 +12,13 @@ use tokio::time::{Instant, timeout_at};
 use super::{Met, Wire};
 use crate::{Asked, Away};
 
-/// The most questions of a node that wait for an answer. Redis answers more than that within a few milliseconds; where it
-/// does not, one more would only wait longer.
+/// The most questions of a node that wait for an answer. Redis answers more than that within a few milliseconds; where
+/// it does not, one more would only wait longer.
 const MOST_ASKING: usize = 10_000;
 
-/// A connection that was looked at. What is asked on it is asked of one and the same process: whoever puts a line's era into
-/// a key and asks on that line does not meet what an earlier or later process has under it. Held by the link while it is
-/// up, and by each question.
+/// A connection that was looked at. What is asked on it is asked of one and the same process: whoever puts a line's era
+/// into a key and asks on that line does not meet what an earlier or later process has under it. Held by the link while
+/// it is up, and by each question.
 pub(crate) struct Line {
     wire: Wire,
     era: Arc<str>,
@@ -186,10 +186,11 @@ impl Line {
         }
     }
 
-    /// A question timed out. Answers come in the order of the questions, so one slow answer lets time out all that were asked
-    /// behind it: those count once. Only when one that was asked after the first had timed out gets no answer either, and
-    /// nothing was answered in between, is the line given up. So a hiccup shorter than the time-out costs nothing but
-    /// itself, and a Redis that is frozen costs a question at most one time-out, and all of them together two.
+    /// A question timed out. Answers come in the order of the questions, so one slow answer lets time out all that were
+    /// asked behind it: those count once. Only when one that was asked after the first had timed out gets no answer
+    /// either, and nothing was answered in between, is the line given up. So a hiccup shorter than the time-out costs
+    /// nothing but itself, and a Redis that is frozen costs a question at most one time-out, and all of them together
+    /// two.
     fn strike(&self, sent: Instant) {
         let micros = |at: Instant| u64::try_from((at - self.began).as_micros()).unwrap_or(u64::MAX).saturating_add(1);
         match self.struck_at.compare_exchange(0, micros(Instant::now()), Ordering::Relaxed, Ordering::Relaxed) {
@@ -218,8 +219,8 @@ impl Line {
                 }
                 Away::Refused
             }
-            // It answered something else than was expected, after whatever it did. Where its bytes make no sense at all, the
-            // connection ends by itself.
+            // It answered something else than was expected, after whatever it did. Where its bytes make no sense at
+            // all, the connection ends by itself.
             ErrorKind::UnexpectedReturnType | ErrorKind::Parse => Away::Unanswered,
             _ => {
                 self.give_up(&error.to_string());

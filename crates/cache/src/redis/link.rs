@@ -27,8 +27,8 @@ const PING_EVERY: Duration = Duration::from_millis(500);
 /// The way to Redis, for all who share it. Cheap to clone; when the last clone is dropped, the task that keeps the
 /// connection ends, and the connection with it.
 ///
-/// While Redis is away nothing is asked and nobody waits ([`Away::NotAsked`]): a task looks for it, at first after 50 ms
-/// and then ever less often, up to once a second, at moments no two nodes share.
+/// While Redis is away nothing is asked and nobody waits ([`Away::NotAsked`]): a task looks for it, at first after 50
+/// ms and then ever less often, up to once a second, at moments no two nodes share.
 #[derive(Clone)]
 pub(crate) struct Link(Arc<Held>);
 
@@ -82,7 +82,8 @@ impl Drop for Held {
 }
 
 impl Link {
-    /// Makes the first attempt, which takes [`CONNECT`] at most, and goes on from there. `timeout` bounds each question.
+    /// Makes the first attempt, which takes [`CONNECT`] at most, and goes on from there. `timeout` bounds each
+    /// question.
     pub(crate) async fn open(route: Route, timeout: Duration, random: &Random) -> Self {
         let shared = Arc::new(Shared {
             route,

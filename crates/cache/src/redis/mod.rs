@@ -1,5 +1,5 @@
-//! The way to Redis: where it is ([`Route`]), one connection to it ([`Line`]), what keeps such a connection ([`Link`]), and one on
-//! which other nodes are heard ([`Ear`]).
+//! The way to Redis: where it is ([`Route`]), one connection to it ([`Line`]), what keeps such a connection ([`Link`]),
+//! and one on which other nodes are heard ([`Ear`]).
 
 mod ear;
 mod line;
