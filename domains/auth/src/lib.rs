@@ -11,6 +11,7 @@ pub mod fuzzing;
 mod keyring;
 mod keys;
 mod model;
+mod news;
 mod passwords;
 mod past;
 mod service;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mainstay::cache::Bus;
 use mainstay::kernel::{
     Account, AccountDeleted, AccountDirectory, AccountDirectoryError, AccountRegistered, ApiError, DirectoryFuture,
     Refused, SessionId,
@@ -19,7 +20,7 @@ use crate::model::{Email, Password, email_key};
 use crate::passwords::{Hasher, Verdict};
 use crate::tokens::{self, Grant};
 use crate::verifier::Verifier;
-use crate::{AuthSettings, past, store};
+use crate::{AuthSettings, news, past, store};
 
 /// Accounts and their sessions. Cheap to clone; every clone is the same.
 #[derive(Clone)]
@@ -36,6 +37,7 @@ struct Inner {
     /// Uses of one refresh token wait for each other here before they meet in the database, where a crowd would make
     /// PostgreSQL give up on some of them. Chosen by the token's hash; held across one transaction, within its deadline.
     refreshing: [Mutex<()>; 64],
+    bus: Bus,
 }
 
 impl fmt::Debug for Accounts {
@@ -149,7 +151,9 @@ impl Accounts {
         let verifier = Verifier::new(boot.store().clone(), keys.clone(), ended.clone(), issuer.clone(), &settings);
         let refreshing = std::array::from_fn(|_| Mutex::new(()));
         let store = boot.store().clone();
-        Ok(Self(Arc::new(Inner { store, settings, hasher, keys, ended, issuer, verifier, refreshing })))
+        let bus = boot.bus().clone();
+        news::hear(&bus, ended.clone(), boot.clock().clone(), settings.access_token());
+        Ok(Self(Arc::new(Inner { store, settings, hasher, keys, ended, issuer, verifier, refreshing, bus })))
     }
 
     /// Who tells what a token stands for.
@@ -333,6 +337,7 @@ impl Accounts {
             }
             Use::Reused(session_id) => {
                 pending.settle(&[session_id], until, now);
+                news::tell(&self.0.bus, ctx, &[session_id]).await;
                 tracing::warn!(session.id = %session_id, "a spent refresh token was used; its session is ended");
                 Err(RefreshError::InvalidRefreshToken)
             }
@@ -374,6 +379,7 @@ impl Accounts {
             })
             .await?;
         pending.settle(&ended, now.plus(self.0.settings.access_token()), now);
+        news::tell(&self.0.bus, ctx, &ended).await;
         Ok(())
     }
 
@@ -459,7 +465,9 @@ impl Accounts {
                 Ok(Some(sessions))
             })
             .await?;
-        pending.settle(ended.as_deref().unwrap_or_default(), now.plus(self.0.settings.access_token()), now);
+        let sessions = ended.as_deref().unwrap_or_default();
+        pending.settle(sessions, now.plus(self.0.settings.access_token()), now);
+        news::tell(&self.0.bus, ctx, sessions).await;
         Ok(ended.is_some())
     }
 }

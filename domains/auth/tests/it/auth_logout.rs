@@ -74,4 +74,27 @@ testkit::both! {
         app.clock().advance(Duration::from_secs(2));
         is_out(&ada, &second).await;
     }
+
+    async fn nodes_that_share_a_redis_are_told_at_once(db: TestDatabase) {
+        let mut redis = testkit::RedisServer::start();
+        let app = setup().set("cache.url", redis.url()).set("auth.session_recheck_s", 60).start(db).await;
+        let second = app.second_node().await;
+        let (ada, bob) = (app.user("Ada").await, app.user("Bob").await);
+        for caller in [&ada, &bob] {
+            caller.on(&second).get("/api/v1/who").await.expect(200);
+        }
+        ada.post(PATH).await.expect(204);
+        let hears = async {
+            while ada.on(&second).get("/api/v1/who").await.status() != 401 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), hears).await.expect("it is told, the clock stands still");
+        bob.on(&second).get("/api/v1/who").await.expect(200);
+        // Without Redis it is as before: nothing fails, and the database is asked.
+        redis.kill();
+        bob.post(PATH).await.expect(204);
+        app.clock().advance(Duration::from_secs(60));
+        is_out(&bob, &second).await;
+    }
 }
