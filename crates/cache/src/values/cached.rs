@@ -264,6 +264,8 @@ impl<T: Send + Sync + 'static> Cached<T> {
         let (mut failed, mut attempts) = (0, None);
         loop {
             let waiting = match self.join(key, attempts.take()) {
+                // Others failed between the wait and the lead: it is over for all of them.
+                Part::Lead(lead) if lead.attempts().failed() >= MOST_FAILED => return Err(Unanswered::Failed.into()),
                 Part::Lead(lead) => {
                     // It may have come between the look and the lead.
                     if let Found::Fresh(value) = self.look(ctx, key) {

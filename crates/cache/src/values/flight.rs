@@ -123,6 +123,11 @@ impl Lead {
         self.flight.stamps.clone()
     }
 
+    /// The attempts that it is one of.
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.flight.attempts
+    }
+
     /// Tells those who wait what there is.
     pub(crate) fn done(self, entry: Arc<Entry>) {
         self.state.send_replace(State::Done(entry));
