@@ -299,7 +299,8 @@ impl Api {
         request_id(&self.request_prefix, self.request_count.fetch_add(1, Ordering::Relaxed))
     }
 
-    async fn is_ready(&self, ctx: &Ctx) -> bool {
+    /// Whether it can serve: it is not stopping, and what it stands on answers.
+    pub async fn is_ready(&self, ctx: &Ctx) -> bool {
         if self.is_draining.load(Ordering::SeqCst) {
             return false;
         }

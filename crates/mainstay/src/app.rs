@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cache::{Bus, Cache};
+use cache::{Backend, Bus, Cache};
 use http::{Api, ApiBuilder, Authenticate, State};
 use kernel::{Catalogue, Clock, Ctx, Random, SecretKey};
 use resource::{Cursors, Loaders};
@@ -185,6 +185,10 @@ impl Running {
     /// What the node remembers.
     pub const fn cache(&self) -> &Cache {
         &self.shared.cache
+    }
+
+    pub(crate) const fn backend(&self) -> &Backend {
+        &self.shared.backend
     }
 
     /// Lets go of what it stands on: the database, when all that is queued is saved, and what nodes share.

@@ -8,6 +8,7 @@ mod app;
 mod database;
 mod domain;
 mod idempotency;
+mod operations;
 mod run;
 mod settings;
 mod shared;
@@ -18,6 +19,7 @@ pub use app::{App, Boot, Running, StartError};
 pub use database::Database;
 pub use domain::Domain;
 pub use macros::{ApiError, Resource, Row, delete, get, input, patch, post, put, settings, view};
+pub use operations::OperationsSettings;
 pub use run::{Command, Finding, Invocation, Patient, Severity, run};
 pub use settings::{
     Core, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder, SettingsError, SettingsOf,

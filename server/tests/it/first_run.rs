@@ -5,6 +5,12 @@ use testkit::{TestDatabase, both};
 
 use crate::process::{Folder, Server, mainstay, say};
 
+/// Where the metrics are.
+fn operations(output: &str) -> String {
+    let line = output.lines().find_map(|line| line.trim().strip_prefix("Metrics")).unwrap();
+    line.trim().strip_suffix("/metrics").unwrap().to_owned()
+}
+
 fn mode(path: &std::path::Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -19,6 +25,7 @@ fn a_first_run_needs_nothing() {
     let banner = server
         .output
         .replace(&here, "http://[address]")
+        .replace(&operations(&server.output), "http://[operations]")
         .replace(data.to_str().unwrap(), "[data]")
         .replace(folder.path().join("data").to_str().unwrap(), "[data]")
         .replace(env!("CARGO_PKG_VERSION"), "[version]")
@@ -32,6 +39,7 @@ fn a_first_run_needs_nothing() {
       Docs       http://[address]/docs
       Document   http://[address]/openapi.json
       Health     http://[address]/health/ready
+      Metrics    http://[operations]/metrics
       Data       [data]/mainstay.db
       Migrated   [count] steps applied
 

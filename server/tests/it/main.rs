@@ -13,6 +13,7 @@ mod examples;
 mod first_run;
 mod help;
 mod matrix;
+mod metrics;
 mod moving;
 mod schemas;
 mod secrets;

@@ -9,7 +9,13 @@ use super::settings::Loaded;
 use crate::{Mode, Running};
 
 /// What a person reads first: where everything is, and what to do next. Names nothing that is not there.
-pub fn text(program: &Program<'_>, loaded: &Loaded, running: &Running, address: SocketAddr) -> String {
+pub fn text(
+    program: &Program<'_>,
+    loaded: &Loaded,
+    running: &Running,
+    address: SocketAddr,
+    operations: SocketAddr,
+) -> String {
     let settings = &loaded.settings;
     let here = format!("http://{address}");
     let mode = match settings.mode {
@@ -28,6 +34,7 @@ pub fn text(program: &Program<'_>, loaded: &Loaded, running: &Running, address: 
     }
     line("Document", &format!("{here}/openapi.json"));
     line("Health", &format!("{here}/health/ready"));
+    line("Metrics", &format!("http://{operations}/metrics"));
     if !settings.public_url.is_empty() {
         line("Public", &settings.public_url);
     }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::settings::Loaded;
 use super::{Program, banner, say};
-use crate::{LogFormat, Settings};
+use crate::{LogFormat, Settings, operations};
 
 /// Serves until a signal, then drains, closes the database, and returns.
 pub fn serve(program: &Program<'_>, loaded: &Loaded) -> Result<()> {
@@ -21,15 +21,19 @@ pub fn serve(program: &Program<'_>, loaded: &Loaded) -> Result<()> {
         let running = program.app().start(loaded.settings.clone(), Clock::system(), Random::os()).await?;
         let server = Server::bind(running.api.clone())
             .map_err(|error| no_listener(&program.name, &error, loaded.settings.server.listen))?;
+        let operations = operations::api(&running, Clock::system(), Random::os())?;
+        let operations =
+            Server::bind(operations).map_err(|error| no_operations(&error, loaded.settings.operations.listen))?.spawn();
         // Before anyone can know that we serve.
         let stop = stop_signal(program.name.clone()).context("cannot listen for signals")?;
-        say(&banner::text(program, loaded, &running, server.address()))?;
+        say(&banner::text(program, loaded, &running, server.address(), operations.address()))?;
         server
             .run(async {
                 // A sender that is gone means the same.
                 let _ = stop.await;
             })
             .await;
+        operations.stop().await;
         running.close().await;
         tracing::info!(target: "mainstay::server", "stopped");
         Ok(())
@@ -91,6 +95,13 @@ async fn either(a: &mut Signal, b: &mut Signal) {
         _ = a.recv() => {}
         _ = b.recv() => {}
     }
+}
+
+/// The second listener cannot be had.
+fn no_operations(error: &io::Error, address: SocketAddr) -> anyhow::Error {
+    anyhow!(
+        "cannot listen on {address} for operations: {error}; set operations.listen to another address, or to port 0 for a free one"
+    )
 }
 
 fn no_listener(program: &str, error: &io::Error, address: SocketAddr) -> anyhow::Error {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use store::StoreSettings;
 
 use super::SettingsOf;
+use crate::OperationsSettings;
 
 /// How careful the process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -84,6 +85,8 @@ impl SettingsOf for ServerSettings {
         self.validate()
     }
 }
+
+impl SettingsOf for OperationsSettings {}
 
 impl SettingsOf for CacheSettings {
     fn validate(&self) -> Result<(), String> {

@@ -199,6 +199,7 @@ impl SettingsBuilder {
             server: read("server").try_into().map_err(broken)?,
             database: read("database").try_into().map_err(broken)?,
             cache: read("cache").try_into().map_err(broken)?,
+            operations: read("operations").try_into().map_err(broken)?,
             limits: read("limits").try_into().map_err(broken)?,
             log: read("log").try_into().map_err(broken)?,
             sections,

@@ -9,6 +9,7 @@ use store::StoreSettings;
 use toml::{Table, Value};
 
 use super::{Core, LogSettings};
+use crate::OperationsSettings;
 
 /// A struct of settings: every field has a default, and contradictions are errors.
 pub trait SettingsOf: Default + Serialize + DeserializeOwned + JsonSchema + Send + 'static {
@@ -70,6 +71,7 @@ impl Section {
             database,
             cache,
             Self::of::<LimitSettings>("limits"),
+            Self::of::<OperationsSettings>("operations"),
             Self::of::<LogSettings>("log"),
         ]
     }

@@ -8,6 +8,7 @@ use store::StoreSettings;
 use toml::{Table, Value};
 
 use super::layers::tree;
+use crate::OperationsSettings;
 use super::{LogSettings, Mode, Section, SettingsBuilder, SettingsError, SettingsOf};
 
 /// All settings, checked.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// How often callers may call.
     pub limits: LimitSettings,
+    /// For those who look after it.
+    pub operations: OperationsSettings,
     /// What is logged.
     pub log: LogSettings,
     pub(super) sections: BTreeMap<String, Table>,
@@ -87,6 +90,11 @@ impl Settings {
                 "server.listen is {}, which other machines can reach, but the mode is development. Set mode = \"production\" \
                  (and secret_key, public_url), or listen on 127.0.0.1.",
                 self.server.listen
+            ))),
+            Mode::Development if !self.operations.listen.ip().is_loopback() => Err(SettingsError(format!(
+                "operations.listen is {}, which other machines can reach, but the mode is development. Set mode = \
+                 \"production\" (and secret_key, public_url), or listen on 127.0.0.1.",
+                self.operations.listen
             ))),
             Mode::Production if self.secret_key.expose().is_empty() => Err(SettingsError(
                 "mode is production, but secret_key is not set. Make one with `openssl rand -base64 48` and set it as \

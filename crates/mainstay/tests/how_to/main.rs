@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod api;
+mod caching;
 mod error;
+mod limiting;
 mod model;
 mod pages;
 mod people;

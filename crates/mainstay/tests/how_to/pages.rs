@@ -4,12 +4,14 @@
 use std::path::{Path, PathBuf};
 
 /// The pages, and the folders whose files they quote.
-const PAGES: [(&str, &[&str]); 5] = [
+const PAGES: [(&str, &[&str]); 7] = [
     ("README.md", &["domains/posts", "examples/todo", OURS]),
     ("README.ko.md", &["domains/posts", "examples/todo", OURS]),
     ("docs/how-to/add-a-domain.md", &[OURS, "crates/mainstay/migrations"]),
     ("docs/how-to/add-a-resource.md", &[OURS, "crates/mainstay/migrations"]),
     ("docs/how-to/add-an-endpoint.md", &[OURS]),
+    ("docs/how-to/cache-a-resource.md", &[OURS]),
+    ("docs/how-to/limit-an-endpoint.md", &[OURS]),
 ];
 
 const OURS: &str = "crates/mainstay/tests/how_to";

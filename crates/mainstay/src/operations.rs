@@ -1,0 +1,158 @@
+//! What the operations listener answers: `/metrics`, for Prometheus (its text format 0.0.4), and health. For those who look
+//! after the server, not for its callers: hence a listener of its own.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use cache::{Backend, Cache, PlanStats};
+use http::{Api, ApiBuilder, Body, BuildError, Endpoint, Method, Reply, ServerSettings};
+use http_types::header::{CONTENT_TYPE, HeaderValue};
+use kernel::{Clock, Random};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use store::Store;
+
+use crate::Running;
+
+/// For those who look after the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OperationsSettings {
+    /// Address and port on which `/metrics` and health are answered, to whoever can reach it. Port 0 takes a free one, which is
+    /// shown at the start.
+    pub listen: SocketAddr,
+}
+
+impl Default for OperationsSettings {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)) }
+    }
+}
+
+/// The operations listener's own API.
+///
+/// # Errors
+/// Never for what we put into it.
+pub(crate) fn api(running: &Running, clock: Clock, random: Random) -> Result<Arc<Api>, BuildError> {
+    let settings = ServerSettings {
+        listen: running.settings.operations.listen,
+        docs: false,
+        max_connections: 64,
+        ..ServerSettings::default()
+    };
+    let watched =
+        Watched { store: running.store.clone(), cache: running.cache().clone(), backend: running.backend().clone() };
+    let mut api = ApiBuilder::new(settings, clock, random);
+    let metrics = Endpoint::new(
+        Method::Get,
+        "/metrics",
+        "get_metrics",
+        "Metrics, for Prometheus.",
+        |op| op.success_as(200, "OK", TEXT, serde_json::json!({ "type": "string" })),
+        Arc::new(move |_| {
+            let mut reply = Reply::new(Body::new(watched.text()));
+            reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
+            Box::pin(std::future::ready(Ok(reply)))
+        }),
+    );
+    api.endpoint("operations", metrics.at_root());
+    let asked = running.api.clone();
+    api.ready_check(Arc::new(move |ctx| {
+        let api = asked.clone();
+        Box::pin(async move { api.is_ready(&ctx).await })
+    }));
+    api.build()
+}
+
+/// Prometheus's text format.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What there is to tell of.
+struct Watched {
+    store: Store,
+    cache: Cache,
+    backend: Backend,
+}
+
+/// A family of metrics: its name, its type, what it is.
+type Family = (&'static str, &'static str, &'static str);
+
+impl Watched {
+    fn text(&self) -> String {
+        let mut text = String::with_capacity(4096);
+        let stats = self.cache.stats();
+        let each = |text: &mut String, family: Family, of: fn(&PlanStats) -> u64| {
+            head(text, family);
+            for plan in &stats.plans {
+                line(text, family.0, &format!("cache=\"{}\"", plan.name), of(plan));
+            }
+        };
+        let hits =
+            ("mainstay_cache_hits_total", "counter", "Values that were found, by where: in memory, or in Redis.");
+        head(&mut text, hits);
+        for plan in &stats.plans {
+            for (layer, count) in [("local", plan.hits_local), ("shared", plan.hits_shared)] {
+                line(&mut text, hits.0, &format!("cache=\"{}\",layer=\"{layer}\"", plan.name), count);
+            }
+        }
+        let counter = |name, what| (name, "counter", what);
+        let gauge = |name, what| (name, "gauge", what);
+        each(
+            &mut text,
+            counter("mainstay_cache_stale_hits_total", "Old values served while a new one was loaded."),
+            |p| p.hits_stale,
+        );
+        each(&mut text, counter("mainstay_cache_misses_total", "Values that were not in this node's memory."), |p| {
+            p.misses
+        });
+        each(&mut text, counter("mainstay_cache_loads_total", "Loads from the database."), |p| p.loads);
+        each(&mut text, counter("mainstay_cache_load_errors_total", "Loads that failed."), |p| p.load_errors);
+        let seconds = counter("mainstay_cache_load_seconds_total", "How long all loads took together.");
+        head(&mut text, seconds);
+        for plan in &stats.plans {
+            let (whole, rest) = (plan.load_time_us_sum / 1_000_000, plan.load_time_us_sum % 1_000_000);
+            line(&mut text, seconds.0, &format!("cache=\"{}\"", plan.name), format_args!("{whole}.{rest:06}"));
+        }
+        each(&mut text, counter("mainstay_cache_waits_total", "Requests that waited for another's load."), |p| p.waits);
+        each(&mut text, counter("mainstay_cache_evictions_total", "Values pushed out to make room."), |p| p.evictions);
+        each(
+            &mut text,
+            counter("mainstay_cache_refused_fills_total", "Loaded values not kept, as what they show had changed."),
+            |p| p.refused_fills,
+        );
+        each(&mut text, gauge("mainstay_cache_entries", "Values in this node's memory."), |p| p.entries);
+        each(&mut text, gauge("mainstay_cache_bytes", "What they weigh."), |p| p.bytes);
+        let asked = self.backend.asked();
+        for (family, value) in [
+            (gauge("mainstay_cache_undelivered", "Changes that Redis has not heard of yet."), stats.undelivered as u64),
+            (
+                gauge("mainstay_redis_up", "Whether Redis answers; 1 where there is none."),
+                u64::from(self.backend.is_there()),
+            ),
+            (counter("mainstay_redis_commands_total", "What Redis was asked."), asked.asked),
+            (counter("mainstay_redis_failures_total", "What of it was not done, or not for certain."), asked.failed),
+            (counter("mainstay_redis_timeouts_total", "What of it had no answer in time."), asked.timeouts),
+            (
+                counter("mainstay_store_reruns_total", "Transactions that PostgreSQL asked to be run again."),
+                self.store.reruns(),
+            ),
+        ] {
+            head(&mut text, family);
+            line(&mut text, family.0, "", value);
+        }
+        text
+    }
+}
+
+fn head(text: &mut String, (name, kind, what): Family) {
+    // Writing to a string cannot fail.
+    let _ = write!(text, "# HELP {name} {what}\n# TYPE {name} {kind}\n");
+}
+
+fn line(text: &mut String, name: &str, labels: &str, value: impl std::fmt::Display) {
+    let _ = match labels {
+        "" => writeln!(text, "{name} {value}"),
+        labels => writeln!(text, "{name}{{{labels}}} {value}"),
+    };
+}
