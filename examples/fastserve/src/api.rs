@@ -1,3 +1,4 @@
+use mainstay::http::{Caller, User};
 use mainstay::prelude::*;
 
 use crate::report::{Report, Reports};
@@ -61,6 +62,14 @@ pub(crate) async fn read_report(ctx: Ctx, reports: Reports) -> Result<Json<Repor
 pub(crate) async fn random_quote(ctx: Ctx, database: Database) -> Result<Json<Quote>, StoreError> {
     let id = i64::from(u16::from_le_bytes(ctx.random().bytes())) % store::QUOTES + 1;
     Ok(Json(store::get_quote(&database.read(&ctx), id).await?))
+}
+
+/// Say that the caller may call.
+///
+/// Their token is good, and their allowance is not used up: what stands before every operation, and nothing behind it.
+#[get("/api/caller", root)]
+pub(crate) async fn check_caller(_: Caller<User>) -> Result<Text<&'static str>, StoreError> {
+    Ok(Text("ok"))
 }
 
 /// The n-th Fibonacci number, the long way.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod notes;
 mod report;
 mod store;
 #[cfg(test)]
@@ -23,7 +24,12 @@ fn main() -> ExitCode {
 }
 
 fn app() -> App {
-    App::new().info("FastServe", env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_DESCRIPTION")).domain(domain())
+    App::new()
+        .info("FastServe", env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_DESCRIPTION"))
+        .domain(auth::domain())
+        .domain(users::domain())
+        .domain(domain())
+        .domain(notes::domain())
 }
 
 fn domain() -> Domain {
@@ -33,6 +39,7 @@ fn domain() -> Domain {
         .endpoint(api::compute)
         .endpoint(api::read_report)
         .endpoint(api::random_quote)
+        .endpoint(api::check_caller)
         .provide(|boot: Boot| async move {
             let work = Work::per_core(QUEUE)?;
             boot.put(work.clone());

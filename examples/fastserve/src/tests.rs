@@ -1,15 +1,24 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{App, TestDatabase, both};
 
 use crate::report::GOOD_FOR;
-use crate::{api, domain};
+use crate::{api, app as product};
 
 /// Every answer is held against the app's own document on the way.
 async fn app(db: TestDatabase) -> App {
-    App::with(domain).start(db).await
+    App::of(product).start(db).await
+}
+
+fn note(published: bool) -> Value {
+    json!({ "title": "Milk", "body": "Two litres.", "published": published })
+}
+
+fn loads(app: &App, plan: &str) -> u64 {
+    let plans = app.running().cache().stats().plans;
+    plans.into_iter().find(|stats| stats.name == plan).map_or(0, |stats| stats.loads)
 }
 
 both! {
@@ -51,6 +60,48 @@ both! {
         }
         assert!(seen.len() > 1, "always the same one");
         app.restart().await.get("/api/db").await.expect(200);
+    }
+
+    async fn a_note_is_read_from_the_database_once_and_its_change_is_seen_at_once(db: TestDatabase) {
+        let app = app(db).await;
+        let (ada, bob) = (app.user("Ada").await, app.user("Bob").await);
+        let path = ada.post("/api/v1/notes").json(&note(true)).await.expect(201);
+        let path = path.header("location").unwrap().to_owned();
+        let first = bob.get(&path).await.expect(200);
+        let again = bob.get(&path).await.expect(200);
+        assert_eq!((first.text(), first.header("etag")), (again.text(), again.header("etag")));
+        assert_eq!(loads(&app, "notes"), 1);
+        ada.patch(&path).json(&json!({ "title": "Bread" })).await.expect(200);
+        assert_eq!(bob.get(&path).await.expect(200).json()["title"], "Bread");
+    }
+
+    async fn notes_carry_their_authors(db: TestDatabase) {
+        let app = app(db).await;
+        let ada = app.user("Ada").await;
+        ada.post("/api/v1/notes").json(&note(true)).await.expect(201);
+        let page = app.get("/api/v1/notes?published=true&sort=-created_at&include=author").await.expect(200).json();
+        assert_eq!(page["items"][0]["author"]["display_name"], "Ada");
+    }
+
+    async fn an_account_takes_its_notes_along_out_of_the_cache_too(db: TestDatabase) {
+        let app = app(db).await;
+        let ada = app.user("Ada").await;
+        let path = ada.post("/api/v1/notes").json(&note(true)).await.expect(201);
+        let path = path.header("location").unwrap().to_owned();
+        app.get(&path).await.expect(200);
+        ada.delete("/api/v1/users/me").await.expect(204);
+        app.get(&path).await.expect_problem(404, "note_not_found");
+    }
+
+    async fn whoever_calls_is_told_whether_they_may(db: TestDatabase) {
+        let quota = "user: 2/1h by user on check_caller";
+        let app = App::of(product).set("limits.enabled", true).set("limits.policies", quota).start(db).await;
+        let ada = app.user("Ada").await;
+        app.get("/api/caller").await.expect_problem(401, "missing_token");
+        for _ in 0..2 {
+            assert_eq!(ada.get("/api/caller").await.expect(200).text(), "ok");
+        }
+        ada.get("/api/caller").await.expect_problem(429, "rate_limited");
     }
 
     async fn what_needs_no_database_goes_on_without(db: TestDatabase) {
