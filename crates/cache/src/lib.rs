@@ -15,6 +15,6 @@ pub use error::{Away, OpenError};
 pub use limit::{Limiter, WhenAway};
 pub use settings::CacheSettings;
 pub use values::{
-    Cache, Cached, Changing, Codec, HOLD, Hot, Json, Key, MOST_KEPT, MOST_KEY_BYTES, MOST_KEY_PARTS, MOST_PREFETCHED, MOST_TAGS,
-    NotAdded, Plan, PlanError, PlanStats, Raw, Stats, Tag, Target, Unanswered, WriteBehind,
+    Cache, Cached, Changing, Codec, HOLD, Hot, Json, Key, MOST_KEPT, MOST_KEY_BYTES, MOST_KEY_PARTS, MOST_PREFETCHED,
+    MOST_TAGS, NotAdded, Plan, PlanError, PlanStats, Raw, Stats, Tag, Target, Unanswered, WriteBehind,
 };

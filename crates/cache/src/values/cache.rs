@@ -25,7 +25,8 @@ use crate::{Backend, Bus, CacheSettings, Heard};
 
 /// The most plans of a cache.
 const MOST_PLANS: usize = 1000;
-/// So many old values are brought anew at a time behind the backs of those who ask; the others stay old a little longer.
+/// So many old values are brought anew at a time behind the backs of those who ask; the others stay old a little
+/// longer.
 const MOST_REFRESHES: usize = 64;
 
 /// What nodes tell each other to forget.
@@ -45,7 +46,8 @@ const MOST_PAUSE: Duration = Duration::from_secs(1);
 #[cfg(feature = "redis")]
 const MOST_MESSAGE: usize = Bus::MOST_BYTES - 1024;
 
-/// What a node remembers of what it would have to ask for, and what nodes share of that. Cheap to clone: all clones are one.
+/// What a node remembers of what it would have to ask for, and what nodes share of that. Cheap to clone: all clones are
+/// one.
 #[derive(Clone)]
 pub struct Cache(pub(crate) Arc<Inner>);
 
@@ -137,11 +139,11 @@ impl Cache {
         Ok(Cached::new(self.0.clone(), plan, number, counts))
     }
 
-    /// Says what is about to change, before the change is committed: from now on nothing of it is kept, on any node, until
-    /// [`Changing::done`]. What can be told to others within `deadline` is; the rest is caught up on.
+    /// Says what is about to change, before the change is committed: from now on nothing of it is kept, on any node,
+    /// until [`Changing::done`]. What can be told to others within `deadline` is; the rest is caught up on.
     ///
-    /// A change that is only announced once it is committed ([`Cache::forget`]) has a gap: a process that ends between the
-    /// two leaves the old value to the others until its time is over.
+    /// A change that is only announced once it is committed ([`Cache::forget`]) has a gap: a process that ends between
+    /// the two leaves the old value to the others until its time is over.
     pub async fn changing(&self, targets: Vec<Target>, deadline: Instant) -> Changing {
         let mut changing = self.begin(targets, deadline);
         changing.announce().await;
@@ -153,8 +155,8 @@ impl Cache {
         Changing::begin(self.0.clone(), targets, deadline)
     }
 
-    /// Forgets what has changed, everywhere. When this returns, no `get` on this node returns what was loaded before; other
-    /// nodes have been told, or will be.
+    /// Forgets what has changed, everywhere. When this returns, no `get` on this node returns what was loaded before;
+    /// other nodes have been told, or will be.
     pub async fn forget(&self, targets: Vec<Target>, deadline: Instant) {
         Changing::over(self.0.clone(), targets, deadline).done().await;
     }
@@ -208,8 +210,8 @@ impl Inner {
 
 #[cfg(feature = "redis")]
 impl Inner {
-    /// Tells Redis and the other nodes that a change is under way. Those forget it at once, and keep nothing while it is: if
-    /// this process ends in the middle, nobody has the old value for long.
+    /// Tells Redis and the other nodes that a change is under way. Those forget it at once, and keep nothing while it
+    /// is: if this process ends in the middle, nobody has the old value for long.
     pub(crate) async fn tell_open(&self, targets: &[Target], word: &str, deadline: Instant) {
         let Some(shared) = &self.shared else { return };
         let told = async {
@@ -221,7 +223,8 @@ impl Inner {
         }
     }
 
-    /// Tells Redis, and then the other nodes, that a change is over: whoever hears of it must not find there what is to be forgotten.
+    /// Tells Redis, and then the other nodes, that a change is over: whoever hears of it must not find there what is to
+    /// be forgotten.
     pub(crate) async fn tell_shut(&self, targets: &[Target], word: &str, deadline: Instant) {
         if self.try_shut(targets, word, deadline).await.is_err() {
             self.put_off(targets);

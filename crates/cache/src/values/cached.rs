@@ -17,8 +17,8 @@ use super::stats::{self, Counts};
 
 /// The most keys that are fetched at once.
 pub const MOST_PREFETCHED: usize = 1000;
-/// Whoever waits sees so many loads of others fail, one after another, before it gives up. So a database that is broken is
-/// asked this often by all who ask at once, not by each; and whoever loads knows why it failed.
+/// Whoever waits sees so many loads of others fail, one after another, before it gives up. So a database that is broken
+/// is asked this often by all who ask at once, not by each; and whoever loads knows why it failed.
 const MOST_FAILED: u32 = 3;
 /// How long a load may take that nobody waits for.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -94,9 +94,10 @@ impl<T: Send + Sync + 'static> Cached<T> {
         Self(Arc::new(Kept { inner, plan, number, counts }))
     }
 
-    /// The value of this key: from memory, or from `load`, which is asked once for all who ask at the same time and says
-    /// `None` where there is none. It runs as part of this future and ends with it; then another of those who wait
-    /// loads. Where the old value may still be served, whoever finds it first brings the new one, and gets the old one if that fails.
+    /// The value of this key: from memory, or from `load`, which is asked once for all who ask at the same time and
+    /// says `None` where there is none. It runs as part of this future and ends with it; then another of those who wait
+    /// loads. Where the old value may still be served, whoever finds it first brings the new one, and gets the old one
+    /// if that fails.
     ///
     /// # Errors
     /// What `load` says, to the one whose load it is; [`Unanswered`] where the time is up or others' loads failed.
@@ -119,8 +120,8 @@ impl<T: Send + Sync + 'static> Cached<T> {
         }
     }
 
-    /// The same, where nobody waits for the new value of an old one that may still be served: it is loaded on a task of its
-    /// own. `load` is given the context for that, which is the caller's with a deadline of its own.
+    /// The same, where nobody waits for the new value of an old one that may still be served: it is loaded on a task of
+    /// its own. `load` is given the context for that, which is the caller's with a deadline of its own.
     ///
     /// # Errors
     /// As for [`Cached::get`].
@@ -143,8 +144,8 @@ impl<T: Send + Sync + 'static> Cached<T> {
         }
     }
 
-    /// What this node's memory has now, without waiting: `None` where it would have to be asked for, `Some(None)` where it is
-    /// known that there is nothing.
+    /// What this node's memory has now, without waiting: `None` where it would have to be asked for, `Some(None)` where
+    /// it is known that there is nothing.
     pub fn peek(&self, ctx: &Ctx, key: &Key) -> Option<Option<Arc<T>>> {
         match self.look(ctx, key) {
             Found::Fresh(value) => Some(value),
@@ -153,9 +154,9 @@ impl<T: Send + Sync + 'static> Cached<T> {
         }
     }
 
-    /// Sees to it that these are in memory, with one load for all that are not, and that nobody loads already. `load` gets
-    /// their keys and returns what there is; what it does not return, there is not. Redis is not asked, and not told. At most [`MOST_PREFETCHED`]; those after
-    /// that are not fetched. Returns how many were loaded.
+    /// Sees to it that these are in memory, with one load for all that are not, and that nobody loads already. `load`
+    /// gets their keys and returns what there is; what it does not return, there is not. Redis is not asked, and not
+    /// told. At most [`MOST_PREFETCHED`]; those after that are not fetched. Returns how many were loaded.
     ///
     /// # Errors
     /// What `load` says, or that the time is up.
@@ -416,8 +417,8 @@ impl<T: Send + Sync + 'static> Cached<T> {
         size_of::<T>() + self.0.plan.weigh.map_or_else(written, |weigh| weigh(value))
     }
 
-    /// Until when a value is fresh, and until when it may be served, in microseconds since the epoch. From when its load
-    /// began: what it shows was true then, and need not have been later.
+    /// Until when a value is fresh, and until when it may be served, in microseconds since the epoch. From when its
+    /// load began: what it shows was true then, and need not have been later.
     fn until(&self, ctx: &Ctx, began: Time, is_absent: bool) -> (i64, i64) {
         let plan = &self.0.plan;
         let (keep, stale) = if is_absent { (plan.keep_absent, Duration::ZERO) } else { (plan.keep, plan.stale) };

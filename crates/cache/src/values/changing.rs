@@ -9,8 +9,8 @@ use super::key::Target;
 use super::ledger::HOLD;
 use super::ledger::Open;
 
-/// Something is being changed: nothing of it is kept until this is done. Dropped without [`Changing::done`], as when the
-/// caller goes away or does not know whether its commit landed, it forgets at once and keeps nothing for
+/// Something is being changed: nothing of it is kept until this is done. Dropped without [`Changing::done`], as when
+/// the caller goes away or does not know whether its commit landed, it forgets at once and keeps nothing for
 /// [`HOLD`](super::HOLD), because the commit may still land.
 #[must_use = "dropped, nothing of it is kept for ten seconds"]
 pub struct Changing {
@@ -72,8 +72,8 @@ impl Changing {
         }
     }
 
-    /// It is committed, or rolled back for certain. When this returns, it is forgotten on this node, and the others have
-    /// been told, or will be.
+    /// It is committed, or rolled back for certain. When this returns, it is forgotten on this node, and the others
+    /// have been told, or will be.
     #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "with Redis it waits"))]
     pub async fn done(mut self) {
         #[cfg(feature = "redis")]
@@ -113,8 +113,8 @@ impl Drop for Changing {
     }
 }
 
-/// Keeps a change open where nodes share, as long as its commit may still land. A cache that is dropped meanwhile leaves it open
-/// there, until it ends by itself.
+/// Keeps a change open where nodes share, as long as its commit may still land. A cache that is dropped meanwhile
+/// leaves it open there, until it ends by itself.
 #[cfg(feature = "redis")]
 async fn hold(inner: Arc<Inner>, targets: Arc<[Target]>, word: String) {
     inner.tell_open(&targets, &word, Instant::now() + HOLD).await;

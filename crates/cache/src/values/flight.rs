@@ -23,8 +23,8 @@ pub(crate) enum State {
     Failed,
 }
 
-/// How many loads failed of those that follow one another for the same askers. Counted together: who wakes up late must not
-/// begin again what has failed often enough meanwhile.
+/// How many loads failed of those that follow one another for the same askers. Counted together: who wakes up late must
+/// not begin again what has failed often enough meanwhile.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Attempts(Arc<AtomicU32>);
 
@@ -43,7 +43,8 @@ struct Flight {
 
 type Shard = HashMap<Place, Arc<Flight>>;
 
-/// The loads under way. Held by the cache. Whoever asks loads at most once at a time, so that there are no more than callers.
+/// The loads under way. Held by the cache. Whoever asks loads at most once at a time, so that there are no more than
+/// callers.
 pub(crate) struct Flights {
     hasher: RandomState,
     shards: Vec<Mutex<Shard>>,
@@ -66,8 +67,8 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// How it ends; [`State::Loading`] if it does not, as its caller went away, or if what it brings is from before the asker
-    /// came.
+    /// How it ends; [`State::Loading`] if it does not, as its caller went away, or if what it brings is from before the
+    /// asker came.
     pub(crate) async fn ended(mut self) -> State {
         match self.state.wait_for(|state| !matches!(state, State::Loading)).await.as_deref() {
             Ok(State::Done(entry)) if self.is_behind && entry.stamps.has_missed_tag() => State::Loading,
@@ -79,8 +80,8 @@ impl Waiting {
 
 /// The one load of a place. When it is dropped, whoever waits goes on: one of them loads.
 ///
-/// A load belongs to its caller and ends with it. To go on with it on a task of its own was rejected: it would outlive what
-/// its caller is held to, its deadline and its place in the queue for the database.
+/// A load belongs to its caller and ends with it. To go on with it on a task of its own was rejected: it would outlive
+/// what its caller is held to, its deadline and its place in the queue for the database.
 pub(crate) struct Lead {
     flights: Arc<Flights>,
     pub(crate) place: Place,
@@ -98,8 +99,8 @@ impl Flights {
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins the load of this place, or begins one. `after`: the attempts that it follows. A load that began before something was forgotten is
-    /// joined by nobody: it may bring what was there before.
+    /// Joins the load of this place, or begins one. `after`: the attempts that it follows. A load that began before
+    /// something was forgotten is joined by nobody: it may bring what was there before.
     pub(crate) fn join(self: &Arc<Self>, place: Place, after: Option<Attempts>, ledger: &Ledger) -> Part {
         let tag_tick = ledger.tag_tick();
         let mut shard = self.shard(&place);

@@ -24,9 +24,9 @@ const SHORT: usize = 62;
 
 /// What a value is kept under: `entity:id:field`, at most [`MOST_KEY_BYTES`] long. Equal texts are the same key.
 ///
-/// A part that is not plain (`A–Z a–z 0–9 _ . -`, at most 40 bytes) is replaced by its SHA-256, cut to 128 bits: no part can
-/// pretend to be two, and neither a secret nor what a person wrote stands in a log or in Redis. Where the value depends on
-/// who asks, the key must say so: [`Key::by`].
+/// A part that is not plain (`A–Z a–z 0–9 _ . -`, at most 40 bytes) is replaced by its SHA-256, cut to 128 bits: no
+/// part can pretend to be two, and neither a secret nor what a person wrote stands in a log or in Redis. Where the
+/// value depends on who asks, the key must say so: [`Key::by`].
 #[derive(Clone)]
 pub struct Key(Text);
 
@@ -51,16 +51,16 @@ impl Key {
         self.part(b'~', id)
     }
 
-    /// The same with what of it: a view, a page, a filter. A part is a part: what says which is its place, so that one entity's
-    /// keys should all have the same form.
+    /// The same with what of it: a view, a page, a filter. A part is a part: what says which is its place, so that one
+    /// entity's keys should all have the same form.
     #[must_use]
     pub fn field(&self, field: impl fmt::Display) -> Self {
         self.part(b'~', field)
     }
 
-    /// The same for who asks: a person with a role, nobody, or the process. Whatever is kept and depends on who asks, its
-    /// rights included, must have it, or the next one who asks gets what was meant for another. The session is no part of
-    /// it: what depends on that is not to be kept.
+    /// The same for who asks: a person with a role, nobody, or the process. Whatever is kept and depends on who asks,
+    /// its rights included, must have it, or the next one who asks gets what was meant for another. The session is no
+    /// part of it: what depends on that is not to be kept.
     #[must_use]
     pub fn by(&self, identity: &Identity) -> Self {
         // `@` is not plain: no part that is handed in can look like this.
@@ -72,8 +72,8 @@ impl Key {
         }
     }
 
-    /// The same with one more part. `mark` is what a digest of it begins with, and the only character beside the plain ones
-    /// that the part itself may have.
+    /// The same with one more part. `mark` is what a digest of it begins with, and the only character beside the plain
+    /// ones that the part itself may have.
     fn part(&self, mark: u8, part: impl fmt::Display) -> Self {
         let bytes = self.bytes();
         let parts = self.parts();
@@ -188,8 +188,8 @@ impl fmt::Debug for Key {
     }
 }
 
-/// What values of several entities have in common, so that they can be forgotten together: `author:usr_…`. Written like a
-/// [`Key`], and apart from all keys.
+/// What values of several entities have in common, so that they can be forgotten together: `author:usr_…`. Written like
+/// a [`Key`], and apart from all keys.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Tag(Key);
 
@@ -238,7 +238,8 @@ impl fmt::Debug for Tag {
 pub enum Target {
     /// What is kept under this key, and not what is under longer ones.
     Key(Key),
-    /// What is kept under this key and everything below it: `Under(post)` is all of the entity, `Under(post:1)` all of one.
+    /// What is kept under this key and everything below it: `Under(post)` is all of the entity, `Under(post:1)` all of
+    /// one.
     Under(Key),
     /// What has this tag.
     Tag(Tag),
@@ -306,8 +307,8 @@ impl Part {
         self.mark == b'@' && byte == b'@'
     }
 
-    /// What stands for it, and how long that is. An empty part is one too, and a digest: `a:` and `a` are not to be taken for
-    /// each other.
+    /// What stands for it, and how long that is. An empty part is one too, and a digest: `a:` and `a` are not to be
+    /// taken for each other.
     fn finish(self) -> ([u8; MOST_PART_BYTES], usize) {
         if self.digest.is_none() && (1..=self.most).contains(&self.length) {
             return (self.kept, self.length);

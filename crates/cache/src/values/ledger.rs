@@ -1,6 +1,7 @@
-//! What was forgotten, and since when. Everything that is kept holds a stamp for each thing it could be forgotten by: its key,
-//! all it is under, its tags. To forget moves the stamps on; what holds an older one is no longer served and no longer
-//! kept. So nothing has to be searched, however much it is, and a load that is under way is caught like what is there.
+//! What was forgotten, and since when. Everything that is kept holds a stamp for each thing it could be forgotten by:
+//! its key, all it is under, its tags. To forget moves the stamps on; what holds an older one is no longer served and
+//! no longer kept. So nothing has to be searched, however much it is, and a load that is under way is caught like what
+//! is there.
 //!
 //! An index of what is kept was rejected: it has to follow every eviction, under a lock that hits would wait for.
 
@@ -14,8 +15,8 @@ use tokio::time::Instant;
 
 use super::key::{Key, Tag, Target};
 
-/// How long a change whose outcome nobody knows may still land in the database: so long nothing is kept that it could make
-/// untrue.
+/// How long a change whose outcome nobody knows may still land in the database: so long nothing is kept that it could
+/// make untrue.
 pub const HOLD: Duration = Duration::from_secs(10);
 
 /// So many tags are remembered as just forgotten. A load that began before all of them is not kept.
@@ -28,8 +29,8 @@ const LEAST_SWEPT: usize = 64;
 /// One thing that can be forgotten.
 #[derive(Debug, Default)]
 struct Slot {
-    /// How many changes of it are open, in the low bits, and how often it was forgotten: one number, so that a hit compares
-    /// once.
+    /// How many changes of it are open, in the low bits, and how often it was forgotten: one number, so that a hit
+    /// compares once.
     state: AtomicU64,
     /// Until then nothing is kept, in microseconds since the ledger began.
     held_until_us: AtomicU64,

@@ -54,8 +54,8 @@ impl Entry {
         Self { value, stamps, fresh_until_us, stale_until_us, refresh_at_us, weight, counts }
     }
 
-    /// Whether this caller is to bring the new one. Not the next ones, for `patience_us`: a load that fails must not be tried
-    /// by everyone who passes.
+    /// Whether this caller is to bring the new one. Not the next ones, for `patience_us`: a load that fails must not be
+    /// tried by everyone who passes.
     pub(crate) fn claim_refresh(&self, now_us: i64, patience_us: i64) -> bool {
         let at = self.refresh_at_us.load(Ordering::Relaxed);
         let next = now_us.saturating_add(patience_us);

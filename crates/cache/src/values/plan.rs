@@ -14,13 +14,14 @@ pub const MOST_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// The most tags of a value; those that have more are not kept.
 pub const MOST_TAGS: usize = 64;
 
-/// How values become bytes, for Redis and to be weighed. [`Json`] for what serde knows, [`Raw`] for what are bytes already.
+/// How values become bytes, for Redis and to be weighed. [`Json`] for what serde knows, [`Raw`] for what are bytes
+/// already.
 pub trait Codec<T>: Send + Sync + 'static {
     /// The value as bytes; none if it has no such form: then it stays on its node.
     fn encode(&self, value: &T) -> Option<Vec<u8>>;
 
-    /// The value that another node wrote; none if these bytes are not one, as after a change of its type: then it is loaded
-    /// anew.
+    /// The value that another node wrote; none if these bytes are not one, as after a change of its type: then it is
+    /// loaded anew.
     fn decode(&self, bytes: &[u8]) -> Option<T>;
 }
 
@@ -121,8 +122,8 @@ impl<T> Plan<T> {
         }
     }
 
-    /// How long a value is good, from the moment its load began; each up to a tenth shorter, so that what was loaded together
-    /// does not end together.
+    /// How long a value is good, from the moment its load began; each up to a tenth shorter, so that what was loaded
+    /// together does not end together.
     #[must_use]
     pub fn keep(self, keep: Duration) -> Self {
         Self { keep, ..self }
@@ -140,8 +141,8 @@ impl<T> Plan<T> {
         Self { keep_absent, ..self }
     }
 
-    /// Keeps a value only where its key was asked for at least so often lately, at most 15: what is asked for once must not
-    /// push out what is asked for again and again.
+    /// Keeps a value only where its key was asked for at least so often lately, at most 15: what is asked for once must
+    /// not push out what is asked for again and again.
     #[must_use]
     pub fn worth_after(self, asks: u8) -> Self {
         Self { worth_after: asks, ..self }
@@ -159,8 +160,8 @@ impl<T> Plan<T> {
         Self { weigh: Some(weigh), ..self }
     }
 
-    /// One load for all nodes, where they share a Redis: for loads that are dear. The others wait for its result, and each
-    /// asks on its own when that does not come.
+    /// One load for all nodes, where they share a Redis: for loads that are dear. The others wait for its result, and
+    /// each asks on its own when that does not come.
     #[must_use]
     pub fn everywhere(self) -> Self {
         Self { is_everywhere: true, ..self }

@@ -15,9 +15,9 @@ const AGE: u64 = 10 * COLUMNS as u64;
 /// So many candidates for the hottest.
 const MOST_HOT: usize = 64;
 
-/// How often keys were asked for lately: a count-min sketch whose counters age, as in TinyLFU (Einziger, Friedman, Manes
-/// 2017). It may say more than is true, where keys meet in all rows, and loses a count where two threads count at once. Held
-/// by the cache.
+/// How often keys were asked for lately: a count-min sketch whose counters age, as in TinyLFU (Einziger, Friedman,
+/// Manes 2017). It may say more than is true, where keys meet in all rows, and loses a count where two threads count at
+/// once. Held by the cache.
 pub(crate) struct Sketch {
     hasher: RandomState,
     counters: Box<[AtomicU8]>,

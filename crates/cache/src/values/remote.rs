@@ -85,8 +85,8 @@ impl<T: Send + Sync + 'static> Cached<T> {
         }
     }
 
-    /// A value of another node, and whether it is fresh; none if it is over, or cannot be read. Where the nodes' clocks differ,
-    /// it is kept no longer than one of its own would be.
+    /// A value of another node, and whether it is fresh; none if it is over, or cannot be read. Where the nodes' clocks
+    /// differ, it is kept no longer than one of its own would be.
     fn read(&self, ctx: &Ctx, found: Found) -> Option<(Loaded<T>, bool)> {
         let plan = &self.0.plan;
         let now = ctx.now();

@@ -1,16 +1,17 @@
 //! What nodes share in Redis: values, and who may put them there.
 //!
 //! Who finds nothing asks to load, and is given a lease on the key and the marks of all that the key is under. What it
-//! loaded is taken only while the lease is still its own and the marks are the same; to forget takes the value, the lease and the marks
-//! away. So a slow load never puts back what was there before, whichever node it runs on. While a change is open, nobody is
-//! given a lease: a node that ends in the middle leaves nothing but that, for [`HOLD`](super::HOLD) at most.
+//! loaded is taken only while the lease is still its own and the marks are the same; to forget takes the value, the
+//! lease and the marks away. So a slow load never puts back what was there before, whichever node it runs on. While a
+//! change is open, nobody is given a lease: a node that ends in the middle leaves nothing but that, for
+//! [`HOLD`](super::HOLD) at most.
 //!
-//! Marks are random and never come again: one that Redis pushed out for want of memory makes values unreadable, not old ones
-//! good. Nothing is searched (`SCAN`, `KEYS`), however much is forgotten.
+//! Marks are random and never come again: one that Redis pushed out for want of memory makes values unreadable, not old
+//! ones good. Nothing is searched (`SCAN`, `KEYS`), however much is forgotten.
 //!
-//! Every name has the era in it, the word for the process that answers: what another process left behind, an older snapshot or a
-//! master that was replaced, is never read. In a cluster there is one era for all of it, and the names of one entity lie
-//! together: values of one entity are on one of its servers.
+//! Every name has the era in it, the word for the process that answers: what another process left behind, an older
+//! snapshot or a master that was replaced, is never read. In a cluster there is one era for all of it, and the names of
+//! one entity lie together: values of one entity are on one of its servers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,9 +36,9 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// So many targets are told in one call.
 const MOST_TARGETS: usize = 500;
 
-/// `KEYS`: the lease; `ARGV[1]` marks; the changes that may be open. `ARGV`: how many marks, the word for a new lease, how long it
-/// and the marks last in ms, then a word for each mark that is not there. Returns nothing while a change is open; else
-/// whether the lease is new, whose it is, and the marks.
+/// `KEYS`: the lease; `ARGV[1]` marks; the changes that may be open. `ARGV`: how many marks, the word for a new lease,
+/// how long it and the marks last in ms, then a word for each mark that is not there. Returns nothing while a change is
+/// open; else whether the lease is new, whose it is, and the marks.
 const BEGIN: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -65,8 +66,8 @@ for i = 1, marks do
 end
 return out";
 
-/// `KEYS`: the value, the lease, `ARGV[1]` marks, the changes that may be open. `ARGV`: how many marks, the lease's word, the value, how
-/// long it lasts in ms, the marks. Returns whether it was taken.
+/// `KEYS`: the value, the lease, `ARGV[1]` marks, the changes that may be open. `ARGV`: how many marks, the lease's
+/// word, the value, how long it lasts in ms, the marks. Returns whether it was taken.
 const FILL: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -87,8 +88,8 @@ const RELEASE: &str = r"
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0";
 
-/// `KEYS`: a tag's mark, its changes that may be open. `ARGV`: a word if it has none, how long that lasts in ms. Returns
-/// nothing while a change is open; else the mark and how long ago it was set, in microseconds.
+/// `KEYS`: a tag's mark, its changes that may be open. `ARGV`: a word if it has none, how long that lasts in ms.
+/// Returns nothing while a change is open; else the mark and how long ago it was set, in microseconds.
 const TAG: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -103,10 +104,10 @@ end
 local age = time[1] * 1000000 + time[2] - tonumber(string.match(mark, '^%d+'))
 return {mark, string.format('%.0f', age)}";
 
-/// `KEYS`: for each target the changes of it that may be open, then what goes. `ARGV`: the change's word, how long it stays
-/// open in ms or 0 when it ends, how long a tag's mark lasts in ms, then for each target how much goes; -1 for a tag, whose
-/// mark is replaced, if there is one. The first thing that is done frees memory: a Redis that is full refuses what begins with anything
-/// else.
+/// `KEYS`: for each target the changes of it that may be open, then what goes. `ARGV`: the change's word, how long it
+/// stays open in ms or 0 when it ends, how long a tag's mark lasts in ms, then for each target how much goes; -1 for a
+/// tag, whose mark is replaced, if there is one. The first thing that is done frees memory: a Redis that is full
+/// refuses what begins with anything else.
 const FORGET: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -336,8 +337,8 @@ impl Shared {
         Ok(taken == 1)
     }
 
-    /// The mark of a tag of what was loaded; none if the tag was forgotten since the load began, or may have been: a mark that
-    /// is not there is made now.
+    /// The mark of a tag of what was loaded; none if the tag was forgotten since the load began, or may have been: a
+    /// mark that is not there is made now.
     async fn mark(
         &self,
         ticket: &Ticket,
@@ -440,7 +441,8 @@ impl Names {
         }
     }
 
-    /// `v`alue, `l`ease, mark (`w`) of a key; changes of a `k`ey, of what is `u`nder it; the mark (`g`) and changes (`o`) of a tag.
+    /// `v`alue, `l`ease, mark (`w`) of a key; changes of a `k`ey, of what is `u`nder it; the mark (`g`) and changes
+    /// (`o`) of a tag.
     fn name(&self, kind: u8, text: &[u8]) -> Vec<u8> {
         [&self.base[..], &[kind, b':'], text].concat()
     }

@@ -12,7 +12,8 @@ use super::key::{Key, Tag, Target};
 /// little.
 const MOST_TARGETS: usize = 10_000;
 
-/// Targets that are yet to be told. Until they are, this node does without what Redis has of them. Held by the shared layer.
+/// Targets that are yet to be told. Until they are, this node does without what Redis has of them. Held by the shared
+/// layer.
 #[derive(Default)]
 pub(crate) struct Undelivered {
     waiting: Mutex<Waiting>,

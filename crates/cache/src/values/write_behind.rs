@@ -21,11 +21,11 @@ const MOST_PAUSE: Duration = Duration::from_secs(5);
 const LAST_ATTEMPTS: u32 = 3;
 
 /// Adds up values by key, and writes them down together every so often: a counter that is counted a thousand times is
-/// written once. Held by whoever counts; cheap to clone. When the last clone is dropped, the rest is written, and its task
-/// ends.
+/// written once. Held by whoever counts; cheap to clone. When the last clone is dropped, the rest is written, and its
+/// task ends.
 ///
-/// A process that ends without [`WriteBehind::close`] loses what was added since the last writing, one interval at most.
-/// Whatever must not be lost does not belong here.
+/// A process that ends without [`WriteBehind::close`] loses what was added since the last writing, one interval at
+/// most. Whatever must not be lost does not belong here.
 pub struct WriteBehind<K, V>(Arc<Held<K, V>>);
 
 /// Lets the task end when nobody adds any more.
@@ -86,12 +86,12 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Clone + Send + 'static,
 {
-    /// Starts one, inside a runtime of tokio: `write` is given what was added up, `every` so often, and earlier when half of
-    /// `most_keys` (at least 1) are there. `merge` adds one value to another; in which order is not promised.
+    /// Starts one, inside a runtime of tokio: `write` is given what was added up, `every` so often, and earlier when
+    /// half of `most_keys` (at least 1) are there. `merge` adds one value to another; in which order is not promised.
     ///
-    /// What `write` fails to write is given to it again, together with what was added meanwhile. So it must write all of it
-    /// or nothing, in one transaction, and end by the deadline of its context: how one ended that is broken off is not known, and so it
-    /// is waited for. One that panics has written nothing.
+    /// What `write` fails to write is given to it again, together with what was added meanwhile. So it must write all
+    /// of it or nothing, in one transaction, and end by the deadline of its context: how one ended that is broken off
+    /// is not known, and so it is waited for. One that panics has written nothing.
     pub fn start<F, Fut, E>(
         every: Duration,
         most_keys: usize,
@@ -149,8 +149,8 @@ where
         }
     }
 
-    /// Writes the rest, and takes nothing more. Returns how many keys were not written until `deadline`: they go on being tried
-    /// for a moment, and are lost if the process ends.
+    /// Writes the rest, and takes nothing more. Returns how many keys were not written until `deadline`: they go on
+    /// being tried for a moment, and are lost if the process ends.
     pub async fn close(&self, deadline: Instant) -> usize {
         self.0.sums.close();
         let mut left = self.0.left.clone();
