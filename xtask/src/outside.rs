@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::child::{self, Running, Stop};
 use crate::machine;
+use crate::nodes::{Nodes, Plan};
 use crate::postgres::{Durability, Postgres, free_port};
 use crate::serve::{self, Launch, Scratch};
 use crate::workspace::Workspace;
@@ -32,6 +33,9 @@ pub struct Args {
     /// What the servers store in: `both` runs each step that needs a server twice.
     #[arg(long, value_enum, default_value_t = Choice::Sqlite)]
     database: Choice,
+    /// Not one server but so many, behind nginx, over one PostgreSQL and one Redis.
+    #[arg(long, value_name = "COUNT", conflicts_with = "database", value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: Option<u8>,
     /// `schemathesis`: about how many requests to make on each database.
     #[arg(long, default_value_t = 6000)]
     cases: u64,
@@ -56,7 +60,7 @@ enum Choice {
 
 /// What one server stores in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Database {
+enum Database {
     /// A file of its own.
     Sqlite,
     /// A private PostgreSQL of its own.
@@ -65,7 +69,7 @@ pub enum Database {
 
 impl Database {
     /// As it stands in messages and file names.
-    pub const fn name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
@@ -83,7 +87,7 @@ struct Step {
 enum Kind {
     /// Files alone.
     Files(fn(&Room<'_>) -> Result<()>),
-    /// A server, once for each database that was asked for.
+    /// A server, once for each that was asked for.
     Server(fn(&Room<'_>, &Served) -> Result<()>),
 }
 
@@ -131,26 +135,67 @@ pub struct Room<'a> {
     pub facts: Value,
 }
 
-/// A running server with nothing in it but an administrator.
+/// A running server, or several as one, with nothing in it but an administrator.
 pub struct Served {
     /// Where it listens, such as `http://127.0.0.1:40123`.
     pub url: String,
-    /// What it stores in.
-    pub database: Database,
+    /// What is judged, for messages and file names, such as `postgres`.
+    pub name: String,
+    servers: Servers,
+    scratch: Scratch,
+}
+
+/// What runs.
+enum Servers {
+    One(Box<One>),
+    Many(Box<Nodes>),
+}
+
+struct One {
     running: Running,
     launch: Launch,
-    scratch: Scratch,
     // Dropped after the server, which would otherwise lose its database under way.
     _postgres: Option<Postgres>,
+}
+
+/// What a step that needs a server is run against.
+#[derive(Clone, Copy)]
+enum Subject {
+    One(Database),
+    Many(u8),
+}
+
+impl Subject {
+    fn name(self) -> String {
+        match self {
+            Self::One(database) => database.name().to_owned(),
+            Self::Many(count) => format!("postgres-{count}-nodes"),
+        }
+    }
 }
 
 /// The administrator that every server starts with. It lives as long as the throwaway database does.
 pub const ADMIN: (&str, &str) = ("admin@example.org", "an administrator for a while");
 
 impl Served {
-    /// Starts a debug server on a free port with a fresh database.
-    fn start(database: Database, binary: PathBuf, stop: &Stop) -> Result<Self> {
+    /// Starts what is to be judged, the debug build, on a free port with a fresh database.
+    fn start(subject: Subject, binary: PathBuf, stop: &Stop) -> Result<Self> {
         let scratch = Scratch::new("outside")?;
+        let (port, servers) = match subject {
+            Subject::One(database) => Self::start_one(database, binary, &scratch, stop)?,
+            Subject::Many(count) => {
+                let durability = Durability::Throwaway;
+                let plan = Plan { binary: &binary, durability, count: usize::from(count), variables: Vec::new() };
+                let nodes = Nodes::start(&plan, scratch.path(), stop, |_, shared, _, _| Ok(shared))?;
+                (nodes.front(), Servers::Many(Box::new(nodes)))
+            }
+        };
+        let served = Self { url: format!("http://127.0.0.1:{port}"), name: subject.name(), servers, scratch };
+        served.make_administrator()?;
+        Ok(served)
+    }
+
+    fn start_one(database: Database, binary: PathBuf, scratch: &Scratch, stop: &Stop) -> Result<(u16, Servers)> {
         let data = scratch.path().join("data");
         fs::create_dir(&data).context("cannot make the data directory")?;
         let postgres = match database {
@@ -159,20 +204,24 @@ impl Served {
         };
         let database_url = postgres.as_ref().map(Postgres::url);
         let log = scratch.path().join("log");
-        let launch = Launch { binary, data, log, port: free_port()?, database_url, under: Vec::new() };
+        let launch =
+            Launch { binary, data, log, port: free_port()?, database_url, under: Vec::new(), variables: Vec::new() };
         let running = launch.start(stop)?;
-        let url = format!("http://127.0.0.1:{}", launch.port);
-        let served = Self { url, database, running, launch, scratch, _postgres: postgres };
-        served.make_administrator()?;
-        Ok(served)
+        Ok((launch.port, Servers::One(Box::new(One { running, launch, _postgres: postgres }))))
+    }
+
+    fn launch(&self) -> Result<&Launch> {
+        match &self.servers {
+            Servers::One(one) => Ok(&one.launch),
+            Servers::Many(nodes) => nodes.launch().context("there are no nodes"),
+        }
     }
 
     fn make_administrator(&self) -> Result<()> {
-        let mut command = Command::new(&self.launch.binary);
-        command.args(["admin", "create", ADMIN.0, "--password-stdin", "--data"]).arg(&self.launch.data);
-        if let Some(url) = &self.launch.database_url {
-            command.env("MAINSTAY_DATABASE__URL", url);
-        }
+        let launch = self.launch()?;
+        let mut command = Command::new(&launch.binary);
+        command.args(["admin", "create", ADMIN.0, "--password-stdin", "--data"]).arg(&launch.data);
+        launch.set(&mut command);
         command.current_dir(self.scratch.path()).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut admin = command.spawn().context("cannot start `mainstay admin create`")?;
         let mut input = admin.stdin.take().context("`mainstay admin create` has no input")?;
@@ -193,8 +242,13 @@ impl Served {
 
     /// Stops the server as an operator would. What it logged as its own fault fails the step, whatever was answered.
     fn end(mut self, outcome: Result<()>) -> Result<()> {
-        let log = fs::read_to_string(&self.launch.log).context("cannot read the server's log")?;
-        let faults: Vec<&str> = log.lines().filter(|line| line.contains(" ERROR ")).take(5).collect();
+        let logs = match &self.servers {
+            Servers::One(one) => vec![one.launch.log.clone()],
+            Servers::Many(nodes) => nodes.logs(),
+        };
+        let read = |log| fs::read_to_string(log).context("cannot read a server's log");
+        let logs = logs.iter().map(read).collect::<Result<Vec<_>>>()?.concat();
+        let faults: Vec<&str> = logs.lines().filter(|line| line.contains(" ERROR ")).take(5).collect();
         let outcome = match outcome {
             Ok(()) if !faults.is_empty() => {
                 Err(anyhow::anyhow!("the server logged faults of its own:\n{}", faults.join("\n")))
@@ -207,7 +261,14 @@ impl Served {
         if outcome.is_err() {
             self.scratch.keep();
         }
-        let stopped = serve::stop_gently(self.running);
+        let stopped = match self.servers {
+            Servers::One(one) => {
+                // The database ends after the server that is asked to stop.
+                let One { running, _postgres, .. } = *one;
+                serve::stop_gently(running)
+            }
+            Servers::Many(nodes) => nodes.stop_gently(),
+        };
         outcome.and(stopped)
     }
 }
@@ -218,10 +279,11 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
         let known: Vec<_> = STEPS.iter().map(|step| step.name).collect();
         bail!("no step is called {unknown}; there are {}", known.join(", "));
     }
-    let databases: &[Database] = match args.database {
-        Choice::Sqlite => &[Database::Sqlite],
-        Choice::Postgres => &[Database::Postgres],
-        Choice::Both => &[Database::Sqlite, Database::Postgres],
+    let subjects: &[Subject] = match (args.nodes, args.database) {
+        (Some(count), _) => &[Subject::Many(count)],
+        (None, Choice::Sqlite) => &[Subject::One(Database::Sqlite)],
+        (None, Choice::Postgres) => &[Subject::One(Database::Postgres)],
+        (None, Choice::Both) => &[Subject::One(Database::Sqlite), Subject::One(Database::Postgres)],
     };
     let wanted = |step: &&Step| args.steps.is_empty() || args.steps.iter().any(|name| name == step.name);
     let binary = frozen(&serve::build(false, workspace, stop)?, workspace)?;
@@ -240,11 +302,11 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     let mut record = |name: &str, fix: &str, start: Instant, outcome: Result<()>| {
         let seconds = start.elapsed().as_secs_f32();
         summary.push(match outcome {
-            Ok(()) => format!("ok     {name:<22} {seconds:6.1} s"),
+            Ok(()) => format!("ok     {name:<34} {seconds:6.1} s"),
             Err(error) => {
                 failed = true;
                 println!("{error:#}");
-                format!("FAILED {name:<22} {seconds:6.1} s\n       fix: {fix}")
+                format!("FAILED {name:<34} {seconds:6.1} s\n       fix: {fix}")
             }
         });
     };
@@ -257,11 +319,11 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
                 stop.check()?;
             }
             Kind::Server(run) => {
-                for database in databases {
-                    let name = format!("{} {}", step.name, database.name());
+                for subject in subjects {
+                    let name = format!("{} {}", step.name, subject.name());
                     println!("== {name}");
                     let start = Instant::now();
-                    let outcome = Served::start(*database, binary.clone(), stop).and_then(|served| {
+                    let outcome = Served::start(*subject, binary.clone(), stop).and_then(|served| {
                         let outcome = run(&room, &served);
                         served.end(outcome)
                     });

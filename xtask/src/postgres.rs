@@ -1,6 +1,7 @@
 //! A private PostgreSQL that lives as long as a value of this type: free port, own directory, gone afterwards.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -256,10 +257,20 @@ impl Drop for Postgres {
     }
 }
 
+/// Below those that the system gives to outgoing connections: of what is killed under load, one of them would otherwise
+/// take the port before it starts again.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
 /// A port of 127.0.0.1 nobody listens on at this moment.
 pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("cannot find a free port")?;
-    Ok(listener.local_addr().context("cannot read a socket's address")?.port())
+    for _ in 0..1000 {
+        let drawn = RandomState::new().build_hasher().finish() % u64::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(drawn).unwrap_or(0);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port of 127.0.0.1 is free between {} and {}", PORTS.start, PORTS.end)
 }
 
 fn launch(

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::child::Stop;
 use crate::pgbouncer::PgBouncer;
 use crate::postgres::{Durability, Postgres};
+use crate::{redis, tools};
 
 /// The variable by which tests find the server they may make databases on.
 pub const POSTGRES_VARIABLE: &str = "MAINSTAY_TEST_POSTGRES";
@@ -41,8 +42,10 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Starts those that are not named.
+    /// Starts those that are not named. Each test that needs a Redis starts one by itself: only its programs must be there.
     pub fn start(named: &Named, stop: &Stop) -> Result<Self> {
+        redis::find_or_install(stop)?;
+        tools::system_tool("openssl", "openssl", stop)?;
         let given = |url: &Option<String>| url.clone().filter(|url| !url.is_empty());
         if let Some(postgres) = given(&named.postgres) {
             let urls = vec![(POSTGRES_VARIABLE, postgres), (POOLER_VARIABLE, given(&named.pooler).unwrap_or_default())];

@@ -174,7 +174,8 @@ fn drill(
         Database::Postgres(postgres) => Some(postgres.url_of(DATABASE)),
     };
     let log = scratch.path().join("log");
-    let launch = Launch { binary, data, log, port: free_port()?, database_url, under: Vec::new() };
+    let launch =
+        Launch { binary, data, log, port: free_port()?, database_url, under: Vec::new(), variables: Vec::new() };
 
     let mut server = launch.start(stop)?;
     println!("registering {} writers", args.writers);

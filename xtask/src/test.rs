@@ -39,7 +39,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
         return Ok(exit_code(built.code()));
     }
 
-    println!("[2/3] PostgreSQL and PgBouncer");
+    println!("[2/3] PostgreSQL, PgBouncer, and the programs of Redis");
     let servers = Servers::start(&args.servers, stop)?;
     println!("      {}", servers.shown());
 

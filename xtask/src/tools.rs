@@ -50,5 +50,8 @@ pub fn apt_install(packages: &[&str], stop: &Stop) -> Result<()> {
     child::succeed(Command::new("apt-get").args(["update", "-qq"]), stop)?;
     let mut install = Command::new("apt-get");
     install.args(["install", "-qq", "-y", "--no-install-recommends"]).args(packages);
+    // A package of a server starts it, on the port that everybody knows. We start our own, and this machine may have one.
+    // Without systemd its starter looks at the runlevel (1: maintenance); with it, systemctl at the other.
+    install.env("RUNLEVEL", "1").env("SYSTEMD_OFFLINE", "1");
     child::succeed(install.env("DEBIAN_FRONTEND", "noninteractive"), stop)
 }

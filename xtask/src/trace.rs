@@ -76,6 +76,7 @@ pub fn prove(binary: &Path, stop: &Stop) -> Result<Proof> {
         port: free_port()?,
         database_url: None,
         under,
+        variables: Vec::new(),
     };
     fs::create_dir(&launch.data).context("cannot make the data directory")?;
     let mut server = launch.start(stop)?;

@@ -35,20 +35,26 @@ pub struct Target {
 impl Bench<'_> {
     /// Starts the server; `variables` are added to its environment.
     pub fn start(&self, purpose: &str, variables: &[(&str, String)]) -> Result<Target> {
-        self.launch(purpose, with(variables), None)
+        self.launch(purpose, Vec::new(), variables, None)
     }
 
     /// The same on the database of this URL.
     pub fn start_on(&self, purpose: &str, database_url: String, variables: &[(&str, String)]) -> Result<Target> {
-        self.launch(purpose, with(variables), Some(database_url))
+        self.launch(purpose, Vec::new(), variables, Some(database_url))
     }
 
     /// Starts the server behind other words, `env` or `unshare`, which must become it.
     pub fn start_under(&self, purpose: &str, under: Vec<OsString>) -> Result<Target> {
-        self.launch(purpose, under, None)
+        self.launch(purpose, under, &[], None)
     }
 
-    fn launch(&self, purpose: &str, under: Vec<OsString>, database_url: Option<String>) -> Result<Target> {
+    fn launch(
+        &self,
+        purpose: &str,
+        under: Vec<OsString>,
+        variables: &[(&str, String)],
+        database_url: Option<String>,
+    ) -> Result<Target> {
         let scratch = Scratch::new(&format!("drill-{purpose}"))?;
         let data = scratch.path().join("data");
         fs::create_dir(&data).context("cannot make the data directory")?;
@@ -59,16 +65,11 @@ impl Bench<'_> {
             port: free_port()?,
             database_url,
             under,
+            variables: variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         };
         let server = launch.start(self.stop)?;
         Ok(Target { launch, server: Some(server), scratch, stop: self.stop.clone() })
     }
-}
-
-/// The words before a program that give it these variables.
-fn with(variables: &[(&str, String)]) -> Vec<OsString> {
-    let set = variables.iter().map(|(name, value)| format!("{name}={value}").into());
-    if variables.is_empty() { Vec::new() } else { std::iter::once("env".into()).chain(set).collect() }
 }
 
 impl Target {

@@ -38,7 +38,7 @@ pub fn run(room: &Room<'_>, served: &Served) -> Result<()> {
     let place = room.workspace.target.join("outside");
     // An even share. An operation that takes nothing has few cases, and is left out of the count.
     let each = room.cases.div_ceil(varied.max(1)).max(5);
-    println!("against {} on {}, {each} cases for each operation", served.url, served.database.name());
+    println!("against {} on {}, {each} cases for each operation", served.url, served.name);
     let outside = room.workspace.root.join("outside");
     // It runs away from the sources, because it keeps what it remembers where it runs; it looks for its hooks there too.
     let hooks = "schemathesis_hooks.py";
@@ -47,7 +47,7 @@ pub fn run(room: &Room<'_>, served: &Served) -> Result<()> {
     let mut counts = Counts::new();
     let mut judged = Ok(());
     for part in &PARTS {
-        let counted = place.join(format!("counts-{}-{}.json", served.database.name(), part.name));
+        let counted = place.join(format!("counts-{}-{}.json", served.name, part.name));
         if counted.exists() {
             fs::remove_file(&counted).with_context(|| format!("cannot remove {}", counted.display()))?;
         }
@@ -79,13 +79,13 @@ pub fn run(room: &Room<'_>, served: &Served) -> Result<()> {
         let total: u64 = counts.values().flat_map(BTreeMap::values).sum();
         let result = json!({
             "what": "schemathesis against the debug server: no server error, no answer against the document, no authentication ignored",
-            "database": served.database.name(),
+            "database": served.name,
             "cases": total,
             "seed": room.seed,
             "seconds": start.elapsed().as_secs(),
             "answers_by_operation": counts,
         });
-        let file = format!("docs/results/schemathesis-{}.json", served.database.name());
+        let file = format!("docs/results/schemathesis-{}.json", served.name);
         machine::write_result_of(&room.workspace.root.join(&file), result, room.facts.clone())?;
         println!("wrote {file}");
     }
