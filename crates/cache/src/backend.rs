@@ -1,7 +1,8 @@
 use kernel::Random;
+use tokio::time::Instant;
 
 use crate::settings::Place;
-use crate::{CacheSettings, OpenError};
+use crate::{Away, CacheSettings, OpenError};
 
 /// Where what is more than one node's lies: nowhere, as there is one node, or in a Redis. Cheap to clone; the
 /// connection ends with the last clone and whatever was made of it.
@@ -24,6 +25,13 @@ pub struct Asked {
     pub failed: u64,
     /// Those among the failed that had no answer in time.
     pub timeouts: u64,
+}
+
+/// What is to be known of a Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// By which policy it throws away what it was given when it is full; none where it refuses what is new.
+    pub evicts: Option<String>,
 }
 
 impl Backend {
@@ -78,6 +86,28 @@ impl Backend {
             Kind::Memory => Asked::default(),
             #[cfg(feature = "redis")]
             Kind::Redis(link) => link.asked(),
+        }
+    }
+
+    /// What Redis says of itself, for whoever looks after it; none in memory.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "with Redis it waits"))]
+    pub async fn facts(&self, until: Instant) -> Result<Option<Facts>, Away> {
+        match &self.0 {
+            Kind::Memory => {
+                let _ = until;
+                Ok(None)
+            }
+            #[cfg(feature = "redis")]
+            Kind::Redis(link) => {
+                let info: String = link.ask(&::redis::cmd("INFO"), until).await?;
+                let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                Ok(Some(Facts {
+                    evicts: value("maxmemory_policy").filter(|policy| *policy != "noeviction").map(str::to_owned),
+                }))
+            }
         }
     }
 

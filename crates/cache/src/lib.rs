@@ -9,7 +9,7 @@ mod redis;
 mod settings;
 mod values;
 
-pub use backend::{Asked, Backend};
+pub use backend::{Asked, Backend, Facts};
 pub use bus::{Bus, Heard};
 pub use error::{Away, OpenError};
 pub use limit::{Limiter, WhenAway};

@@ -51,7 +51,9 @@ pub(crate) fn decorate(
         None => {
             reply.insert(
                 ACCESS_CONTROL_EXPOSE_HEADERS,
-                HeaderValue::from_static("etag, idempotency-replayed, location, ratelimit, ratelimit-policy, retry-after, x-request-id"),
+                HeaderValue::from_static(
+                    "etag, idempotency-replayed, location, ratelimit, ratelimit-policy, retry-after, x-request-id",
+                ),
             );
         }
     }

@@ -205,7 +205,8 @@ fn tag(request: &HeaderMap, reply: &mut Reply) {
         reply.headers_mut().insert(ETAG, tag);
     }
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    let is_known = reply.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).is_some_and(|tag| none_match(request, tag));
+    let is_known =
+        reply.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).is_some_and(|tag| none_match(request, tag));
     if is_known {
         *reply.body_mut() = Body::empty();
         *reply.status_mut() = StatusCode::NOT_MODIFIED;

@@ -46,7 +46,16 @@ impl Ctx {
     /// A context for an operation that may take until `deadline`. It is named like the request, until it is told its own
     /// name.
     pub fn new(identity: Identity, request_id: Arc<str>, deadline: Instant, clock: Clock, random: Random) -> Self {
-        Self { identity, operation: request_id.clone(), request_id, deadline, clock, random, address: None, attached: None }
+        Self {
+            identity,
+            operation: request_id.clone(),
+            request_id,
+            deadline,
+            clock,
+            random,
+            address: None,
+            attached: None,
+        }
     }
 
     /// A context for the process itself, with `budget` from now on.

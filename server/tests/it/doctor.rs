@@ -6,17 +6,18 @@ use std::time::Duration;
 use mainstay::kernel::{Clock, Ctx, Random, Time};
 use mainstay::store::{Reactions, Store, Value as Stored};
 use serde_json::Value;
-use testkit::{Backend, TestDatabase, both};
+use testkit::{Backend, RedisServer, TestDatabase, both};
 
 use crate::process::{Folder, PASSWORD, Said, mainstay, run};
 
 /// Settings of which nothing is to be said.
-const GOOD: [(&str, &str); 6] = [
+const GOOD: [(&str, &str); 7] = [
     ("MAINSTAY_MODE", "production"),
     ("MAINSTAY_SECRET_KEY", "0123456789abcdefghijklmnopqrstuvwxyzABCD"),
     ("MAINSTAY_PUBLIC_URL", "https://api.example.com"),
     ("MAINSTAY_SERVER__LISTEN", "127.0.0.1:0"),
     ("MAINSTAY_SERVER__MAX_CONNECTIONS", "100"),
+    ("MAINSTAY_SERVER__TRUSTED_PROXIES", "127.0.0.1"),
     ("MAINSTAY_AUTH__PASSWORD_MIN_CHARACTERS", "15"),
 ];
 
@@ -96,6 +97,24 @@ fn a_database_that_is_away_is_told() {
     let (said, codes) = doctor(&folder, &[&GOOD[..], &[url]].concat());
     assert_eq!(codes, set(["database_not_answering"]));
     assert!(!said.out.contains("hidden"), "{}", said.out);
+}
+
+#[test]
+fn what_is_wrong_with_limits_and_redis_is_told() {
+    let folder = Folder::new();
+    let mut redis = RedisServer::start();
+    let url = redis.url().to_owned();
+    let codes = |more: &[(&str, &str)]| {
+        let (_, codes) = doctor(&folder, &[&GOOD[..], &[("MAINSTAY_CACHE__URL", url.as_str())], more].concat());
+        codes.into_iter().filter(|code| code != "database_absent").collect::<BTreeSet<_>>()
+    };
+    assert_eq!(codes(&[]), set([]));
+    assert_eq!(codes(&[("MAINSTAY_LIMITS__ENABLED", "false")]), set(["limits_off"]));
+    assert_eq!(codes(&[("MAINSTAY_SERVER__TRUSTED_PROXIES", "")]), set(["proxy_not_named"]));
+    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    assert_eq!(codes(&[]), set(["redis_evicts"]));
+    redis.kill();
+    assert_eq!(codes(&[]), set(["redis_not_answering"]));
 }
 
 both! {

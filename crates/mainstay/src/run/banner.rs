@@ -39,6 +39,9 @@ pub fn text(
         line("Public", &settings.public_url);
     }
     line("Data", &place(settings.database.url.expose()));
+    if settings.cache.url.expose() != "memory:" {
+        line("Cache", &place(settings.cache.url.expose()));
+    }
     line(
         "Migrated",
         &match running.applied.len() {

@@ -4,6 +4,7 @@
 mod database;
 mod indexes;
 mod machine;
+mod redis;
 mod settings;
 
 use std::fmt::{self, Write};
@@ -117,6 +118,7 @@ fn examine(program: &Program<'_>, loaded: &Loaded) -> Result<Vec<Finding>> {
         let ctx = Ctx::system("doctor", PATIENCE, &clock, &random);
         let (database, found) = database::examine(program, &loaded.settings, &ctx).await;
         findings.extend(found);
+        findings.extend(redis::examine(&loaded.settings, &ctx, &random).await);
         let is_current = !findings.iter().any(|finding| database::HIDES_TABLES.contains(&finding.code));
         let patient = Patient {
             settings: loaded.settings.clone(),

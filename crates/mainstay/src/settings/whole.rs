@@ -8,8 +8,8 @@ use store::StoreSettings;
 use toml::{Table, Value};
 
 use super::layers::tree;
-use crate::OperationsSettings;
 use super::{LogSettings, Mode, Section, SettingsBuilder, SettingsError, SettingsOf};
+use crate::OperationsSettings;
 
 /// All settings, checked.
 #[derive(Clone)]

@@ -61,6 +61,19 @@ fn of_settings(settings: &Settings) -> Vec<Finding> {
             "Name the https:// origin in server.cors.origins instead.",
         ));
     }
+    if !settings.limits.enabled {
+        found.push(Finding::advice(
+            "limits_off",
+            "limits.enabled is false: whoever likes may call as often as the machine can answer, and guess passwords.",
+            "Leave it out, and give single limits another quota in limits.policies.",
+        ));
+    } else if settings.mode == Mode::Production && settings.server.trusted_proxies.is_empty() {
+        found.push(Finding::advice(
+            "proxy_not_named",
+            "server.trusted_proxies names no proxy: whoever comes through one shares a single address, and its limits.",
+            "Name the proxy with TLS that stands in front, as in server.trusted_proxies = [\"10.0.0.0/8\"].",
+        ));
+    }
     if let Some(word) = ["trace", "debug"].into_iter().find(|word| settings.log.filter.contains(word)) {
         found.push(Finding::advice(
             "log_verbose",
