@@ -12,6 +12,7 @@ use crate::lab::Lab;
 use crate::postgres::Postgres;
 use crate::process;
 use crate::progress::Progress;
+use crate::redis::Redis;
 use crate::report;
 use crate::results::{Row, Run};
 use crate::rows::{self, Kind};
@@ -37,7 +38,8 @@ pub struct Args {
     /// The end of the results' folder name, after the date.
     #[arg(long, default_value = "bench")]
     what: String,
-    /// Where the results go, instead of a folder under lab/results; the table is then left as it is.
+    /// Where the results go with a table of their own, instead of a folder under lab/results; the whole table is then left as
+    /// it is.
     #[arg(long)]
     out: Option<PathBuf>,
     /// Measure the binaries that are there, without building.
@@ -67,6 +69,10 @@ pub struct Bench<'a> {
     pub sqlite_rows: Option<Seeded>,
     /// Posts in PostgreSQL.
     pub postgres_rows: Option<Seeded>,
+    /// The notes of `fastserve` in PostgreSQL, and the same for whoever serves them too.
+    pub notes: Option<Seeded>,
+    /// Beside the driver, if a row wants it.
+    pub redis: Option<Redis>,
 }
 
 /// One that could not be built.
@@ -98,12 +104,21 @@ impl Bench<'_> {
         self.postgres.as_ref().with_context(|| format!("no PostgreSQL: {}", self.without_postgres))
     }
 
-    fn start_postgres(&mut self, with_rows: bool) -> Result<()> {
+    /// The running Redis.
+    pub fn redis(&self) -> Result<&Redis> {
+        self.redis.as_ref().context("no Redis was started: nobody takes part who needs it")
+    }
+
+    fn start_postgres(&mut self, with_posts: bool, with_notes: bool) -> Result<()> {
         // Beside the driver: the server under test has its core for itself.
         let postgres = Postgres::start(self.lab, contender::Placement::PINNED.driver)?;
-        if with_rows {
+        if with_posts {
             let mainstay = self.contender("mainstay-postgres")?;
-            self.postgres_rows = Some(Seeded::postgres(self.lab, mainstay, &postgres, ROWS)?);
+            self.postgres_rows = Some(Seeded::postgres(self.lab, mainstay, &postgres, "posts", ROWS)?);
+        }
+        if with_notes {
+            let fastserve = self.contender("fastserve-memory")?;
+            self.notes = Some(Seeded::postgres(self.lab, fastserve, &postgres, "notes", ROWS)?);
         }
         self.postgres = Some(postgres);
         Ok(())
@@ -145,6 +160,8 @@ pub fn run(args: &Args, lab: &Lab) -> Result<()> {
         without_postgres: "nobody takes part who needs PostgreSQL".to_owned(),
         sqlite_rows: None,
         postgres_rows: None,
+        notes: None,
+        redis: None,
     };
     let wants = |kind: Kind| chosen.iter().any(|row| row.wants.contains(&kind));
     if wants(Kind::SqliteRows) {
@@ -153,11 +170,15 @@ pub fn run(args: &Args, lab: &Lab) -> Result<()> {
     }
     if wants(Kind::Postgres) && needs_postgres {
         bench.progress.step(&format!("starting PostgreSQL, writing {ROWS} posts"));
-        if let Err(error) = bench.start_postgres(wants(Kind::PostgresRows)) {
+        if let Err(error) = bench.start_postgres(wants(Kind::PostgresRows), wants(Kind::Notes)) {
             lab.stop.check()?;
             eprintln!("without PostgreSQL: {error:#}");
             bench.without_postgres = format!("{error:#}");
         }
+    }
+
+    if wants(Kind::Redis) && bench.contenders.values().any(Contender::shares) {
+        bench.redis = Some(Redis::start(lab, contender::Placement::PINNED.driver, "redis")?);
     }
 
     let mut results = Vec::new();
@@ -177,7 +198,7 @@ pub fn run(args: &Args, lab: &Lab) -> Result<()> {
     };
     run.write(&folder)?;
     println!("\nkept in {}", folder.display());
-    if args.out.is_none() { report::write(lab, &folder) } else { Ok(()) }
+    if args.out.is_none() { report::write(lab, &folder) } else { report::write_beside(lab, &folder) }
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static rows::Known>> {

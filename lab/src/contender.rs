@@ -18,11 +18,12 @@ use crate::process::{self, Running, Usage};
 
 const BUILD_WITHIN: Duration = Duration::from_secs(3600);
 const START_WITHIN: Duration = Duration::from_secs(60);
+/// In an hour: limits are on in what is measured, and refuse nobody.
+const NOBODY_CALLS_SO_OFTEN: u32 = 36_000_000;
 
 /// `contender.toml`. In `build`, `run` and `env`, `{root}`, `{contenders}`, `{target}`, `{product}`, `{port}`,
-/// `{workers}`, `{data}`, `{secret}`, `{database_file}` and `{database_url}` stand for what the lab fills in; the last
-/// ones, but for the secret, are in the environment too (`PORT`, `WORKERS`, `DATA_DIR`, `DATABASE_FILE`,
-/// `DATABASE_URL`).
+/// `{workers}`, `{data}`, `{secret}`, `{redis_url}`, `{user_budget}`, `{database_file}` and `{database_url}` stand for what
+/// the lab fills in. `PORT`, `WORKERS`, `DATA_DIR`, `DATABASE_FILE` and `DATABASE_URL` are in the environment too.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contender {
@@ -124,6 +125,10 @@ pub struct Home {
     pub database_file: PathBuf,
     /// For the PostgreSQL ones.
     pub database_url: String,
+    /// The Redis of a row that has one.
+    pub redis_url: String,
+    /// How many calls one user has in an hour, where a contender limits them; without it more than anybody makes.
+    pub user_budget: Option<u32>,
     /// Beyond the manifest's.
     pub env: Vec<(String, String)>,
 }
@@ -154,6 +159,11 @@ pub struct Server {
 }
 
 impl Contender {
+    /// Whether it shares what it keeps with other nodes of its kind, in Redis.
+    pub fn shares(&self) -> bool {
+        self.needs.iter().any(|program| program == "redis-server")
+    }
+
     /// Builds it in a copy of its folder. The error says what is missing.
     pub fn build(&self, lab: &Lab) -> Result<()> {
         if let Some(missing) = self.needs.iter().find(|program| !process::is_there(program)) {
@@ -271,6 +281,8 @@ fn fill_one(word: &str, lab: &Lab, home: &Home, port: u16, workers: usize) -> St
         ("{port}", port.to_string()),
         ("{workers}", workers.to_string()),
         ("{secret}", lab.secret.clone()),
+        ("{redis_url}", home.redis_url.clone()),
+        ("{user_budget}", home.user_budget.unwrap_or(NOBODY_CALLS_SO_OFTEN).to_string()),
         ("{data}", path(&home.data)),
         ("{database_file}", path(&home.database_file)),
         ("{database_url}", home.database_url.clone()),

@@ -62,8 +62,32 @@ pub fn create(contender: &Contender, address: SocketAddr, requests: &Requests) -
     Ok(())
 }
 
-/// The newest published posts in their order, each with its author.
-pub fn list(address: SocketAddr, requests: &Requests, seeded: &Seeded, limit: usize) -> Result<()> {
+/// `GET` → 200, text, "ok", for whoever has a good token, and for nobody else.
+pub fn caller(address: SocketAddr, path: &str, token: Option<&str>) -> Result<()> {
+    let answer = http::call(address, &Requests::get(path).signed(token))?;
+    ensure!(answer.status == 200, "a caller is answered {}: {}", answer.status, answer.text());
+    ensure!(answer.content_type == "text/plain" && answer.body == b"ok", "a caller is told {:?}", answer.text());
+    for stranger in [None, Some("e30.e30.e30")] {
+        let answer = http::call(address, &Requests::get(path).signed(stranger))?;
+        ensure!(answer.status == 401, "a stranger ({stranger:?}) is answered {}", answer.status);
+    }
+    Ok(())
+}
+
+/// An `ETag` for what is signed in, a 304 for who has it already, a 401 for a token that is none.
+pub fn tagged(address: SocketAddr, path: &str, token: Option<&str>) -> Result<()> {
+    let get = || Requests::get(path).signed(token);
+    let answer = http::call(address, &get())?;
+    ensure!(answer.status == 200 && !answer.etag.is_empty(), "{path} has no ETag");
+    let again = http::call(address, &get().header("if-none-match", &answer.etag))?;
+    ensure!(again.status == 304, "what is known already is answered {}", again.status);
+    let stranger = http::call(address, &Requests::get(path).signed(Some("e30.e30.e30")))?;
+    ensure!(stranger.status == 401, "a token that is none is answered {}", stranger.status);
+    Ok(())
+}
+
+/// The newest published posts in their order, each with its author if `with_authors`.
+pub fn list(address: SocketAddr, requests: &Requests, seeded: &Seeded, limit: usize, with_authors: bool) -> Result<()> {
     let page = read(&http::call(address, requests)?, 200)?;
     let items = page["items"].as_array().context("a list without items")?;
     let mut wanted: Vec<&Value> = seeded.published().collect();
@@ -75,6 +99,10 @@ pub fn list(address: SocketAddr, requests: &Requests, seeded: &Seeded, limit: us
         let post = seeded.published().find(|post| post["id"] == item["id"]).context("an item nobody wrote")?;
         for (field, value) in post.as_object().context("a post is an object")? {
             ensure!(item[field] == *value, "{field} of {} is {}", item["id"], item[field]);
+        }
+        if !with_authors {
+            ensure!(item.get("author").is_none(), "an author nobody asked for");
+            continue;
         }
         let author = seeded.authors.iter().find(|author| author["id"] == item["author_id"]).context("no author")?;
         for field in ["id", "display_name", "created_at"] {

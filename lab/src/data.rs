@@ -52,19 +52,19 @@ impl Seeded {
         Ok(seeded)
     }
 
-    /// In two databases of `postgres`.
-    pub fn postgres(lab: &Lab, mainstay: &Contender, postgres: &Postgres, count: usize) -> Result<Self> {
-        let data = lab.folder("seed-postgres")?;
-        let own = Home { data: data.clone(), database_url: postgres.fresh("seed_own")?, ..Home::default() };
-        let others =
-            Home { data: data.clone(), database_url: empty_postgres(lab, postgres, "seed_others")?, ..own.clone() };
+    /// In two databases of `postgres`, `NAME_own` and `NAME_others`.
+    pub fn postgres(lab: &Lab, mainstay: &Contender, postgres: &Postgres, name: &str, count: usize) -> Result<Self> {
+        let data = lab.folder(name)?;
+        let [for_own, for_others] = ["own", "others"].map(|whose| format!("{name}_{whose}"));
+        let own = Home { data: data.clone(), database_url: postgres.fresh(&for_own)?, ..Home::default() };
+        let others = Home { database_url: empty_postgres(lab, postgres, &for_others)?, ..own.clone() };
         let (posts, authors) = write(lab, mainstay, &own, count)?;
         let seeded = Self { posts, authors, own, others };
         let file = data.join("seed.sql");
         fs::write(&file, seeded.sql("true", "false")?).context("cannot write the rows")?;
-        postgres.psql_file("seed_others", &file)?;
-        for database in ["seed_own", "seed_others"] {
-            postgres.psql(database, "vacuum analyze")?;
+        postgres.psql_file(&for_others, &file)?;
+        for database in [for_own, for_others] {
+            postgres.psql(&database, "vacuum analyze")?;
         }
         Ok(seeded)
     }
@@ -142,15 +142,15 @@ fn write(lab: &Lab, mainstay: &Contender, home: &Home, count: usize) -> Result<(
     let server = mainstay.start(lab, Placement::FREE, home)?;
     let authors = (0..AUTHORS).map(|number| mainstay::register(server.address, number)).collect::<Result<Vec<_>>>()?;
     let tokens = (0..AUTHORS).map(|number| mainstay::log_in(server.address, number)).collect::<Result<Vec<_>>>()?;
-    let posts = posts(server.address, &tokens, count)?;
+    let posts = posts(server.address, &mainstay.paths.posts, &tokens, count)?;
     server.stop()?;
     Ok((posts, authors))
 }
 
-fn posts(address: SocketAddr, tokens: &[String], count: usize) -> Result<Vec<Value>> {
+fn posts(address: SocketAddr, path: &str, tokens: &[String], count: usize) -> Result<Vec<Value>> {
     let request = |number: usize| {
         let token = &tokens[number % tokens.len()];
-        Requests::post("/api/v1/posts", &new_post(number)).signed(Some(token)).bytes("/api/v1/posts")
+        Requests::post(path, &new_post(number)).signed(Some(token)).bytes(path)
     };
     let answers = drive::each_once(address, (0..count).map(request).collect(), SEED_CONNECTIONS)?;
     let post = |answer: crate::http::Answer| match answer.status {

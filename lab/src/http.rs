@@ -47,6 +47,12 @@ impl Requests {
         self
     }
 
+    /// The same with one header more.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The same, signed in.
     pub fn signed(mut self, token: Option<&str>) -> Self {
         self.headers.extend(token.map(|token| ("authorization".to_owned(), format!("Bearer {token}"))));
@@ -75,6 +81,8 @@ pub struct Answer {
     pub status: u16,
     /// `content-type`, lower case, without parameters; empty if there was none.
     pub content_type: String,
+    /// `etag`, as it is; empty if there was none.
+    pub etag: String,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -96,6 +104,7 @@ struct Head {
     status: u16,
     content_length: usize,
     content_type: String,
+    etag: String,
 }
 
 impl Head {
@@ -111,25 +120,29 @@ impl Head {
         let mut lines = text.split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
         let status = status.with_context(|| format!("not an answer: {}", text.lines().next().unwrap_or_default()))?;
-        let (mut content_length, mut content_type) = (None, String::new());
+        let (mut content_length, mut content_type, mut etag) = (None, String::new(), String::new());
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             if name.eq_ignore_ascii_case("content-length") {
                 content_length = value.trim().parse().ok();
             } else if name.eq_ignore_ascii_case("content-type") {
                 content_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            } else if name.eq_ignore_ascii_case("etag") {
+                value.trim().clone_into(&mut etag);
             }
         }
         if content_length.is_none() && status != 204 && status != 304 {
             bail!("the answer ({status}) has no content-length; the lab reads no other kind");
         }
-        Ok(Some(Self { bytes: end + 4, status, content_length: content_length.unwrap_or(0), content_type }))
+        // A 304 tells the length of what it does not send.
+        let content_length = if status == 304 { 0 } else { content_length.unwrap_or(0) };
+        Ok(Some(Self { bytes: end + 4, status, content_length, content_type, etag }))
     }
 
     fn answer(self, buffer: &mut Vec<u8>) -> Answer {
         let end = self.bytes + self.content_length;
         let body = buffer[self.bytes..end].to_vec();
         buffer.drain(..end);
-        Answer { status: self.status, content_type: self.content_type, body }
+        Answer { status: self.status, content_type: self.content_type, etag: self.etag, body }
     }
 }
 
@@ -217,13 +230,16 @@ mod tests {
     fn reads_heads() {
         assert!(Head::read(b"HTTP/1.1 200 OK\r\ncontent-le").unwrap().is_none());
         let mut buffer = b"HTTP/1.1 404 Not Found\r\nContent-Type: Application/JSON; charset=x\r\n\
-                           Content-Length: 2\r\n\r\n{}HTTP/1.1 200"
+                           ETag: \"a\"\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200"
             .to_vec();
         let answer = Head::read(&buffer).unwrap().unwrap().answer(&mut buffer);
-        assert_eq!(answer, Answer { status: 404, content_type: "application/json".to_owned(), body: b"{}".to_vec() });
+        let (content_type, etag) = ("application/json".to_owned(), "\"a\"".to_owned());
+        assert_eq!(answer, Answer { status: 404, content_type, etag, body: b"{}".to_vec() });
         assert_eq!(buffer, b"HTTP/1.1 200");
         assert!(Head::read(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
         assert!(Head::read(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().is_some());
+        let unsent = Head::read(b"HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n").unwrap().unwrap();
+        assert_eq!(unsent.content_length, 0);
         assert!(Head::read(b"nonsense\r\n\r\n").is_err());
     }
 }

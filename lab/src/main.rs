@@ -15,6 +15,7 @@ mod mainstay;
 mod postgres;
 mod process;
 mod progress;
+mod redis;
 mod report;
 mod results;
 mod rows;

@@ -22,8 +22,9 @@ const NOT_SHOWN: &[&str] = &[
     "More cores than the set-up below names. What is pinned says what a request costs, not how it scales.",
     "A machine left alone: others may compute beside a virtual one. The noise column is the distance between the \
      slowest and the fastest round, as a share of the median; a difference smaller than that is none.",
-    "Contenders with features they lack: ours verifies a token, judges the session, makes an `ETag` and writes an access \
-     log for each request; the others do not.",
+    "Contenders with features they lack: ours verifies a token, judges the session, takes from its limits, makes an `ETag` and \
+     writes an access log for each request; the others do not. `fastify-redis` and `fastapi-redis` verify a token, make an `ETag` and \
+     keep limits where a row says so; none of them judges a session or writes a log.",
     "Latency under a closed loop is shown nowhere as a result: a server that stalls also stops such a driver. Percentiles \
      come from the open loop.",
     "Hours: memory and speed after long running are the drills' matter.",
@@ -47,9 +48,9 @@ pub fn print(row: &Row) {
 pub fn write(lab: &Lab, folder: &Path) -> Result<()> {
     let folder = fs::canonicalize(folder).with_context(|| format!("cannot find {}", folder.display()))?;
     let name = folder.file_name().context("a folder has a name")?.to_string_lossy().into_owned();
-    let abouts = contender::all(lab)?.into_iter().map(|(name, contender)| (name, contender.about)).collect::<Vec<_>>();
     let run = Run::read(&folder)?;
-    let text = page(&run, &name, &abouts)?;
+    let mut text = page(&run, &name, "..", &abouts(lab)?)?;
+    text += &beside(&lab.root.join("lab/results"))?;
     let file = lab.root.join("lab/results/README.md");
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     println!("wrote {}", file.display());
@@ -59,6 +60,33 @@ pub fn write(lab: &Lab, folder: &Path) -> Result<()> {
     fs::write(&readme, new).with_context(|| format!("cannot write {}", readme.display()))?;
     println!("wrote {}", readme.display());
     Ok(())
+}
+
+/// Writes the table of the run kept in `folder` into that folder: for a run of some rows, which is not to replace the whole one's.
+pub fn write_beside(lab: &Lab, folder: &Path) -> Result<()> {
+    let file = folder.join("README.md");
+    let text = page(&Run::read(folder)?, ".", "../..", &abouts(lab)?)?;
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    println!("wrote {}", file.display());
+    Ok(())
+}
+
+fn abouts(lab: &Lab) -> Result<Vec<(String, String)>> {
+    Ok(contender::all(lab)?.into_iter().map(|(name, contender)| (name, contender.about)).collect())
+}
+
+/// Where the runs with a table of their own are.
+fn beside(results: &Path) -> Result<String> {
+    let entries = fs::read_dir(results).with_context(|| format!("cannot read {}", results.display()))?;
+    let folders = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.join("README.md").is_file());
+    let mut names: Vec<String> =
+        folders.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
+    if names.is_empty() {
+        return Ok(String::new());
+    }
+    names.sort();
+    let lines = names.iter().map(|name| format!("- [{name}]({name}/README.md)\n"));
+    Ok(format!("\n## Runs of some rows, later or apart\n\n{}", lines.collect::<String>()))
 }
 
 /// The short table of the repository's README: what a goal was set for.
@@ -83,7 +111,8 @@ fn between_marks(text: &str, table: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}\n{table}\n{END}{after}"))
 }
 
-fn page(run: &Run, name: &str, abouts: &[(String, String)]) -> Result<String> {
+/// `name` is the run's folder and `lab` the lab's, both as seen from where the page is written.
+fn page(run: &Run, name: &str, lab: &str, abouts: &[(String, String)]) -> Result<String> {
     let mut page = String::new();
     let text = &mut page;
     let setup = &run.setup;
@@ -92,7 +121,7 @@ fn page(run: &Run, name: &str, abouts: &[(String, String)]) -> Result<String> {
     writeln!(
         text,
         "Written by `cargo run --release -p lab -- report` from [{name}/results.json]({name}/results.json), which holds every \
-         sample. How to read it: [lab/README.md](../README.md).\n"
+         sample. How to read it: [lab/README.md]({lab}/README.md).\n"
     )?;
     writeln!(
         text,
@@ -123,8 +152,15 @@ fn page(run: &Run, name: &str, abouts: &[(String, String)]) -> Result<String> {
         write_row(text, row)?;
     }
     writeln!(text, "## Who took part\n")?;
-    for (name, about) in abouts {
-        writeln!(text, "- [{name}](../contenders/{name}/README.md): {about}")?;
+    let took_part = |name: &str| {
+        // A row may say more behind a name: `mainstay of 1000`, `mainstay, one row`.
+        let is_of = |measured: &str| {
+            measured.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', ',']))
+        };
+        run.rows.iter().flat_map(|row| &row.contenders).any(|measured| is_of(&measured.name))
+    };
+    for (name, about) in abouts.iter().filter(|(name, _)| took_part(name)) {
+        writeln!(text, "- [{name}]({lab}/contenders/{name}/README.md): {about}")?;
     }
     writeln!(text, "\n## What this does not show\n")?;
     for line in NOT_SHOWN {
@@ -180,8 +216,9 @@ fn measures(row: &Row) -> Vec<String> {
     names.sort_by_key(|name| (!name.starts_with("requests_per"), name.clone()));
     // What never happened needs no column.
     names.retain(|name| {
-        let is_fault = name == "refused" || name == "broken" || name == "unanswered";
-        !is_fault || row.contenders.iter().any(|one| row.values(&one.name, name).iter().any(|value| *value > 0.0))
+        let may_be_nothing =
+            ["refused", "broken", "unanswered", "database_cpu_s", "redis_cpu_s"].contains(&name.as_str());
+        !may_be_nothing || row.contenders.iter().any(|one| row.values(&one.name, name).iter().any(|value| *value > 0.0))
     });
     names
 }
@@ -295,7 +332,8 @@ mod tests {
         row.missing.push("theirs: npm is not installed".to_owned());
         let lone = Row { missing: vec!["no PostgreSQL".to_owned()], ..Row::new("login", "Log in", "wrk") };
         let run = Run { setup: json!({ "rounds": 3 }), rows: vec![row, lone] };
-        let page = page(&run, "today", &[("ours".to_owned(), "one of ours".to_owned())]).unwrap();
+        let abouts = ["ours", "our", "nobody"].map(|name| (name.to_owned(), "one of ours".to_owned()));
+        let page = page(&run, "today", "..", &abouts).unwrap();
         for wanted in [
             "| health | ours ÷ theirs | 0.50 × | ≥ 0.80 × | **missed** | 10 % |",
             "| login | | | | not measured, see below | |",
@@ -305,5 +343,6 @@ mod tests {
         ] {
             assert!(page.contains(wanted), "{wanted}\n{page}");
         }
+        assert!(!page.contains("[nobody]") && !page.contains("[our]"), "who was not measured is not named\n{page}");
     }
 }

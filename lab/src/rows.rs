@@ -1,7 +1,9 @@
 //! The rows of the table: what is compared, and what was wanted of it.
 
 mod building;
+mod cached;
 mod footprint;
+mod limit;
 mod list;
 mod login;
 mod overload;
@@ -42,6 +44,10 @@ pub enum Kind {
     Postgres,
     /// Posts in it.
     PostgresRows,
+    /// Notes in it.
+    Notes,
+    /// A Redis.
+    Redis,
 }
 
 /// All of them, in the table's order.
@@ -87,6 +93,10 @@ pub const ALL: &[Known] = &[
         run: |bench| CREATE_POSTGRES.run(bench),
     },
     list::KNOWN,
+    cached::ROW,
+    cached::LIST,
+    cached::LIST_WITH_AUTHORS,
+    limit::KNOWN,
     login::KNOWN,
     overload::KNOWN,
     footprint::KNOWN,

@@ -38,6 +38,7 @@ pub fn facts(lab: &Lab, rounds: usize, seconds: u64) -> Result<Value> {
             "rustc": ask("rustc", &["--version"]),
             "wrk": wrk,
             "postgres": ask("psql", &["--version"]),
+            "redis": ask("redis-server", &["--version"]),
             "node": ask("node", &["--version"]),
             "python": ask("python3", &["--version"]),
             "go": ask("go", &["version"]),

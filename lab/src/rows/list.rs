@@ -79,7 +79,7 @@ fn cost(bench: &Bench<'_>, row: &mut Row, contender: &Contender, size: usize, se
     let server = contender.start(bench.lab, Placement::PINNED, home)?;
     let token = if contender.signs_in { Some(mainstay::log_in(server.address, 0)?) } else { None };
     let requests = requests(20).signed(token.as_deref());
-    contract::list(server.address, &requests, seeded, 20)?;
+    contract::list(server.address, &requests, seeded, 20, true)?;
     let sample = versus::load(bench, &server, Placement::PINNED, &requests, CONNECTIONS)?;
     let measured = row.measured(&format!("{} of {size}", contender.name));
     "the same answers".clone_into(&mut measured.contract);
@@ -138,7 +138,7 @@ fn statements(bench: &Bench<'_>) -> Result<Vec<Figure>> {
     for limit in [20, 100] {
         let requests = requests(limit).signed(Some(&token));
         // The first call prepares statements and judges the session; the second is the one that counts.
-        contract::list(server.address, &requests, &seeded, limit)?;
+        contract::list(server.address, &requests, &seeded, limit, true)?;
         let before = selects(&postgres.said()?);
         let answer = http::call(server.address, &requests)?;
         ensure!(answer.status == 200, "the list is answered {}", answer.status);

@@ -228,10 +228,11 @@ pub fn load(
         wrk::run(placement.driver, server.address, requests, connections, seconds, &bench.lab.scratch)
     };
     run(WARMUP_S)?;
-    let database = |bench: &Bench<'_>| bench.postgres.as_ref().map(|postgres| postgres.usage()).transpose();
-    let (before, database_before) = (server.usage()?, database(bench)?);
+    let database = || bench.postgres.as_ref().map(|postgres| postgres.usage()).transpose();
+    let redis = || bench.redis.as_ref().map(|redis| redis.usage()).transpose();
+    let (before, database_before, redis_before) = (server.usage()?, database()?, redis()?);
     let counted = run(bench.seconds)?;
-    let (after, database_after) = (server.usage()?, database(bench)?);
+    let (after, database_after, redis_after) = (server.usage()?, database()?, redis()?);
     ensure!(counted.requests > counted.refused, "nothing was answered well: {counted:?}");
     let good = (counted.requests - counted.refused) as f64;
     let cpu_s = after.cpu_s - before.cpu_s;
@@ -249,8 +250,12 @@ pub fn load(
         ("closed_loop_p99_ms".to_owned(), counted.p99_us / 1e3),
         ("rss_mib".to_owned(), after.rss_kib as f64 / 1024.0),
     ]);
-    if let (Some(before), Some(after)) = (database_before, database_after) {
-        sample.insert("database_cpu_s".to_owned(), after.cpu_s - before.cpu_s);
+    for (name, before, after) in
+        [("database_cpu_s", database_before, database_after), ("redis_cpu_s", redis_before, redis_after)]
+    {
+        if let (Some(before), Some(after)) = (before, after) {
+            sample.insert(name.to_owned(), after.cpu_s - before.cpu_s);
+        }
     }
     Ok(sample)
 }

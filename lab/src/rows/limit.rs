@@ -1,0 +1,179 @@
+//! What stands before every operation and nothing else: a token is verified, and a call is taken from two allowances, the
+//! user's and the address's. What that costs, how long it takes, and whether three nodes count as one.
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use anyhow::{Result, ensure};
+
+use crate::bench::Bench;
+use crate::contender::{Contender, Placement};
+use crate::contract;
+use crate::drive::{self, Plan};
+use crate::http::{Answer, Requests};
+use crate::mainstay;
+use crate::redis::Redis;
+use crate::results::{Figure, Row, Sample};
+use crate::rows::cached;
+use crate::rows::versus::{self, PER_CPU};
+use crate::rows::{Kind, Known};
+use crate::stats::Wanted::AtMost;
+
+const ID: &str = "verify-limit";
+const TITLE: &str = "verify a token and take from two limits, by user and by address";
+const PATH: &str = "/api/caller";
+const CONNECTIONS: usize = 64;
+/// Requests a second in the open loop.
+const RATE: f64 = 10_000.0;
+const NODES: usize = 3;
+/// Calls of one user that three nodes may let through together, and what is asked of each of them.
+const BUDGET: u32 = 500;
+const ASKED_OF_EACH: usize = 400;
+const AT_ONCE: usize = 32;
+/// Ours, and whom they are compared with.
+const OURS: [&str; 2] = ["fastserve-memory", "fastserve-redis"];
+const OTHERS: [&str; 2] = ["fastify-redis", "fastapi-redis"];
+
+/// This row.
+pub const KNOWN: Known =
+    Known { id: ID, title: TITLE, scenarios: &[ID], wants: &[Kind::Postgres, Kind::Notes, Kind::Redis], steps, run };
+
+fn steps(contenders: &BTreeMap<String, Contender>, rounds: usize) -> usize {
+    let taking_part = contenders.values().filter(|one| one.scenarios.iter().any(|scenario| scenario == ID));
+    taking_part.map(|one| if one.shares() { 3 } else { 2 }).sum::<usize>() * rounds
+}
+
+fn run(bench: &Bench<'_>) -> Result<Row> {
+    let asked = NODES * ASKED_OF_EACH;
+    let how = format!(
+        "the credential is an access token, for there are no API keys yet; no quota is reached but in the last part; cost: wrk, \
+         {CONNECTIONS} connections, pinned, Redis beside the driver and not counted; latency: open loop at {RATE}/s over \
+         {CONNECTIONS} connections, since a request was sent, Redis beside the server, because our driver never leaves its core; \
+         admitted: {asked} calls at once to {NODES} nodes on one Redis, of which one user may make {BUDGET}"
+    );
+    let mut row = Row::new(ID, TITLE, &how);
+    let (contenders, absent) = bench.taking_part(ID);
+    row.missing = absent;
+    for round in 1..=bench.rounds {
+        for contender in &contenders {
+            let name = &contender.name;
+            let mut keep = |what: &str, taken: Result<Sample>| {
+                match taken {
+                    Ok(sample) => row.measured(&format!("{name}{what}")).samples.push(sample),
+                    Err(error) => row.missing.push(format!("{name}{what}: {error:#}")),
+                }
+                bench.lab.stop.check()
+            };
+            bench.progress.step(&format!("{ID} · {name} · round {round}"));
+            keep("", cost(bench, contender))?;
+            bench.progress.step(&format!("{ID} · {name}, open loop · round {round}"));
+            keep(", open loop", latency(bench, contender))?;
+            if contender.shares() {
+                bench.progress.step(&format!("{ID} · {name} on {NODES} nodes · round {round}"));
+                keep(&format!(", {NODES} nodes"), admitted(bench, contender))?;
+            }
+        }
+    }
+    conclude(&mut row);
+    Ok(row)
+}
+
+fn cost(bench: &Bench<'_>, contender: &Contender) -> Result<Sample> {
+    let server = contender.start(bench.lab, Placement::PINNED, &cached::home(bench, contender)?)?;
+    let token = mainstay::log_in(server.address, 0)?;
+    contract::caller(server.address, PATH, Some(&token))?;
+    let requests = Requests::get(PATH).signed(Some(&token));
+    let sample = versus::load(bench, &server, Placement::PINNED, &requests, CONNECTIONS)?;
+    server.stop()?;
+    Ok(sample)
+}
+
+fn latency(bench: &Bench<'_>, contender: &Contender) -> Result<Sample> {
+    let mut home = cached::home(bench, contender)?;
+    let redis =
+        contender.shares().then(|| Redis::start(bench.lab, Placement::PINNED.server, "redis-beside")).transpose()?;
+    if let Some(redis) = &redis {
+        home.redis_url = redis.url();
+    }
+    let server = contender.start(bench.lab, Placement::PINNED, &home)?;
+    let token = mainstay::log_in(server.address, 0)?;
+    let plan = Plan {
+        address: server.address,
+        rate: RATE,
+        connections: CONNECTIONS,
+        seconds: bench.seconds as f64,
+        warmup_s: 1.0,
+        requests: Requests::get(PATH).signed(Some(&token)),
+    };
+    let before = server.usage()?;
+    let outcome = drive::start(Placement::PINNED.driver, &plan)?;
+    let cpu_s = server.usage()?.cpu_s - before.cpu_s;
+    server.stop()?;
+    let well = outcome.by_status.get(&200).cloned().unwrap_or_default();
+    ensure!(well.count > 0, "nothing was answered 200: {:?}", outcome.by_status.keys());
+    let in_time = outcome.in_time.get(&200).copied().unwrap_or(0) as f64;
+    Ok(Sample::from([
+        ("offered_per_s".to_owned(), RATE),
+        ("answered_per_s".to_owned(), in_time / plan.seconds),
+        ("service_p50_ms".to_owned(), well.p50_us as f64 / 1e3),
+        ("service_p99_ms".to_owned(), well.p99_us as f64 / 1e3),
+        ("since_due_p99_ms".to_owned(), outcome.from_due.p99_us as f64 / 1e3),
+        ("server_cpu_s".to_owned(), cpu_s),
+        ("unanswered".to_owned(), outcome.unanswered as f64),
+    ]))
+}
+
+/// How many of one user's calls three nodes let through together.
+fn admitted(bench: &Bench<'_>, contender: &Contender) -> Result<Sample> {
+    let mut home = cached::home(bench, contender)?;
+    home.user_budget = Some(BUDGET);
+    let start = |_| contender.start(bench.lab, Placement::FREE, &home);
+    let servers = (0..NODES).map(start).collect::<Result<Vec<_>>>()?;
+    let token = mainstay::log_in(servers[0].address, 0)?;
+    let request = Requests::get(PATH).signed(Some(&token)).bytes(PATH);
+    let answers: Vec<Answer> = thread::scope(|scope| {
+        let ask = |server: &crate::contender::Server| {
+            let (address, requests) = (server.address, vec![request.clone(); ASKED_OF_EACH]);
+            scope.spawn(move || drive::each_once(address, requests, AT_ONCE))
+        };
+        // All are under way before the first is waited for.
+        let asking: Vec<_> = servers.iter().map(ask).collect();
+        let answers = asking.into_iter().map(|one| one.join().map_err(|_| anyhow::anyhow!("a driver failed"))?);
+        answers.collect::<Result<Vec<_>>>()
+    })?
+    .into_iter()
+    .flatten()
+    .collect();
+    for server in servers {
+        server.stop()?;
+    }
+    let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
+    let (well, refused) = (count(200), count(429));
+    ensure!(well + refused == answers.len(), "some of {} calls were answered neither 200 nor 429", answers.len());
+    let off = (well as f64 - f64::from(BUDGET)).abs();
+    Ok(Sample::from([("admitted".to_owned(), well as f64), ("off_by".to_owned(), off)]))
+}
+
+fn conclude(row: &mut Row) {
+    for ours in OURS {
+        let what = format!("p99 of {ours} at {RATE}/s");
+        let figure = row.median(&format!("{ours}, open loop"), "service_p99_ms", &what, "ms");
+        row.figures.extend(figure.map(|figure| figure.goal(Some((AtMost, 1.0)))));
+    }
+    for name in ["fastserve-redis"].into_iter().chain(OTHERS) {
+        let off = row.values(&format!("{name}, {NODES} nodes"), "off_by").into_iter().max_by(f64::total_cmp);
+        let what = format!("calls that {name} let through on {NODES} nodes beside a budget of {BUDGET}, at worst");
+        let goal = (name == "fastserve-redis").then_some((AtMost, 0.0));
+        row.figures.extend(off.map(|off| Figure::new(what, off, "").goal(goal)));
+    }
+    for other in OTHERS {
+        let what = format!("p99 of {other} at {RATE}/s");
+        row.figures.extend(row.median(&format!("{other}, open loop"), "service_p99_ms", &what, "ms"));
+    }
+    for ours in OURS {
+        for other in OTHERS {
+            let what = format!("{ours} ÷ {other}, requests per CPU-second");
+            row.figures.extend(row.ratio(ours, other, PER_CPU, &what));
+        }
+    }
+}
