@@ -1,8 +1,10 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::Api;
 use http_types::Method;
 use kernel::{Clock, Ctx, Identity, Random, Time};
 use mainstay::{Domain, Origin, Running, SettingsBuilder};
@@ -123,6 +125,9 @@ pub struct App {
     running: Running,
     clock: Clock,
     contract: Arc<Contract>,
+    /// Where calls go, each in its turn; to this app alone where it is empty.
+    nodes: Arc<[Arc<Api>]>,
+    turn: Arc<AtomicUsize>,
     // Last, so that it goes after everything that is connected to it.
     database: Arc<TestDatabase>,
 }
@@ -222,6 +227,13 @@ impl App {
         start(Arc::new(change((*self.setup).clone())), self.database.clone(), self.clock.clone()).await
     }
 
+    /// The same app, whose calls go to these others and itself in turn, as through a proxy: one service of several nodes.
+    #[must_use]
+    pub fn among(&self, others: &[App]) -> App {
+        let nodes = std::iter::once(self).chain(others).map(|node| node.running.api.clone()).collect();
+        App { nodes, ..self.clone() }
+    }
+
     /// Takes the database away: from now on it does not answer.
     pub async fn lose_database(&self) {
         self.running.store.close().await;
@@ -260,7 +272,9 @@ impl App {
 
     /// A request by nobody in particular.
     pub fn call(&self, method: Method, path: &str) -> Call {
-        Call::new(self.running.api.clone(), self.contract.clone(), method, path)
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let node = self.nodes.get(turn % self.nodes.len().max(1)).unwrap_or(&self.running.api);
+        Call::new(node.clone(), self.contract.clone(), method, path)
     }
 
     /// A GET by nobody in particular.
@@ -294,7 +308,7 @@ async fn start(setup: Arc<Setup>, database: Arc<TestDatabase>, clock: Clock) -> 
     let settings = settings(&setup, &database, app.sections())?;
     let running = app.start(settings, clock.clone(), setup.random.clone()).await.map_err(|e| with_causes(&e))?;
     let contract = Arc::new(Contract::new(&running.api));
-    Ok(App { setup, running, clock, contract, database })
+    Ok(App { setup, running, clock, contract, nodes: Arc::default(), turn: Arc::default(), database })
 }
 
 fn settings(

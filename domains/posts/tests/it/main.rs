@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod by_author;
+mod nodes;
 mod posts;
 
 use testkit::{App, TestDatabase};

@@ -4,7 +4,7 @@ use testkit::{Subject, TestDatabase, both};
 
 use crate::app;
 
-fn published(n: usize) -> Value {
+pub(crate) fn published(n: usize) -> Value {
     json!({ "title": format!("{} {n}", ["가", "A", "a", "é"][n % 4]), "body": "x".repeat(n), "published": true })
 }
 
