@@ -9,6 +9,7 @@ mod disk;
 mod heads;
 mod http2;
 mod logins;
+mod nodes;
 mod removed;
 mod slow;
 mod traffic;
@@ -61,13 +62,15 @@ enum Name {
     DatabaseRemoved,
     /// PostgreSQL is crowded out, restarted, killed, frozen, full of connections, and failed over.
     PostgresFaults,
+    /// Three nodes behind nginx agree, and go on so while one of them, Redis and PostgreSQL die.
+    Nodes,
     /// Every one of them.
     All,
 }
 
 type Drill = fn(&Bench<'_>, &mut Report) -> Result<()>;
 
-const DRILLS: [(Name, &str, Drill); 9] = [
+const DRILLS: [(Name, &str, Drill); 10] = [
     (Name::SlowClients, "slow-clients", slow::run),
     (Name::Http2Floods, "http2-floods", http2::run),
     (Name::HeaderFloods, "header-floods", heads::run),
@@ -77,6 +80,7 @@ const DRILLS: [(Name, &str, Drill); 9] = [
     (Name::ClockBack, "clock-back", clock::run),
     (Name::DatabaseRemoved, "database-removed", removed::run),
     (Name::PostgresFaults, "postgres-faults", database::run),
+    (Name::Nodes, "nodes", nodes::run),
 ];
 
 /// What a drill saw.

@@ -1,0 +1,77 @@
+//! Limits over all nodes, to the call.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::{Person, Stage, at_once, counted, send};
+use crate::drill::Report;
+use crate::drill::wire::{self, Reply};
+
+/// As in `each` and `client`, and how many more ask.
+const EACH: usize = 40;
+const CLIENT: usize = 30;
+const MORE: usize = 60;
+/// For how long their quota is, in seconds.
+const WINDOW_S: f64 = 3600.0;
+
+pub fn run(stage: &mut Stage<'_>, report: &mut Report) -> Result<()> {
+    for round in 0..3 {
+        exactly(stage, report, &format!("counted-{round}"), "")?;
+    }
+    liars(stage, report)
+}
+
+/// As many as the quota get through, on all nodes together.
+pub fn exactly(stage: &Stage<'_>, report: &mut Report, name: &str, when: &str) -> Result<()> {
+    let (front, ports) = (stage.nodes.front(), stage.nodes.ports());
+    let person = Person::new(front, front, name)?;
+    let start = Instant::now();
+    let ask = |n: usize| wire::ask(ports[n % ports.len()], "GET", "/api/v1/users/me", &person.access, None);
+    let replies = at_once(EACH + MORE, ask);
+    let what = format!("{} calls on all nodes at once, {EACH} allowed{when}", EACH + MORE);
+    judge(report, &what, &replies, EACH, start)
+}
+
+/// Clients who say that they come from elsewhere, each time from another place.
+fn liars(stage: &Stage<'_>, report: &mut Report) -> Result<()> {
+    let (front, ports) = (stage.nodes.front(), stage.nodes.ports());
+    let lie = |port: u16, n: usize| {
+        // What a proxy of ours would write, what one of somebody else's would, and what a client may try besides.
+        let lie = match n % 3 {
+            0 => format!("x-forwarded-for: 198.51.100.{n}\r\n"),
+            1 => format!("x-forwarded-for: 198.51.100.{n}, {}\r\n", crate::nginx::SPEAKS_FROM),
+            _ => format!(
+                "x-forwarded-for: 2001:db8:{n}::1\r\nx-forwarded-for: 203.0.113.{n}\r\nx-real-ip: 192.0.2.{n}\r\n"
+            ),
+        };
+        send(port, "GET", "/.well-known/jwks.json", "", &lie, b"")
+    };
+    let start = Instant::now();
+    let replies = at_once(CLIENT + MORE, |n| lie(front, n));
+    judge(
+        report,
+        &format!("{} calls through nginx that lie about their address, {CLIENT} allowed", CLIENT + MORE),
+        &replies,
+        CLIENT,
+        start,
+    )?;
+    let replies = at_once(MORE, |n| lie(ports[n % ports.len()], n));
+    judge(report, "the same past nginx, from the same address: none allowed", &replies, 0, start)
+}
+
+fn judge(report: &mut Report, what: &str, replies: &[Result<Reply>], quota: usize, start: Instant) -> Result<()> {
+    #[expect(clippy::cast_precision_loss, reason = "quotas are small")]
+    let regained = (start.elapsed().as_secs_f64() * quota.max(CLIENT) as f64 / WINDOW_S).floor();
+    let counts = counted(replies.iter());
+    let count = |status: &str| counts.get(status).copied().unwrap_or(0);
+    let is_all = count("200") + count("429") == replies.len();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few at most")]
+    let is_exact = count("200") >= quota && count("200") <= quota + regained as usize;
+    report.judge(is_exact && is_all, what, format!("{counts:?}"));
+    let bare = replies.iter().flatten().filter(|reply| reply.status == 429 && !reply.has_header("retry-after")).count();
+    if bare > 0 {
+        report.judge(false, "each 429 says when to come back", format!("{bare} do not"));
+    }
+    replies.first().context("nobody asked").map(drop)
+}
