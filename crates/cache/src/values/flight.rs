@@ -71,7 +71,12 @@ impl Waiting {
     /// asker came.
     pub(crate) async fn ended(mut self) -> State {
         match self.state.wait_for(|state| !matches!(state, State::Loading)).await.as_deref() {
-            Ok(State::Done(entry)) if self.is_behind && entry.stamps.has_missed_tag() => State::Loading,
+            // Its tags may have been forgotten before they were known, or since: both may have been before the asker came.
+            Ok(State::Done(entry))
+                if self.is_behind && (entry.stamps.has_missed_tag() || !entry.stamps.are_current()) =>
+            {
+                State::Loading
+            }
             Ok(state) => state.clone(),
             Err(_) => State::Loading,
         }

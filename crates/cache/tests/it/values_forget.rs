@@ -1,7 +1,7 @@
 //! Forgetting: whatever the order in which things happen, nobody is given what was loaded before.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use cache::{Cache, Cached, HOLD, Key, Plan, Tag, Target};
@@ -87,6 +87,39 @@ async fn whoever_waits_for_a_load_whose_tag_was_forgotten_loads_itself() {
     gate.release();
     assert_eq!(slow.await.unwrap(), Ok(Some(1)));
     assert_eq!(waiting.await.unwrap(), Ok(Some(2)));
+}
+
+/// A number whose weighing waits, which comes after its tags are looked at and before those who wait are told.
+struct Weighed(u64, Option<Arc<(Barrier, Barrier)>>);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_a_load_whose_tag_was_forgotten_at_its_very_end_loads_itself() {
+    let cache = memory(1 << 20);
+    let weigh = |number: &Weighed| {
+        if let Some(barriers) = &number.1 {
+            barriers.0.wait();
+            barriers.1.wait();
+        }
+        8
+    };
+    let plan = Plan::local("number", weigh).tags(|number: &Weighed| vec![Tag::of("tens").id(number.0 / 10)]);
+    let numbers = cache.plan(plan).unwrap();
+    let barriers = Arc::new((Barrier::new(2), Barrier::new(2)));
+    let asking = |value, barriers| {
+        let (numbers, ctx) = (numbers.clone(), ctx());
+        tokio::spawn(async move {
+            let load = || async { Ok::<_, Fault>(Some(Weighed(value, barriers))) };
+            numbers.get(&ctx, &key(), load).await.unwrap().unwrap().0
+        })
+    };
+    let first = asking(1, Some(barriers.clone()));
+    tokio::task::block_in_place(|| barriers.0.wait());
+    cache.forget(vec![Target::Tag(Tag::of("tens").id(0))], soon()).await;
+    let second = asking(2, None);
+    until(|| stats(&cache).waits == 1).await;
+    tokio::task::block_in_place(|| barriers.1.wait());
+    assert_eq!(first.await.unwrap(), 1);
+    assert_eq!(second.await.unwrap(), 2);
 }
 
 #[tokio::test]
