@@ -1,5 +1,7 @@
 //! Allowances: how much of something a caller may do in a while, over all nodes.
 
+#[cfg(feature = "redis")]
+mod debts;
 mod gcra;
 #[cfg(feature = "redis")]
 mod redis;
@@ -49,8 +51,9 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 ///
 /// **While Redis is away**, with [`WhenAway::Share`], each node goes on by itself with its part of each rate, from
 /// buckets that are empty when it is lost. So when Redis is lost to all, all nodes together let through no more than
-/// the rate gives, as long as they heard of each other before. A node that alone is cut off adds at most its part to
-/// what the others let through; and one that never heard of another takes itself for the only one.
+/// the rate gives, as long as they heard of each other before. When Redis is back, what went through is taken from the
+/// buckets: it would give the same time again. A node that alone is cut off adds at most its part to what the others let
+/// through, until it is back; and one that never heard of another takes itself for the only one.
 ///
 /// Not an allowance of money: a call whose answer was lost on the way may have been taken for, and what was taken is
 /// not given back when the call fails afterwards.

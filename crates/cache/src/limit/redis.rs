@@ -2,11 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use kernel::{Charge, Ctx, MOST_CHARGES, Taken, Taking};
-use redis::Script;
+use kernel::{Bucket, Charge, Ctx, MOST_CHARGES, Taken, Taking};
+use redis::{Script, ScriptInvocation};
 use tokio::time::Instant;
 
+use super::debts::{Debts, Told};
 use super::gcra::Shape;
 use super::refusals::Refusals;
 use super::table::{Table, lock, refused};
@@ -14,12 +16,16 @@ use super::{REFUSED_FOR, WhenAway};
 use crate::redis::{Line, Link};
 use crate::{Away, Bus};
 
+/// How long telling some debts may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The mark beside the buckets: in which `era` they were filled, since when they count (`lost_at`), and a `name` of its
 /// own, by which a node knows whether it is the mark it has looked at. Who empties Redis takes it along.
 const MARK: &str = "{limits}:era";
 
 /// Judges the buckets of one call. KEYS: the mark, the buckets. ARGV: the mark's name, then for each bucket the
-/// interval, the tolerance, the quota, the cost. It answers -1 where the mark is gone or another's; otherwise whether
+/// interval, the tolerance, the quota, the cost, and what the node let through while Redis was away, which is taken whatever
+/// the verdict. It answers -1 where the mark is gone or another's; otherwise whether
 /// the call goes through and, for each bucket, how far from being full it was before. All times are whole microseconds
 /// below 2^53, which Lua's numbers hold exactly.
 const TAKE: &str = r"
@@ -27,20 +33,21 @@ local mark = redis.call('HMGET', KEYS[1], 'name', 'lost_at')
 if mark[1] ~= ARGV[1] then return {-1} end
 local time = redis.call('TIME')
 local now, lost_at = time[1] * 1000000 + time[2], tonumber(mark[2])
-local answer, full_at, all = {1}, {}, true
+local answer, full_at, owed, all = {1}, {}, {}, true
 for i = 2, #KEYS do
-    local n = (i - 2) * 4 + 2
+    local n = (i - 2) * 5 + 2
     local interval, tolerance = tonumber(ARGV[n]), tonumber(ARGV[n + 1])
-    local quota, cost = tonumber(ARGV[n + 2]), tonumber(ARGV[n + 3])
+    local quota, cost, debt = tonumber(ARGV[n + 2]), tonumber(ARGV[n + 3]), tonumber(ARGV[n + 4])
     local at = full_at[KEYS[i]] or tonumber(redis.call('GET', KEYS[i])) or 0
     if lost_at > 0 then at = math.max(at, lost_at + tolerance) end
-    local ahead = math.min(math.max(at - now, 0), tolerance)
+    local ahead = math.min(math.max(at - now, 0) + debt * interval, tolerance)
+    if debt > 0 then owed[KEYS[i]] = now + ahead end
     local after = ahead + cost * interval
     if cost > quota or after > tolerance then all = false end
     full_at[KEYS[i]] = now + after
     answer[#answer + 1] = ahead
 end
-if not all then answer[1] = 0 return answer end
+if not all then answer[1], full_at = 0, owed end
 for key, at in pairs(full_at) do
     if at > now then redis.call('SET', key, string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000)) end
 end
@@ -77,6 +84,8 @@ pub(super) struct Shared {
     refusals: Refusals,
     /// While Redis is away.
     share: Table,
+    /// What went through meanwhile.
+    debts: Debts,
     /// Since when: microseconds since this limiter began, never zero; zero: it is there.
     away_since: AtomicU64,
     /// When it was there last, likewise.
@@ -95,6 +104,7 @@ impl Shared {
             known: Mutex::default(),
             refusals: Refusals::new(),
             share: Table::new(),
+            debts: Debts::default(),
             away_since: AtomicU64::new(0),
             there_at: AtomicU64::new(0),
             began: Instant::now(),
@@ -107,7 +117,7 @@ impl Shared {
     }
 
     /// Redis has answered.
-    fn is_back(&self) {
+    fn is_back(self: &Arc<Self>) {
         // Read first: on every answer.
         if self.away_since.load(Ordering::Relaxed) == 0 {
             return;
@@ -117,6 +127,7 @@ impl Shared {
         self.there_at.store(self.micros(Instant::now()), Ordering::Release);
         if self.away_since.swap(0, Ordering::AcqRel) != 0 {
             self.share.clear();
+            tokio::spawn(pay(self.clone()));
         }
     }
 
@@ -137,7 +148,8 @@ impl Shared {
         let since = self.away_since.fetch_max(lost_at, Ordering::AcqRel).max(lost_at);
         let nodes = self.bus.nodes();
         let share = |charge: &Charge| Shape::from(charge.rate).share(nodes);
-        self.share.take(now, charges, share, |shape| since.saturating_add(shape.tolerance()))
+        let taken = self.share.take(now, charges, share, |shape| since.saturating_add(shape.tolerance()));
+        if taken.is_admitted() && !self.debts.add(charges) { refused(charges, REFUSED_FOR) } else { taken }
     }
 }
 
@@ -177,18 +189,18 @@ async fn ask(shared: &Shared, line: &Line, charges: &[Charge], deadline: Instant
         Some(name) => name,
         None => settle(shared, line, deadline).await?,
     };
+    let mut told = Telling { shared, charges, told: shared.debts.take(charges) };
     for is_second in [false, true] {
         let sent = shared.micros(Instant::now());
         let mut script = shared.take.key(MARK);
         script.arg(&*name);
-        for charge in charges {
-            let shape = Shape::from(charge.rate);
-            script.key(format!("{{limits}}:{}", charge.bucket));
-            script.arg(shape.interval).arg(shape.tolerance()).arg(shape.quota).arg(charge.cost);
+        for (charge, debt) in charges.iter().zip(told.told) {
+            add(&mut script, charge.bucket, charge.rate.into(), charge.cost, debt);
         }
         let answer: Vec<i64> = line.run(&script, deadline).await?;
         match answer.split_first() {
             Some((&verdict @ (0 | 1), ahead)) if ahead.len() == charges.len() => {
+                told.told = Told::default();
                 let mut places = [0; MOST_CHARGES];
                 let ahead_of = |ahead: &i64| u64::try_from(*ahead).unwrap_or(0);
                 places.iter_mut().zip(ahead).for_each(|(place, ahead)| *place = ahead_of(ahead));
@@ -209,6 +221,56 @@ async fn ask(shared: &Shared, line: &Line, charges: &[Charge], deadline: Instant
         }
     }
     Err(Away::Refused)
+}
+
+/// What a call tells of debts. Dropped before that was done for certain, as when its caller goes, they stand again: told twice
+/// is better than never.
+struct Telling<'a> {
+    shared: &'a Shared,
+    charges: &'a [Charge],
+    told: Told,
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        if self.told != Told::default() {
+            self.shared.debts.put_back(self.charges, &self.told);
+        }
+    }
+}
+
+fn add(script: &mut ScriptInvocation<'_>, bucket: Bucket, shape: Shape, cost: u32, debt: u64) {
+    script.key(format!("{{limits}}:{bucket}"));
+    // More than all of it says no more, and keeps numbers small.
+    let debt = debt.min(shape.quota.into());
+    script.arg(shape.interval).arg(shape.tolerance()).arg(shape.quota).arg(cost).arg(debt);
+}
+
+/// Tells all debts, also of those buckets that nobody asks for any more here, and others may ask for elsewhere.
+async fn pay(shared: Arc<Shared>) {
+    loop {
+        let some = shared.debts.some();
+        if some.is_empty() {
+            return;
+        }
+        if tell(&shared, &some).await.is_err() {
+            // The next answer after an absence begins it again.
+            shared.debts.return_all(&some);
+            return;
+        }
+    }
+}
+
+async fn tell(shared: &Shared, some: &[(Bucket, Shape, u64)]) -> Result<(), Away> {
+    let (line, deadline) = (shared.link.line()?, Instant::now() + PATIENCE);
+    let name = settle(shared, &line, deadline).await?;
+    let mut script = shared.take.key(MARK);
+    script.arg(&*name);
+    for (bucket, shape, units) in some {
+        add(&mut script, *bucket, *shape, 0, *units);
+    }
+    let answer: Vec<i64> = line.run(&script, deadline).await?;
+    if answer.first() == Some(&-1) { Err(Away::Refused) } else { Ok(()) }
 }
 
 /// Looks at the mark, before the first call on a line or when it was found gone. Calls that come at the same time may

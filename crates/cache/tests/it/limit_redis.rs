@@ -327,6 +327,43 @@ fn while_redis_is_away_all_nodes_together_let_through_what_the_rate_gives_and_no
     });
 }
 
+/// A Redis that stands still and has lost nothing would give again what nodes let through in the meantime.
+#[test]
+fn what_went_through_while_redis_stood_still_is_not_given_again() {
+    run(async {
+        let server = RedisServer::start();
+        let all = nodes(2, &server.url()).await;
+        let one = [charge("a", 100, Duration::from_secs(1))];
+        let began = Instant::now();
+        let mut admitted = together(&all, 100, &one).await;
+        server.freeze();
+        for node in &all {
+            node.until_away().await;
+        }
+        let until = Instant::now() + PATIENCE;
+        let mut alone = [0; 2];
+        while alone.iter().any(|count| *count < 60) {
+            for (node, count) in all.iter().zip(&mut alone) {
+                *count += node.admitted(5, &one).await;
+            }
+            assert!(Instant::now() < until, "each lets through its share: {alone:?}");
+        }
+        admitted += alone.iter().sum::<usize>();
+        server.thaw();
+        for node in &all {
+            node.until_there().await;
+        }
+        // Each tells what it owes with its first question.
+        for node in &all {
+            admitted += node.admitted(1, &one).await;
+        }
+        admitted += together(&all, 100, &one).await;
+        let most = 100.0 + began.elapsed().as_secs_f64() * 100.0;
+        let admitted = f64::from(u32::try_from(admitted).unwrap());
+        assert!(admitted <= most, "{admitted} of {most}");
+    });
+}
+
 #[test]
 fn a_node_that_is_cut_off_adds_at_most_its_share() {
     run(async {

@@ -1,0 +1,89 @@
+//! What went through while Redis was away: it is told when it is back, or it would give the same again.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kernel::{Bucket, Charge, MOST_CHARGES};
+
+use super::gcra::Shape;
+use super::table::lock;
+
+/// So many buckets owe something at the most. Others are refused while Redis is away: what is not noted would be given
+/// twice.
+const MOST: usize = 200_000;
+
+/// What each bucket owes, in units.
+#[derive(Debug, Default)]
+pub(super) struct Debts {
+    /// Whether there is anything, for a look without the lock: nearly always there is not.
+    is_any: AtomicBool,
+    owed: Mutex<HashMap<Bucket, (Shape, u64)>>,
+}
+
+/// What was taken out to be told, in the order of the charges.
+pub(super) type Told = [u64; MOST_CHARGES];
+
+impl Debts {
+    /// Notes what went through. False, and nothing is noted, where there is no room.
+    pub(super) fn add(&self, charges: &[Charge]) -> bool {
+        let mut owed = lock(&self.owed);
+        let new = charges.iter().filter(|charge| !owed.contains_key(&charge.bucket)).count();
+        if owed.len() + new > MOST {
+            return false;
+        }
+        for charge in charges {
+            let (_, units) = owed.entry(charge.bucket).or_insert_with(|| (charge.rate.into(), 0));
+            *units = units.saturating_add(charge.cost.into());
+        }
+        self.is_any.store(true, Ordering::Release);
+        true
+    }
+
+    /// Takes out what these owe; of a bucket that is there twice at its first place.
+    pub(super) fn take(&self, charges: &[Charge]) -> Told {
+        let mut told = [0; MOST_CHARGES];
+        if !self.is_any.load(Ordering::Acquire) {
+            return told;
+        }
+        let mut owed = lock(&self.owed);
+        for (place, charge) in told.iter_mut().zip(charges) {
+            if let Entry::Occupied(found) = owed.entry(charge.bucket) {
+                *place = found.remove().1;
+            }
+        }
+        self.is_any.store(!owed.is_empty(), Ordering::Release);
+        told
+    }
+
+    /// Puts back what could not be told.
+    pub(super) fn put_back(&self, charges: &[Charge], told: &Told) {
+        let mut owed = lock(&self.owed);
+        for (charge, units) in charges.iter().zip(told).filter(|(_, units)| **units > 0) {
+            let (_, before) = owed.entry(charge.bucket).or_insert_with(|| (charge.rate.into(), 0));
+            *before = before.saturating_add(*units);
+            self.is_any.store(true, Ordering::Release);
+        }
+    }
+
+    /// Some that owe.
+    pub(super) fn some(&self) -> Vec<(Bucket, Shape, u64)> {
+        let mut owed = lock(&self.owed);
+        let keys: Vec<Bucket> = owed.keys().take(MOST_CHARGES).copied().collect();
+        let taken = keys.into_iter().filter_map(|key| owed.remove(&key).map(|(shape, units)| (key, shape, units)));
+        let taken = taken.collect();
+        self.is_any.store(!owed.is_empty(), Ordering::Release);
+        taken
+    }
+
+    /// Puts back what was taken by [`Debts::some`].
+    pub(super) fn return_all(&self, all: &[(Bucket, Shape, u64)]) {
+        let mut owed = lock(&self.owed);
+        for (bucket, shape, units) in all {
+            let (_, before) = owed.entry(*bucket).or_insert((*shape, 0));
+            *before = before.saturating_add(*units);
+            self.is_any.store(true, Ordering::Release);
+        }
+    }
+}
