@@ -5,7 +5,7 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import jwt
 from cachetools import TTLCache
@@ -35,6 +35,8 @@ redis = Redis.from_url(os.environ["REDIS_URL"])
 signing = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(os.environ["SECRET"]))
 verifying = signing.public_key()
 verified: TTLCache[str, dict[str, Any]] = TTLCache(maxsize=10_000, ttl=600)
+
+T = TypeVar("T")
 
 
 class Base(DeclarativeBase):
@@ -86,7 +88,7 @@ class NoteWithAuthorView(NoteView):
     author: UserView
 
 
-class Page[T](BaseModel):
+class Page(BaseModel, Generic[T]):
     items: list[T]
     next_cursor: str | None
 

@@ -55,7 +55,7 @@ if (cluster.isPrimary && workers > 1) {
     sign: { algorithm: 'EdDSA', expiresIn: '15m' },
     verify: { algorithms: ['EdDSA'], cache: 10000 }
   })
-  await app.register(etag, { algorithm: 'fnv1a' })
+  await app.register(etag)
   await app.register(rateLimit, { global: false, redis, timeWindow: '1 hour' })
   const ofAddress = app.createRateLimit({ max: 36_000_000, keyGenerator: (request) => `address:${request.ip}` })
   const ofUser = app.createRateLimit({
