@@ -38,8 +38,8 @@ pub struct Args {
     /// The end of the results' folder name, after the date.
     #[arg(long, default_value = "bench")]
     what: String,
-    /// Where the results go with a table of their own, instead of a folder under lab/results; the whole table is then left as
-    /// it is.
+    /// Where the results go with a table of their own, instead of a folder under lab/results; the whole table is then left
+    /// as it is.
     #[arg(long)]
     out: Option<PathBuf>,
     /// Measure the binaries that are there, without building.

@@ -22,8 +22,8 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 const NOBODY_CALLS_SO_OFTEN: u32 = 36_000_000;
 
 /// `contender.toml`. In `build`, `run` and `env`, `{root}`, `{contenders}`, `{target}`, `{product}`, `{port}`,
-/// `{workers}`, `{data}`, `{secret}`, `{redis_url}`, `{user_budget}`, `{database_file}` and `{database_url}` stand for what
-/// the lab fills in. `PORT`, `WORKERS`, `DATA_DIR`, `DATABASE_FILE` and `DATABASE_URL` are in the environment too.
+/// `{workers}`, `{data}`, `{secret}`, `{redis_url}`, `{user_budget}`, `{database_file}` and `{database_url}` stand for
+/// what the lab fills in. `PORT`, `WORKERS`, `DATA_DIR`, `DATABASE_FILE` and `DATABASE_URL` are in the environment too.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contender {

@@ -26,8 +26,8 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one on `core`, its files below the folder `name`. It writes nothing to disk, as a cache is run: its snapshots
-    /// would come out of whoever is measured at that moment.
+    /// Starts one on `core`, its files below the folder `name`. It writes nothing to disk, as a cache is run: its
+    /// snapshots would come out of whoever is measured at that moment.
     pub fn start(lab: &Lab, core: Option<usize>, name: &str) -> Result<Self> {
         ensure!(
             process::is_there("redis-server"),

@@ -22,9 +22,9 @@ const NOT_SHOWN: &[&str] = &[
     "More cores than the set-up below names. What is pinned says what a request costs, not how it scales.",
     "A machine left alone: others may compute beside a virtual one. The noise column is the distance between the \
      slowest and the fastest round, as a share of the median; a difference smaller than that is none.",
-    "Contenders with features they lack: ours verifies a token, judges the session, takes from its limits, makes an `ETag` and \
-     writes an access log for each request; the others do not. `fastify-redis` and `fastapi-redis` verify a token, make an `ETag` and \
-     keep limits where a row says so; none of them judges a session or writes a log.",
+    "Contenders with features they lack: ours verifies a token, judges the session, takes from its limits, makes an `ETag` \
+     and writes an access log for each request; the others do not. `fastify-redis` and `fastapi-redis` verify a token, \
+     make an `ETag` and keep limits where a row says so; none of them judges a session or writes a log.",
     "Latency under a closed loop is shown nowhere as a result: a server that stalls also stops such a driver. Percentiles \
      come from the open loop.",
     "Hours: memory and speed after long running are the drills' matter.",
@@ -62,7 +62,8 @@ pub fn write(lab: &Lab, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes the table of the run kept in `folder` into that folder: for a run of some rows, which is not to replace the whole one's.
+/// Writes the table of the run kept in `folder` into that folder: for a run of some rows, which is not to replace the whole
+/// one's.
 pub fn write_beside(lab: &Lab, folder: &Path) -> Result<()> {
     let file = folder.join("README.md");
     let text = page(&Run::read(folder)?, ".", "../..", &abouts(lab)?)?;
@@ -120,8 +121,8 @@ fn page(run: &Run, name: &str, lab: &str, abouts: &[(String, String)]) -> Result
     writeln!(text, "# Results of the bench\n")?;
     writeln!(
         text,
-        "Written by `cargo run --release -p lab -- report` from [{name}/results.json]({name}/results.json), which holds every \
-         sample. How to read it: [lab/README.md]({lab}/README.md).\n"
+        "Written by `cargo run --release -p lab -- report` from [{name}/results.json]({name}/results.json), which holds \
+         every sample. How to read it: [lab/README.md]({lab}/README.md).\n"
     )?;
     writeln!(
         text,

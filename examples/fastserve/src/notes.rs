@@ -15,8 +15,8 @@ impl IdKind for NoteKind {
     const NAME: &'static str = "NoteId";
 }
 
-/// What somebody wrote down. Kept for a minute where it was read, its lists for ten seconds; a change is seen at once, on
-/// every node that shares the Redis of `cache.url`.
+/// What somebody wrote down. Kept for a minute where it was read, its lists for ten seconds; a change is seen at once,
+/// on every node that shares the Redis of `cache.url`.
 #[derive(Debug, Clone, PartialEq, Row, Resource)]
 #[resource(
     read = owner_or(published),

@@ -65,17 +65,17 @@ impl Asked {
     fn how(self) -> &'static str {
         match self {
             Self::Row => {
-                "9,000 rows, all in the cache before; ours: kept for 60 s in each node's memory and told of changes, with \
-                 fastserve-redis in Redis too; theirs: JSON in Redis for 60 s, changes seen when it runs out; health: \
-                 `/api/health` of the same process, in the same turn"
+                "9,000 rows, all in the cache before; ours: kept for 60 s in each node's memory, which is told of changes, \
+                 by fastserve-redis in Redis too; theirs: JSON in Redis for 60 s, changes seen when it runs out; health: \
+                 `/api/health` of the same process, in the same turn; fastserve-redis takes both from limits in Redis"
             }
             Self::List => {
-                "one page, asked for again and again; ours: kept for 10 s for each caller and forgotten with any change; theirs: \
-                 one page for everyone in Redis for 10 s, changes seen when it runs out"
+                "one page, asked for again and again; ours: kept for 10 s for each caller and forgotten with any change; \
+                 theirs: one page for everyone in Redis for 10 s, changes seen when it runs out"
             }
             Self::ListWithAuthors => {
-                "theirs: the page with its authors in Redis for 10 s, changes seen when it runs out; ours: lists with `include` \
-                 are not cached, each is two statements in PostgreSQL and true at that moment"
+                "theirs: the page with its authors in Redis for 10 s, changes seen when it runs out; ours: lists with \
+                 `include` are not cached, each is two statements in PostgreSQL and true at that moment"
             }
         }
     }
@@ -96,8 +96,8 @@ fn steps(scenario: &str, contenders: &BTreeMap<String, Contender>, rounds: usize
 
 fn run(bench: &Bench<'_>, known: &Known, asked: Asked) -> Result<Row> {
     let how = format!(
-        "wrk, {CONNECTIONS} connections; pinned: server on core 0, driver on core 1, PostgreSQL and Redis beside the driver and \
-         not counted, TCP; {}",
+        "wrk, {CONNECTIONS} connections; pinned: server on core 0, driver on core 1, PostgreSQL and Redis beside the \
+         driver and not counted, TCP; ours takes each call from two limits, theirs has none here; {}",
         asked.how()
     );
     let mut row = Row::new(known.id, known.title, &how);

@@ -1,5 +1,5 @@
-//! What stands before every operation and nothing else: a token is verified, and a call is taken from two allowances, the
-//! user's and the address's. What that costs, how long it takes, and whether three nodes count as one.
+//! What stands before every operation and nothing else: a token is verified, and a call is taken from two allowances,
+//! the user's and the address's. What that costs, how long it takes, and whether three nodes count as one.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -23,8 +23,8 @@ const ID: &str = "verify-limit";
 const TITLE: &str = "verify a token and take from two limits, by user and by address";
 const PATH: &str = "/api/caller";
 const CONNECTIONS: usize = 64;
-/// Requests a second in the open loop, of whoever can do them; of others as large a share of their peak. Beyond it, an open loop
-/// measures how long its own queue has become.
+/// Requests a second in the open loop, of whoever can do them; of others this share of their peak. Beyond it, an open
+/// loop measures how long its own queue has become.
 const RATE: f64 = 10_000.0;
 const SHARE: f64 = 0.7;
 const NODES: usize = 3;
@@ -48,9 +48,10 @@ fn steps(contenders: &BTreeMap<String, Contender>, rounds: usize) -> usize {
 fn run(bench: &Bench<'_>) -> Result<Row> {
     let asked = NODES * ASKED_OF_EACH;
     let how = format!(
-        "the credential is an access token, for there are no API keys yet; no quota is reached but in the last part; cost: wrk, \
-         {CONNECTIONS} connections, pinned, Redis beside the driver and not counted; latency: open loop at {RATE}/s, or at {SHARE} of what \
-         wrk got where that is less, over {CONNECTIONS} connections, since a request was sent, Redis beside the server, because our driver never leaves its core; \
+        "the credential is an access token, for there are no API keys yet; no quota is reached but in the last part; \
+         cost: wrk, {CONNECTIONS} connections, pinned, Redis beside the driver and not counted; latency: open loop at \
+         {RATE}/s, or at {SHARE} of what wrk got where that is less, over {CONNECTIONS} connections, since a request was \
+         sent, Redis beside the server, because our driver never leaves its core; \
          admitted: {asked} calls at once to {NODES} nodes on one Redis, of which one user may make {BUDGET}"
     );
     let mut row = Row::new(ID, TITLE, &how);
