@@ -29,14 +29,16 @@ const COUNT: usize = 3;
 /// The node whose ways can be cut.
 const LONE: usize = 2;
 
-/// `each` is for counting to the call, `client` for who lies about where they come from, `hammer` for the load. The
-/// platform's own are out of the way: all requests come from one address.
-const POLICIES: [&str; 5] = [
+/// `each` is for counting to the call, `client` for who lies about where they come from, `hammer` for the load, and `again`
+/// for counting after Redis was lost: then every bucket fills from empty, which takes its window. The platform's own are out
+/// of the way: all requests come from one address.
+const POLICIES: [&str; 6] = [
     "address: 600000/1m by address on *",
     "user: 600000/1m by user on *",
     "each: 40/1h by user on get_me",
     "client: 30/1h by address on get_jwks",
     "hammer: 300/1m by address on get_user",
+    "again: 40/20s by address on get_openapi",
 ];
 
 /// A place that asks who calls, and nothing else that is limited here.

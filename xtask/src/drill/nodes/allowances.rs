@@ -8,29 +8,39 @@ use super::{Person, Stage, at_once, counted, send};
 use crate::drill::Report;
 use crate::drill::wire::{self, Reply};
 
-/// As in `each` and `client`, and how many more ask.
+/// As in `each`, `again` and `client`, and how many more ask.
 const EACH: usize = 40;
 const CLIENT: usize = 30;
 const MORE: usize = 60;
-/// For how long their quota is, in seconds.
+/// For how long the quotas are, in seconds.
 const WINDOW_S: f64 = 3600.0;
+const AGAIN_WINDOW_S: f64 = 20.0;
 
 pub fn run(stage: &mut Stage<'_>, report: &mut Report) -> Result<()> {
     for round in 0..3 {
-        exactly(stage, report, &format!("counted-{round}"), "")?;
+        exactly(stage, report, &format!("counted-{round}"))?;
     }
     liars(stage, report)
 }
 
 /// As many as the quota get through, on all nodes together.
-pub fn exactly(stage: &Stage<'_>, report: &mut Report, name: &str, when: &str) -> Result<()> {
+fn exactly(stage: &Stage<'_>, report: &mut Report, name: &str) -> Result<()> {
     let (front, ports) = (stage.nodes.front(), stage.nodes.ports());
     let person = Person::new(front, front, name)?;
     let start = Instant::now();
     let ask = |n: usize| wire::ask(ports[n % ports.len()], "GET", "/api/v1/users/me", &person.access, None);
     let replies = at_once(EACH + MORE, ask);
-    let what = format!("{} calls on all nodes at once, {EACH} allowed{when}", EACH + MORE);
-    judge(report, &what, &replies, EACH, start)
+    let what = format!("{} calls on all nodes at once, {EACH} allowed", EACH + MORE);
+    judge(report, &what, &replies, Allowed { quota: EACH, window_s: WINDOW_S }, start)
+}
+
+/// The same with the quota that is whole again some time after Redis was lost.
+pub fn exactly_again(stage: &Stage<'_>, report: &mut Report) -> Result<()> {
+    let ports = stage.nodes.ports();
+    let start = Instant::now();
+    let replies = at_once(EACH + MORE, |n| wire::ask(ports[n % ports.len()], "GET", "/openapi.json", "", None));
+    let what = format!("after all that, {} calls on all nodes at once, {EACH} allowed", EACH + MORE);
+    judge(report, &what, &replies, Allowed { quota: EACH, window_s: AGAIN_WINDOW_S }, start)
 }
 
 /// Clients who say that they come from elsewhere, each time from another place.
@@ -53,16 +63,30 @@ fn liars(stage: &Stage<'_>, report: &mut Report) -> Result<()> {
         report,
         &format!("{} calls through nginx that lie about their address, {CLIENT} allowed", CLIENT + MORE),
         &replies,
-        CLIENT,
+        Allowed { quota: CLIENT, window_s: WINDOW_S },
         start,
     )?;
     let replies = at_once(MORE, |n| lie(ports[n % ports.len()], n));
-    judge(report, "the same past nginx, from the same address: none allowed", &replies, 0, start)
+    // It takes two minutes until there is one more.
+    judge(
+        report,
+        "the same past nginx, from the same address: none allowed",
+        &replies,
+        Allowed { quota: 0, window_s: WINDOW_S },
+        start,
+    )
 }
 
-fn judge(report: &mut Report, what: &str, replies: &[Result<Reply>], quota: usize, start: Instant) -> Result<()> {
+/// What a bucket lets through: all of it at once, and then as it fills.
+struct Allowed {
+    quota: usize,
+    window_s: f64,
+}
+
+fn judge(report: &mut Report, what: &str, replies: &[Result<Reply>], allowed: Allowed, start: Instant) -> Result<()> {
+    let Allowed { quota, window_s } = allowed;
     #[expect(clippy::cast_precision_loss, reason = "quotas are small")]
-    let regained = (start.elapsed().as_secs_f64() * quota.max(CLIENT) as f64 / WINDOW_S).floor();
+    let regained = (start.elapsed().as_secs_f64() * quota as f64 / window_s).floor();
     let counts = counted(replies.iter());
     let count = |status: &str| counts.get(status).copied().unwrap_or(0);
     let is_all = count("200") + count("429") == replies.len();

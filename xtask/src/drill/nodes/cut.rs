@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use serde_json::json;
 
 use super::way::State;
 use super::{LONE, Person, Stage, WHO, at_once, counted};
@@ -43,15 +44,16 @@ fn lonely(stage: &Stage<'_>, report: &mut Report, name: &str, state: State) -> R
     let asked = [
         ("GET", WHO, &stays),
         ("GET", WHO, &goes),
-        ("GET", "/api/v1/users/me", &stays),
-        ("GET", "/api/v1/users/me", &goes),
+        ("PATCH", "/api/v1/users/me", &stays),
+        ("PATCH", "/api/v1/users/me", &goes),
         ("POST", "/api/v1/auth/logout", &goes),
         ("DELETE", "/api/v1/users/me", &goes),
     ];
     let replies = at_once(asked.len() * 3, |n| {
         let (method, path, person) = asked[n % asked.len()];
         let begun = Instant::now();
-        let reply = wire::ask(lone, method, path, &person.access, None)?;
+        let body = (method == "PATCH").then(|| json!({ "display_name": "Somebody else" }));
+        let reply = wire::ask(lone, method, path, &person.access, body.as_ref())?;
         Ok((reply, begun.elapsed()))
     });
     let slowest = replies.iter().flatten().map(|(_, took)| *took).max().unwrap_or_default();
