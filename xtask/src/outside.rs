@@ -210,6 +210,11 @@ impl Served {
         Ok((launch.port, Servers::One(Box::new(One { running, launch, _postgres: postgres }))))
     }
 
+    /// Whether nginx answers for it.
+    pub const fn is_behind_nginx(&self) -> bool {
+        matches!(self.servers, Servers::Many(_))
+    }
+
     fn launch(&self) -> Result<&Launch> {
         match &self.servers {
             Servers::One(one) => Ok(&one.launch),
