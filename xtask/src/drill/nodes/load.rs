@@ -86,7 +86,7 @@ pub fn run(stage: &mut Stage<'_>, report: &mut Report) -> Result<()> {
         "accidents_at_s",
         json!(accidents.iter().map(|(name, at)| json!([name, seconds(*at)])).collect::<Vec<_>>()),
     );
-    let is_loss = |name: &str| name.starts_with("Redis") || name.ends_with("empty");
+    let is_loss = |name: &str| name.starts_with("Redis") || name.ends_with("empty") || name.ends_with("thawed");
     let losses: Vec<Duration> = accidents.iter().filter(|(name, _)| is_loss(name)).map(|(_, at)| *at).collect();
     work.judge(report, last, &losses);
     work.judge_stored(stage, report)?;
