@@ -42,7 +42,8 @@ pub fn domain() -> Domain {
         // (NIST SP 800-63B-4, section 3.2.2); who sits behind the same address as others can still sign in.
         .limit("register: 120/1m by address")
         .limit("login: 60/1m by address+subject")
-        .limit("account: 200/1h by subject")
+        // By the minute, not the day: after a Redis has lost what it held, each account gets one attempt in six seconds first.
+        .limit("account: 100/10m by subject")
         .endpoint(api::register)
         .endpoint(api::login)
         .endpoint(api::refresh)

@@ -109,6 +109,7 @@ mod tests {
             ("mode", "production"),
             ("secret_key", "0123456789abcdefghijklmnopqrstuvwxyzABCD"),
             ("public_url", "https://api.example.com"),
+            ("server.trusted_proxies", "10.0.0.1"),
         ];
         for (key, value) in good.iter().chain(set) {
             builder.set(key, value, &Origin::Flag("the test".to_owned())).unwrap();
@@ -125,6 +126,8 @@ mod tests {
             ("server.listen", "0.0.0.0:80", "listens_beyond_this_machine"),
             ("server.cors.origins", "http://app.example.com", "cors_http_origin"),
             ("log.filter", "info,mainstay=debug", "log_verbose"),
+            ("limits.enabled", "false", "limits_off"),
+            ("server.trusted_proxies", "", "proxy_not_named"),
         ] {
             assert!(codes(&[("server.listen", "127.0.0.1:8080"), (key, value)]) == [code], "{code}");
         }
