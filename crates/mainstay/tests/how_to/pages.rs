@@ -107,3 +107,11 @@ fn the_korean_readme_follows() {
     assert_eq!(differs, None, "README.ko.md must say what README.md says: translate the change");
     assert_eq!(english.len(), korean.len(), "README.ko.md must say what README.md says: translate the change");
 }
+
+#[test]
+fn the_proxy_that_is_shown_is_the_one_that_is_tried() {
+    let root: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", ".."].iter().collect();
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let (page, tried) = (read("docs/how-to/run-three-nodes.md"), read("xtask/src/nginx.conf.txt"));
+    assert!(page.contains(&format!("```nginx\n{tried}```\n")), "quote xtask/src/nginx.conf.txt as it is");
+}
