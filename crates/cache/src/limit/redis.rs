@@ -24,8 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const MARK: &str = "{limits}:era";
 
 /// Judges the buckets of one call. KEYS: the mark, the buckets. ARGV: the mark's name, then for each bucket the
-/// interval, the tolerance, the quota, the cost, and what the node let through while Redis was away, which is taken whatever
-/// the verdict. It answers -1 where the mark is gone or another's; otherwise whether
+/// interval, the tolerance, the quota, the cost, and what the node let through while Redis was away. That is taken whatever
+/// the verdict, and more than all of it if need be: the first node that comes back may have been given what the others owe. What
+/// went through before everything counted as empty is not counted again. It answers -1 where the mark is gone or another's; otherwise whether
 /// the call goes through and, for each bucket, how far from being full it was before. All times are whole microseconds
 /// below 2^53, which Lua's numbers hold exactly.
 const TAKE: &str = r"
@@ -40,8 +41,13 @@ for i = 2, #KEYS do
     local quota, cost, debt = tonumber(ARGV[n + 2]), tonumber(ARGV[n + 3]), tonumber(ARGV[n + 4])
     local at = full_at[KEYS[i]] or tonumber(redis.call('GET', KEYS[i])) or 0
     if lost_at > 0 then at = math.max(at, lost_at + tolerance) end
-    local ahead = math.min(math.max(at - now, 0) + debt * interval, tolerance)
-    if debt > 0 then owed[KEYS[i]] = now + ahead end
+    local ahead = math.min(math.max(at - now, 0), 2 * tolerance)
+    if debt > 0 then
+        local owes = debt * interval
+        if lost_at > 0 then owes = math.min(owes, now - lost_at) end
+        ahead = math.min(ahead + owes, 2 * tolerance)
+        owed[KEYS[i]] = now + ahead
+    end
     local after = ahead + cost * interval
     if cost > quota or after > tolerance then all = false end
     full_at[KEYS[i]] = now + after
