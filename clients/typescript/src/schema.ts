@@ -854,11 +854,7 @@ export interface operations {
                     };
                 };
             };
-            /**
-             * @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more.
-             *
-             *     `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more.
-             */
+            /** @description `rate_limited`: The caller has used up its allowance for now; `Retry-After` says when there is more. */
             429: {
                 headers: {
                     /** @description What is left of each: `"user";r=41;t=12`, and all of it, or enough, is there in 12 seconds. */
@@ -872,7 +868,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "rate_limited" | "rate_limited";
+                        code?: "rate_limited";
                     };
                 };
             };

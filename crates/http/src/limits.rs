@@ -48,7 +48,8 @@ impl Limited {
         self.wait
     }
 
-    const DOC: ErrorDoc = ErrorDoc {
+    /// How the document describes it. Every limited operation has it once, whatever its handler adds.
+    pub(crate) const DOC: ErrorDoc = ErrorDoc {
         code: Code::TooManyRequests,
         name: "rate_limited",
         meaning: "The caller has used up its allowance for now; `Retry-After` says when there is more.",

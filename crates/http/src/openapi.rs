@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 
-use kernel::{ApiError, Code, ErrorDoc, Place};
+use kernel::{Code, ErrorDoc, Place};
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -346,7 +346,7 @@ pub(crate) fn describe(
             idempotency::describe(&mut op);
         }
         if !endpoint.is_unlimited {
-            Limited::describe(&mut op.errors);
+            op.error(Limited::DOC);
         }
         for name in ["bad_header", "headers_too_large", "internal", "deadline_exceeded", "overloaded"] {
             op.request_error(name);

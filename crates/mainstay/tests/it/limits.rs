@@ -266,3 +266,13 @@ fn the_document_says_what_is_answered() {
         assert_eq!(document["paths"]["/health/live"]["get"]["responses"]["429"], json!(null));
     });
 }
+
+/// A handler may name the failure itself. The document lists it once.
+#[tokio::test]
+async fn documented_once() {
+    let app = app("").await;
+    let document = app.get("/openapi.json").await.expect(200).json();
+    let answer = &document["paths"]["/api/v1/door"]["get"]["responses"]["429"]["content"];
+    let names = &answer["application/problem+json"]["schema"]["allOf"][1]["properties"]["code"]["enum"];
+    assert_eq!(names, &json!(["rate_limited"]), "{answer:#}");
+}
