@@ -333,6 +333,8 @@ async fn whoever_goes_away_while_it_forgets_has_forgotten() {
     server.thaw();
     one.is_whole().await;
     two.is_whole().await;
+    // It was told, and hears of it within two seconds.
+    until(|| !two.has(&ctx)).await;
     for node in [&one, &two] {
         assert_ne!(ask(&node.numbers, &ctx, &key(), 3).await, 1);
     }
