@@ -138,8 +138,7 @@ impl Broom {
     async fn sweep_now_and_then(self) {
         loop {
             // Nodes that were started together do it one after another.
-            let [jitter] = self.random.bytes();
-            tokio::time::sleep(TIDY_EVERY + Duration::from_secs(u64::from(jitter))).await;
+            tokio::time::sleep(TIDY_EVERY + self.random.part_of(TIDY_EVERY / 2)).await;
             if let Err(error) = self.sweep().await {
                 tracing::debug!(target: "mainstay::idempotency", %error, "old answers could not be removed");
             }

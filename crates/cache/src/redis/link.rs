@@ -230,6 +230,5 @@ async fn keep(shared: Arc<Shared>, mut line: Option<Arc<Line>>, mut is_told: boo
 
 /// Between half of it and all of it, so that nodes do not come back together.
 pub(super) fn jittered(pause: Duration, random: &Random) -> Duration {
-    let part = u32::from(u16::from_le_bytes(random.bytes()));
-    pause / 2 + pause / 2 * part / u32::from(u16::MAX)
+    pause / 2 + random.part_of(pause / 2)
 }

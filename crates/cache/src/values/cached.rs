@@ -422,8 +422,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
     fn until(&self, ctx: &Ctx, began: Time, is_absent: bool) -> (i64, i64) {
         let plan = &self.0.plan;
         let (keep, stale) = if is_absent { (plan.keep_absent, Duration::ZERO) } else { (plan.keep, plan.stale) };
-        let shorter = keep.mul_f64(f64::from(u16::from_le_bytes(ctx.random().bytes())) / (f64::from(u16::MAX) * 10.0));
-        let fresh = began.plus(keep.saturating_sub(shorter));
+        let fresh = began.plus(keep - ctx.random().part_of(keep / 10));
         (fresh.as_micros(), fresh.plus(stale).as_micros())
     }
 }

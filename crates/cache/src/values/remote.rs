@@ -75,8 +75,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
                     if Instant::now() >= patience {
                         return Sought::Load(Right::Own);
                     }
-                    let part = u32::from(ctx.random().bytes::<1>()[0]);
-                    sleep(LOOK + LOOK_MORE * part / 255).await;
+                    sleep(LOOK + ctx.random().part_of(LOOK_MORE)).await;
                 }
                 Ok(Begun::Another(ticket)) => return Sought::Load(Right::Share(ticket)),
                 Ok(Begun::Not) => return Sought::Load(Right::Nothing),

@@ -184,9 +184,8 @@ impl Postgres {
                 };
             }
             // Up to 1, 2, 4 … 32 ms, so that two that contradict each other do not meet again.
-            let [random] = ctx.random().bytes::<1>();
             let most = Duration::from_millis(1 << run.min(5));
-            if ctx.within(tokio::time::sleep(most * u32::from(random) / 255)).await.is_err() {
+            if ctx.within(tokio::time::sleep(ctx.random().part_of(most))).await.is_err() {
                 return Err(refusal.into());
             }
         }
