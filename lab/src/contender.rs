@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::http::{self, Requests};
 use crate::lab::{Lab, copy_folder};
 use crate::process::{self, Running, Usage};
+use crate::study::plan::{CacheKind, DatabaseKind, Endpoint};
 
 const BUILD_WITHIN: Duration = Duration::from_secs(3600);
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -22,7 +24,7 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 const NOBODY_CALLS_SO_OFTEN: u32 = 36_000_000;
 
 /// `contender.toml`. In `build`, `run` and `env`, `{root}`, `{contenders}`, `{target}`, `{product}`, `{port}`,
-/// `{workers}`, `{data}`, `{secret}`, `{redis_url}`, `{user_budget}`, `{database_file}` and `{database_url}` stand for
+/// `{workers}`, `{data}`, `{secret}`, `{pool}`, `{redis_url}`, `{user_budget}`, `{database_file}` and `{database_url}` stand for
 /// what the lab fills in. `PORT`, `WORKERS`, `DATA_DIR`, `DATABASE_FILE` and `DATABASE_URL` are in the environment too.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,8 +34,11 @@ pub struct Contender {
     pub name: String,
     /// One line for the table.
     pub about: String,
-    /// The rows it takes part in.
+    /// The bench's rows it takes part in.
+    #[serde(default)]
     pub scenarios: Vec<String>,
+    /// If it takes part in the study: what it can do there.
+    pub study: Option<Study>,
     /// Where its rows come from.
     #[serde(default)]
     pub database: Database,
@@ -58,6 +63,104 @@ pub struct Contender {
     /// The status of a create.
     #[serde(default = "created")]
     pub create_status: u16,
+}
+
+/// `[study]`: what `lab/contenders/README.md` asks for, as far as this one can.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// As people call it.
+    pub title: String,
+    /// The framework's own version.
+    pub version: String,
+    /// What it is written in.
+    pub language: String,
+    /// How a request waits for the database.
+    pub waits: Waits,
+    /// Which databases it speaks.
+    pub databases: Vec<DatabaseKind>,
+    /// Where it can keep the report of `/api/cache`.
+    pub caches: Vec<CacheKind>,
+    /// Where one signs in, if it has accounts of its own; else it takes the lab's tokens.
+    pub log_in: Option<LogIn>,
+    /// Whether it compresses by itself.
+    pub gzip: bool,
+    /// Whether it speaks HTTP/2 without TLS.
+    pub http2: bool,
+    /// What it answers, if not everything.
+    #[serde(default = "everything")]
+    pub endpoints: Vec<Endpoint>,
+    /// The path of the newest published posts, with `{limit}`.
+    #[serde(default = "list")]
+    pub list: String,
+    /// The table of posts.
+    #[serde(default = "posts")]
+    pub table: String,
+    /// Its SQLite file in the data folder, where it makes its own.
+    pub own_file: Option<String>,
+    /// What it says to whoever has no good token.
+    #[serde(default = "unauthorised")]
+    pub unauthorised: Vec<u16>,
+    /// It makes of a bad value a good one instead of refusing it: of a limit that is too large, of a number where a text
+    /// belongs.
+    #[serde(default)]
+    pub lenient: bool,
+    /// To whoever has no good token it shows an empty list instead of refusing.
+    #[serde(default)]
+    pub hides: bool,
+    /// Added to the environment at a level of a factor: `[study.when."cache=none"]`.
+    #[serde(default)]
+    pub when: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// How one gets a token.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogIn {
+    /// Where an account is made, if that is not what Mainstay's API has.
+    pub register: Option<String>,
+    /// Where the log-in is posted.
+    pub path: String,
+    /// The field that names who it is; the password is in `password`.
+    pub name: String,
+    /// Where the token is in the answer, as a JSON pointer.
+    pub token: String,
+}
+
+/// How a request waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Waits {
+    /// It gives its thread back.
+    Async,
+    /// It keeps a thread.
+    Threads,
+    /// It keeps a process.
+    Processes,
+}
+
+fn everything() -> Vec<Endpoint> {
+    use Endpoint::{Cache, Compute, Create, Db, Health, List, Mix, Read};
+    vec![Health, Compute, Cache, Db, Read, List, Create, Mix]
+}
+
+fn list() -> String {
+    "/api/v1/posts?limit={limit}".to_owned()
+}
+
+fn posts() -> String {
+    "posts".to_owned()
+}
+
+fn unauthorised() -> Vec<u16> {
+    vec![401]
+}
+
+impl Study {
+    /// Whether it answers what an endpoint, or a clause of the contract, is called after.
+    pub fn answers(&self, name: &str) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.name() == name)
+    }
 }
 
 /// What database a contender gets.
@@ -129,7 +232,9 @@ pub struct Home {
     pub redis_url: String,
     /// How many calls one user has in an hour, where a contender limits them; without it more than anybody makes.
     pub user_budget: Option<u32>,
-    /// Beyond the manifest's.
+    /// Connections to the database it may hold; the study says how many.
+    pub pool: usize,
+    /// Beyond the manifest's, and filled in as that is.
     pub env: Vec<(String, String)>,
 }
 
@@ -174,7 +279,7 @@ impl Contender {
         let (program, rest) = words.split_first().context("the manifest's `build` is empty")?;
         let mark = self.folder(lab).join(".built");
         let wanted = match &self.lock {
-            Some(lock) => Some(fs::read_to_string(self.folder(lab).join(lock)).context("cannot read the lock")?),
+            Some(lock) => Some(self.fingerprint(lab, lock)?),
             None => None,
         };
         if wanted.is_some() && fs::read_to_string(&mark).ok() == wanted {
@@ -186,6 +291,34 @@ impl Contender {
             Some(wanted) => fs::write(&mark, wanted).with_context(|| format!("cannot write {}", mark.display())),
             None => Ok(()),
         }
+    }
+
+    /// Changes when its lock or any of its sources does.
+    fn fingerprint(&self, lab: &Lab, lock: &str) -> Result<String> {
+        let folder = lab.contenders.join(&self.name);
+        ensure!(folder.join(lock).is_file(), "{} has no {lock}", self.name);
+        let mut hasher = DefaultHasher::new();
+        let mut folders = vec![folder];
+        while let Some(folder) = folders.pop() {
+            let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+            let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+            paths.sort();
+            for path in paths {
+                path.hash(&mut hasher);
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?.hash(&mut hasher);
+                }
+            }
+        }
+        Ok(format!("{:016x}\n", hasher.finish()))
+    }
+
+    /// What is added to its environment at this level of a factor, such as `cache=none`.
+    pub fn at(&self, level: &str) -> Vec<(String, String)> {
+        let when = self.study.as_ref().and_then(|study| study.when.get(level));
+        when.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// Copies its folder to where it is built and run, so that nothing is ever made among the sources.
@@ -215,7 +348,9 @@ impl Contender {
         for (name, value) in &self.env {
             command.env(name, fill_one(value, lab, home, port, workers));
         }
-        command.envs(home.env.iter().cloned());
+        for (name, value) in &home.env {
+            command.env(name, fill_one(value, lab, home, port, workers));
+        }
         Ok(command)
     }
 
@@ -283,6 +418,7 @@ fn fill_one(word: &str, lab: &Lab, home: &Home, port: u16, workers: usize) -> St
         ("{secret}", lab.secret.clone()),
         ("{redis_url}", home.redis_url.clone()),
         ("{user_budget}", home.user_budget.unwrap_or(NOBODY_CALLS_SO_OFTEN).to_string()),
+        ("{pool}", home.pool.to_string()),
         ("{data}", path(&home.data)),
         ("{database_file}", path(&home.database_file)),
         ("{database_url}", home.database_url.clone()),
@@ -308,7 +444,8 @@ mod tests {
         let all = all(&lab).unwrap();
         assert!(all.len() > 10);
         for contender in all.values() {
-            assert!(!contender.scenarios.is_empty(), "{}", contender.name);
+            let takes_part = !contender.scenarios.is_empty() || contender.study.is_some();
+            assert!(takes_part, "{}", contender.name);
             for scenario in &contender.scenarios {
                 assert!(crate::rows::is_scenario(scenario), "{}: there is no scenario {scenario}", contender.name);
             }

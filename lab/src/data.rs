@@ -19,7 +19,10 @@ use crate::postgres::Postgres;
 use crate::process;
 
 /// The tables of contenders without their own.
-const SCHEMA: &str = include_str!("schema.sql");
+pub const SCHEMA: &str = include_str!("schema.sql");
+/// What the study's contenders have beside them.
+pub const QUOTES_SCHEMA: &str =
+    "create table quotes (id int primary key, words text not null, author text not null);\n";
 const AUTHORS: usize = 20;
 const BODY_BYTES: usize = 200;
 const SEED_CONNECTIONS: usize = 64;
@@ -47,7 +50,7 @@ impl Seeded {
         let seeded = Self { posts, authors, own, others };
         empty_sqlite(&folder, &seeded.others.database_file)?;
         let file = folder.join("seed.sql");
-        fs::write(&file, seeded.sql("1", "0")?).context("cannot write the rows")?;
+        fs::write(&file, seeded.sql("1", "0")? + "analyze;\n").context("cannot write the rows")?;
         sqlite(&seeded.others.database_file, &file)?;
         Ok(seeded)
     }
@@ -56,7 +59,8 @@ impl Seeded {
     pub fn postgres(lab: &Lab, mainstay: &Contender, postgres: &Postgres, name: &str, count: usize) -> Result<Self> {
         let data = lab.folder(name)?;
         let [for_own, for_others] = ["own", "others"].map(|whose| format!("{name}_{whose}"));
-        let own = Home { data: data.clone(), database_url: postgres.fresh(&for_own)?, ..Home::default() };
+        let env = mainstay.at("database=postgres");
+        let own = Home { data: data.clone(), database_url: postgres.fresh(&for_own)?, env, ..Home::default() };
         let others = Home { database_url: empty_postgres(lab, postgres, &for_others)?, ..own.clone() };
         let (posts, authors) = write(lab, mainstay, &own, count)?;
         let seeded = Self { posts, authors, own, others };
@@ -80,7 +84,8 @@ impl Seeded {
         self.posts.iter().filter(|post| post["published"] == true)
     }
 
-    fn sql(&self, yes: &str, no: &str) -> Result<String> {
+    /// Statements that write them into tables of [`SCHEMA`]; `yes` and `no` are what a boolean is there.
+    pub fn sql(&self, yes: &str, no: &str) -> Result<String> {
         let mut sql = String::from("begin;\n");
         let quoted = |value: &Value| match value.as_str() {
             Some(text) if !text.contains('\'') => Ok(format!("'{text}'")),
@@ -101,7 +106,7 @@ impl Seeded {
             )
             .context("cannot write")?;
         }
-        sql.push_str("commit;\nanalyze;\n");
+        sql.push_str("commit;\n");
         Ok(sql)
     }
 }
@@ -132,7 +137,8 @@ pub fn empty_postgres(lab: &Lab, postgres: &Postgres, database: &str) -> Result<
     Ok(url)
 }
 
-fn sqlite(database: &Path, file: &Path) -> Result<()> {
+/// Runs a file of SQL on an SQLite file.
+pub fn sqlite(database: &Path, file: &Path) -> Result<()> {
     let mut sqlite = Command::new("sqlite3");
     sqlite.arg("-bail").arg(database).arg(format!(".read '{}'", file.display()));
     process::output(&mut sqlite).map(|_| ())
@@ -142,19 +148,20 @@ fn write(lab: &Lab, mainstay: &Contender, home: &Home, count: usize) -> Result<(
     let server = mainstay.start(lab, Placement::FREE, home)?;
     let authors = (0..AUTHORS).map(|number| mainstay::register(server.address, number)).collect::<Result<Vec<_>>>()?;
     let tokens = (0..AUTHORS).map(|number| mainstay::log_in(server.address, number)).collect::<Result<Vec<_>>>()?;
-    let posts = posts(server.address, &mainstay.paths.posts, &tokens, count)?;
+    let posts = posts(server.address, &mainstay.paths.posts, &tokens, count, mainstay.create_status)?;
     server.stop()?;
     Ok((posts, authors))
 }
 
-fn posts(address: SocketAddr, path: &str, tokens: &[String], count: usize) -> Result<Vec<Value>> {
+/// Writes so many posts over a server's API; as they were answered.
+pub fn posts(address: SocketAddr, path: &str, tokens: &[String], count: usize, status: u16) -> Result<Vec<Value>> {
     let request = |number: usize| {
         let token = &tokens[number % tokens.len()];
         Requests::post(path, &new_post(number)).signed(Some(token)).bytes(path)
     };
     let answers = drive::each_once(address, (0..count).map(request).collect(), SEED_CONNECTIONS)?;
     let post = |answer: crate::http::Answer| match answer.status {
-        201 => answer.json(),
+        answered if answered == status => answer.json(),
         status => bail!("writing a post was answered {status}: {}", answer.text()),
     };
     answers.into_iter().map(post).collect()

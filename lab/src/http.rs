@@ -1,4 +1,4 @@
-//! As much HTTP/1.1 as the lab speaks: one request and one answer with a `content-length`, on a connection that stays.
+//! As much HTTP/1.1 as the lab speaks: one request and one answer, with its length or in chunks, on a connection that stays.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -83,6 +83,8 @@ pub struct Answer {
     pub content_type: String,
     /// `etag`, as it is; empty if there was none.
     pub etag: String,
+    /// `content-encoding`, as it is; empty if there was none.
+    pub content_encoding: String,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -102,9 +104,17 @@ impl Answer {
 struct Head {
     bytes: usize,
     status: u16,
-    content_length: usize,
+    body: Length,
     content_type: String,
     etag: String,
+    content_encoding: String,
+}
+
+/// How long an answer's body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Bytes(usize),
+    Chunks,
 }
 
 impl Head {
@@ -120,29 +130,66 @@ impl Head {
         let mut lines = text.split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
         let status = status.with_context(|| format!("not an answer: {}", text.lines().next().unwrap_or_default()))?;
-        let (mut content_length, mut content_type, mut etag) = (None, String::new(), String::new());
+        let (mut body, mut content_type, mut etag, mut content_encoding) =
+            (None, String::new(), String::new(), String::new());
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             if name.eq_ignore_ascii_case("content-length") {
-                content_length = value.trim().parse().ok();
+                body = value.trim().parse().ok().map(Length::Bytes);
+            } else if name.eq_ignore_ascii_case("transfer-encoding") && value.trim().eq_ignore_ascii_case("chunked") {
+                body = Some(Length::Chunks);
+            } else if name.eq_ignore_ascii_case("content-encoding") {
+                value.trim().clone_into(&mut content_encoding);
             } else if name.eq_ignore_ascii_case("content-type") {
                 content_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
             } else if name.eq_ignore_ascii_case("etag") {
                 value.trim().clone_into(&mut etag);
             }
         }
-        if content_length.is_none() && status != 204 && status != 304 {
-            bail!("the answer ({status}) has no content-length; the lab reads no other kind");
-        }
         // A 304 tells the length of what it does not send.
-        let content_length = if status == 304 { 0 } else { content_length.unwrap_or(0) };
-        Ok(Some(Self { bytes: end + 4, status, content_length, content_type, etag }))
+        let body = if matches!(status, 204 | 304) { Some(Length::Bytes(0)) } else { body };
+        let body =
+            body.with_context(|| format!("the answer ({status}) says neither its length nor that it is in chunks"))?;
+        Ok(Some(Self { bytes: end + 4, status, body, content_type, etag, content_encoding }))
     }
 
-    fn answer(self, buffer: &mut Vec<u8>) -> Answer {
-        let end = self.bytes + self.content_length;
-        let body = buffer[self.bytes..end].to_vec();
-        buffer.drain(..end);
-        Answer { status: self.status, content_type: self.content_type, etag: self.etag, body }
+    /// Takes the answer out of the buffer, or nothing while it is not complete.
+    fn answer(&self, buffer: &mut Vec<u8>) -> Result<Option<Answer>> {
+        let rest = &buffer[self.bytes..];
+        let whole = match self.body {
+            Length::Bytes(length) => (rest.len() >= length).then(|| (rest[..length].to_vec(), length)),
+            Length::Chunks => unchunk(rest)?,
+        };
+        let Some((body, taken)) = whole else { return Ok(None) };
+        buffer.drain(..self.bytes + taken);
+        Ok(Some(Answer {
+            status: self.status,
+            content_type: self.content_type.clone(),
+            etag: self.etag.clone(),
+            content_encoding: self.content_encoding.clone(),
+            body,
+        }))
+    }
+}
+
+/// The chunks at the start of `bytes` put together, and how many bytes they took (RFC 9112, section 7.1); nothing while
+/// the last one is not there. No trailers.
+fn unchunk(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
+    let (mut body, mut at) = (Vec::new(), 0);
+    loop {
+        let Some(end) = bytes[at..].windows(2).position(|two| two == b"\r\n") else { return Ok(None) };
+        let line = std::str::from_utf8(&bytes[at..at + end]).context("a chunk's size is not text")?;
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let size = usize::from_str_radix(size, 16).with_context(|| format!("{line:?} is no chunk's size"))?;
+        let start = at + end + 2;
+        let Some(chunk) = bytes.get(start..start + size + 2) else { return Ok(None) };
+        if !chunk.ends_with(b"\r\n") {
+            bail!("a chunk is longer than it says");
+        }
+        body.extend_from_slice(&chunk[..size]);
+        at = start + size + 2;
+        if size == 0 {
+            return Ok(Some((body, at)));
+        }
     }
 }
 
@@ -172,11 +219,10 @@ impl Connection {
             if head.is_none() {
                 head = Head::read(&self.buffer)?;
             }
-            match head.take() {
-                Some(whole) if self.buffer.len() >= whole.bytes + whole.content_length => {
-                    return Ok(whole.answer(&mut self.buffer));
-                }
-                unfinished => head = unfinished,
+            if let Some(head) = &head
+                && let Some(answer) = head.answer(&mut self.buffer)?
+            {
+                return Ok(answer);
             }
             if self.socket.read_buf(&mut self.buffer).await.context("cannot read an answer")? == 0 {
                 bail!("the server closed the connection");
@@ -199,9 +245,9 @@ fn call_bytes(address: SocketAddr, request: &[u8]) -> Result<Answer> {
     let (mut buffer, mut piece) = (Vec::new(), [0; 16 * 1024]);
     loop {
         if let Some(head) = Head::read(&buffer)?
-            && buffer.len() >= head.bytes + head.content_length
+            && let Some(answer) = head.answer(&mut buffer)?
         {
-            return Ok(head.answer(&mut buffer));
+            return Ok(answer);
         }
         match socket.read(&mut piece).context("cannot read an answer")? {
             0 => bail!("the server closed the connection"),
@@ -232,14 +278,31 @@ mod tests {
         let mut buffer = b"HTTP/1.1 404 Not Found\r\nContent-Type: Application/JSON; charset=x\r\n\
                            ETag: \"a\"\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200"
             .to_vec();
-        let answer = Head::read(&buffer).unwrap().unwrap().answer(&mut buffer);
+        let answer = Head::read(&buffer).unwrap().unwrap().answer(&mut buffer).unwrap().unwrap();
         let (content_type, etag) = ("application/json".to_owned(), "\"a\"".to_owned());
-        assert_eq!(answer, Answer { status: 404, content_type, etag, body: b"{}".to_vec() });
+        let content_encoding = String::new();
+        assert_eq!(answer, Answer { status: 404, content_type, etag, content_encoding, body: b"{}".to_vec() });
         assert_eq!(buffer, b"HTTP/1.1 200");
-        assert!(Head::read(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+        assert!(Head::read(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
         assert!(Head::read(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().is_some());
         let unsent = Head::read(b"HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n").unwrap().unwrap();
-        assert_eq!(unsent.content_length, 0);
+        assert_eq!(unsent.body, Length::Bytes(0));
         assert!(Head::read(b"nonsense\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn reads_chunks() {
+        let whole =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n";
+        for length in 0..whole.len() {
+            let mut part = whole[..length].to_vec();
+            let answer = Head::read(&part).unwrap().and_then(|head| head.answer(&mut part).unwrap());
+            assert!(answer.is_none(), "{length} of {} bytes are not all", whole.len());
+        }
+        let mut buffer = [&whole[..], b"HTTP/1.1"].concat();
+        let answer = Head::read(&buffer).unwrap().unwrap().answer(&mut buffer).unwrap().unwrap();
+        assert_eq!((&answer.body[..], &buffer[..]), (&b"abc0123456789"[..], &b"HTTP/1.1"[..]));
+        assert!(unchunk(b"zz\r\n").is_err());
+        assert!(unchunk(b"1\r\nabcd").is_err());
     }
 }

@@ -1,8 +1,9 @@
-//! The performance laboratory: `cargo run --release -p lab -- bench`. How to run and read it: `lab/README.md`.
+//! The performance laboratory: `cargo run --release -p lab -- bench`, or `study`. How to run and read both: `lab/README.md`.
 //!
 //! It knows HTTP and processes, never our crates, so that every contender is measured alike.
 //! [`contender`] builds and starts one, [`contract`] checks its answers, [`wrk`] and [`drive`] put load on it,
-//! [`process`] reads what it cost, [`rows`] say what is compared, [`results`] and [`report`] keep and show it.
+//! [`process`] reads what it cost, [`rows`] say what the bench compares, [`results`] and [`report`] keep and show it.
+//! [`study`] is FastServe: many frameworks, one factor at a time.
 
 mod bench;
 mod contender;
@@ -12,6 +13,7 @@ mod drive;
 mod http;
 mod lab;
 mod mainstay;
+mod mariadb;
 mod postgres;
 mod process;
 mod progress;
@@ -21,6 +23,7 @@ mod results;
 mod rows;
 mod setup;
 mod stats;
+mod study;
 mod wrk;
 
 use std::path::PathBuf;
@@ -50,6 +53,24 @@ enum Verb {
         /// A folder under lab/results.
         folder: PathBuf,
     },
+    /// FastServe: measure what a plan says, or go on where it was cut off, and write the report.
+    Study(study::run::Args),
+    /// FastServe in ten minutes: the plan `quick`, then the report.
+    Quick {
+        /// Where the results go, instead of a folder under lab/results.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Hold contenders of the study to their contract, all of them or those that are named.
+    Contract {
+        /// Folders under lab/contenders.
+        contenders: Vec<String>,
+    },
+    /// Write the study's report again from a folder of its results.
+    StudyReport {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Put load on a server as the plan on standard input says; `bench` calls this on a core of its own.
     #[command(hide = true)]
     Drive,
@@ -70,6 +91,10 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Bench(args) => bench::run(&args, &Lab::open(Stop::on_signals()?)?),
         Verb::List => bench::list(&Lab::open(Stop::on_signals()?)?),
         Verb::Report { folder } => report::write(&Lab::open(Stop::on_signals()?)?, &folder),
+        Verb::Study(args) => study::run::run(&args, &Lab::open(Stop::on_signals()?)?),
+        Verb::Quick { out } => study::run::run(&study::run::Args::quick(out), &Lab::open(Stop::on_signals()?)?),
+        Verb::Contract { contenders } => study::run::check(&contenders, &Lab::open(Stop::on_signals()?)?),
+        Verb::StudyReport { folder } => study::report::write(&folder),
         Verb::Drive => drive::run(),
     }
 }

@@ -75,9 +75,18 @@ impl Postgres {
 
     /// Makes an empty database, in place of one that had the name, and returns its URL.
     pub fn fresh(&self, database: &str) -> Result<String> {
-        self.psql("postgres", &format!("drop database if exists {database} with (force)"))?;
-        self.psql("postgres", &format!("create database {database} template template0"))?;
-        Ok(format!("postgres://postgres@127.0.0.1:{}/{database}", self.port))
+        self.copy("template0", database)
+    }
+
+    /// Makes a copy of a database nobody is connected to, in place of one that had the name, and returns its URL.
+    pub fn copy(&self, database: &str, name: &str) -> Result<String> {
+        self.psql("postgres", &format!("drop database if exists {name} with (force)"))?;
+        self.psql("postgres", &format!("create database {name} template {database}"))?;
+        Ok(self.url(name))
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
     /// Runs SQL and returns what it prints, a row a line.

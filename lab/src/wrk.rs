@@ -27,8 +27,14 @@ pub struct Counted {
     pub broken: u64,
     /// The median latency, in microseconds.
     pub p50_us: f64,
+    /// 75 of 100 are not above it.
+    pub p75_us: f64,
+    /// 90 of 100 are not above it.
+    pub p90_us: f64,
     /// 99 of 100 are not above it. A closed loop's: a stall holds back the requests that would have suffered from it.
     pub p99_us: f64,
+    /// 999 of 1000 are not above it.
+    pub p999_us: f64,
 }
 
 /// Runs wrk on `core` with one thread for each core it may use.
@@ -72,7 +78,7 @@ mod tests {
     #[test]
     fn reads_what_the_script_prints() {
         let printed = "Running 1s test\n  2 threads\nLAB {\"requests\":10,\"seconds\":1.5,\"refused\":1,\"broken\":0,\
-                       \"p50_us\":12,\"p99_us\":80.5}\n";
+                       \"p50_us\":12,\"p75_us\":20,\"p90_us\":40,\"p99_us\":80.5,\"p999_us\":90}\n";
         let counted = read(printed).unwrap();
         assert_eq!((counted.requests, counted.seconds, counted.p99_us), (10, 1.5, 80.5));
         assert!(read("Running").is_err());

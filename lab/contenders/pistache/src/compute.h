@@ -1,0 +1,6 @@
+#pragma once
+
+#include <cstdint>
+
+/// By the naive recursion.
+std::int64_t fibonacci(int n);
