@@ -38,6 +38,30 @@ namespace
         void write(std::ostream& stream) const override { stream << "Bearer"; }
     };
 
+    /// Pistache keeps an answer in a queue under the number of its socket until the thread has nothing else to do. If a
+    /// caller goes away before that, and the next one gets the number, it gets the answer, too. So this handler of a router
+    /// empties the queue before a socket is closed.
+    class CarefulHandler final : public Http::Handler
+    {
+    public:
+        HTTP_PROTOTYPE(CarefulHandler)
+
+        explicit CarefulHandler(Rest::Router& router)
+            : router_(&router)
+        { }
+
+        void onRequest(const Http::Request& request, Http::ResponseWriter writer) override
+        {
+            router_->route(request, std::move(writer));
+        }
+
+        void onDisconnection(const std::shared_ptr<Tcp::Peer>&) override { transport()->flush(); }
+
+    private:
+        // Each of Pistache's threads has a copy of this.
+        Rest::Router* router_;
+    };
+
     /// A parameter of the query as a number.
     int number(const Rest::Request& request, const std::string& name, int least, int most)
     {
@@ -69,6 +93,11 @@ Api::Api(const Settings& settings)
     get("/api/v1/posts/:id", &Api::read_post);
     get("/metrics", &Api::metrics);
     Rest::Routes::NotFound(router_, bound(&Api::not_found));
+}
+
+std::shared_ptr<Http::Handler> Api::handler()
+{
+    return Http::make_handler<CarefulHandler>(router_);
 }
 
 void Api::get(const std::string& path, Handle handle)

@@ -20,7 +20,7 @@ public:
     Api& operator=(const Api&) = delete;
 
     /// What an endpoint serves. It refers to this.
-    std::shared_ptr<Pistache::Http::Handler> handler() const { return router_.handler(); }
+    std::shared_ptr<Pistache::Http::Handler> handler();
 
 private:
     struct Answer

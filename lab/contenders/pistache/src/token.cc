@@ -7,6 +7,8 @@
 #include <jwt.h>
 #include <strings.h>
 
+#include "text.h"
+
 std::optional<std::string> subject_of(const std::string& authorization, const std::string& secret)
 {
     static const std::string scheme = "Bearer ";
@@ -29,7 +31,11 @@ std::optional<std::string> subject_of(const std::string& authorization, const st
     if (errno != 0 || exp <= now)
         return std::nullopt;
     const char* subject = jwt_get_grant(token.get(), "sub");
-    if (subject == nullptr || *subject == '\0')
+    if (subject == nullptr)
+        return std::nullopt;
+    // As many as an author's column has room for.
+    const auto length = characters(subject);
+    if (!length || *length < 1 || *length > 64)
         return std::nullopt;
     return subject;
 }
