@@ -1,7 +1,7 @@
 use mainstay::http::{Caller, User};
 use mainstay::prelude::*;
 
-use crate::report::{Report, Reports};
+use crate::report::{Report, ReportError, Reports};
 use crate::store::{self, Quote};
 
 /// Up to here a number is found in some tens of microseconds, which is what a lane can spare.
@@ -51,9 +51,9 @@ pub(crate) async fn compute(
 
 /// Read a report that is slow to make.
 ///
-/// The first to ask waits for it, and so do all who ask meanwhile; for the next minute it comes from memory.
+/// The first to ask waits for it, and so do all who ask meanwhile; for the next minute it comes from the cache.
 #[get("/api/cache", root)]
-pub(crate) async fn read_report(ctx: Ctx, reports: Reports) -> Result<Json<Report>, WorkError> {
+pub(crate) async fn read_report(ctx: Ctx, reports: Reports) -> Result<Json<Report>, ReportError> {
     Ok(Json(reports.get(&ctx).await?))
 }
 

@@ -43,7 +43,7 @@ fn domain() -> Domain {
         .provide(|boot: Boot| async move {
             let work = Work::per_core(QUEUE)?;
             boot.put(work.clone());
-            boot.put(Reports::new(work));
+            boot.put(Reports::new(&boot, work)?);
             Ok(())
         })
 }

@@ -1,15 +1,14 @@
-use std::sync::Arc;
 use std::time::Duration;
 
+use mainstay::cache::{Cached, Key, Plan, Unanswered};
 use mainstay::prelude::*;
-use quick_cache::sync::Cache;
 
 use crate::api::fibonacci;
 
 /// Which number the report holds: some tens of milliseconds of work.
 const HARD: u32 = 32;
 
-/// How long a report is good.
+/// How long a report is good, or up to a tenth less.
 pub(crate) const GOOD_FOR: Duration = Duration::from_secs(60);
 
 /// A report that takes a while to make.
@@ -22,31 +21,44 @@ pub(crate) struct Report {
     made_at: Time,
 }
 
-/// Reports, kept in memory while they are good. However many ask at once, one of them makes it.
+/// Reports, kept while they are good, on every node that shares the Redis of `cache.url`. However many ask at once, one
+/// of them makes it.
 #[derive(Clone)]
 pub(crate) struct Reports {
-    kept: Arc<Cache<(), Report>>,
+    kept: Cached<(u64, Time)>,
     work: Work,
 }
 
 impl Service for Reports {}
 
+/// Why there is no report.
+#[derive(Debug, ApiError)]
+pub(crate) enum ReportError {
+    /// Others make it, and are not done.
+    #[api(Unavailable, "The report takes too long right now. Try again in a moment.")]
+    ReportSlow,
+    #[api(from)]
+    Work(WorkError),
+}
+
+impl From<Unanswered> for ReportError {
+    fn from(_: Unanswered) -> Self {
+        Self::ReportSlow
+    }
+}
+
 impl Reports {
-    pub(crate) fn new(work: Work) -> Self {
-        Self { kept: Arc::new(Cache::new(1)), work }
+    pub(crate) fn new(boot: &Boot, work: Work) -> Result<Self, StartError> {
+        let plan = boot.cache().plan(Plan::new("report").keep(GOOD_FOR));
+        Ok(Self { kept: plan.map_err(|error| StartError::new(error.to_string()))?, work })
     }
 
-    pub(crate) async fn get(&self, ctx: &Ctx) -> Result<Report, WorkError> {
-        let now = ctx.now();
-        self.kept.remove_if(&(), |report| report.made_at.plus(GOOD_FOR) <= now);
-        match ctx.within(self.kept.get_value_or_guard_async(&())).await.map_err(|_| WorkError::WorkBusy)? {
-            Ok(report) => Ok(report),
-            Err(turn) => {
-                let report = Report { answer: self.work.run(ctx, || fibonacci(HARD)).await?, made_at: now };
-                // That it was taken away meanwhile only means that the next one makes it again.
-                let _ = turn.insert(report.clone());
-                Ok(report)
-            }
-        }
+    pub(crate) async fn get(&self, ctx: &Ctx) -> Result<Report, ReportError> {
+        let make = || async {
+            let answer = self.work.run(ctx, || fibonacci(HARD)).await?;
+            Ok::<_, ReportError>(Some((answer, ctx.now())))
+        };
+        let made = self.kept.get(ctx, &Key::of("report"), make).await?.ok_or(ReportError::ReportSlow)?;
+        Ok(Report { answer: made.0, made_at: made.1 })
     }
 }

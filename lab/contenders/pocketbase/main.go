@@ -1,4 +1,4 @@
-// PocketBase as it comes, with one collection that anyone may add to and read from.
+// PocketBase as it comes, with one collection: open to anyone, or with POSTS_NEED_TOKEN to whoever is signed in.
 package main
 
 import (
@@ -21,6 +21,12 @@ func main() {
 		}
 		return serving.Next()
 	})
+	app.OnRecordCreateRequest("posts").BindFunc(func(request *core.RecordRequestEvent) error {
+		if request.Auth != nil {
+			request.Record.Set("author_id", request.Auth.Id)
+		}
+		return request.Next()
+	})
 	app.RootCmd.SetArgs([]string{"serve", "--http", "127.0.0.1:" + os.Getenv("PORT")})
 	if err := app.Start(); err != nil {
 		log.Fatal(err)
@@ -33,13 +39,18 @@ func addPosts(app core.App) error {
 		return nil
 	}
 	posts := core.NewBaseCollection("posts")
-	anyone := types.Pointer("")
-	posts.CreateRule = anyone
-	posts.ViewRule = anyone
+	rule := types.Pointer("")
+	if os.Getenv("POSTS_NEED_TOKEN") != "" {
+		rule = types.Pointer(`@request.auth.id != ""`)
+		posts.AddIndex("posts_published", false, "published, created_at DESC, id DESC", "")
+	}
+	posts.CreateRule = rule
+	posts.ViewRule = rule
+	posts.ListRule = rule
 	posts.Fields.Add(
 		&core.TextField{Name: "author_id"},
 		&core.TextField{Name: "title", Required: true, Max: 200},
-		&core.TextField{Name: "body", Max: 100000},
+		&core.TextField{Name: "body", Max: 10000},
 		&core.BoolField{Name: "published"},
 		&core.AutodateField{Name: "created_at", OnCreate: true},
 		&core.AutodateField{Name: "updated_at", OnCreate: true, OnUpdate: true},
