@@ -144,6 +144,12 @@ void Api::send(const Request& request, Http::ResponseWriter& writer, const Answe
     constexpr std::size_t worth_it = 1'024;
 
     auto& headers = writer.headers();
+    if (request.version() == Http::Version::Http11 && !request.headers().has<Http::Header::Connection>())
+    {
+        // Pistache says "Close" to whoever does not ask for "Keep-Alive". In HTTP/1.1 nobody needs to ask.
+        headers.remove<Http::Header::Connection>();
+        headers.add<Http::Header::Connection>(Http::ConnectionControl::KeepAlive);
+    }
     if (answer.code == Http::Code::Unauthorized)
         headers.add<WwwAuthenticate>();
     if (settings_.gzip && answer.body.size() >= worth_it)
