@@ -22,6 +22,8 @@ const BUILD_WITHIN: Duration = Duration::from_secs(3600);
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// In an hour: limits are on in what is measured, and refuse nobody.
 const NOBODY_CALLS_SO_OFTEN: u32 = 36_000_000;
+/// Connections to a database where nobody asks for another number.
+const POOL: usize = 10;
 
 /// `contender.toml`. In `build`, `run` and `env`, `{root}`, `{contenders}`, `{target}`, `{product}`, `{port}`,
 /// `{workers}`, `{data}`, `{secret}`, `{pool}`, `{redis_url}`, `{user_budget}`, `{database_file}` and `{database_url}` stand for
@@ -105,6 +107,9 @@ pub struct Study {
     /// belongs.
     #[serde(default)]
     pub lenient: bool,
+    /// Whoever has no token at all may read what is published; a bad token is refused all the same.
+    #[serde(default)]
+    pub public: bool,
     /// To whoever has no good token it shows an empty list instead of refusing.
     #[serde(default)]
     pub hides: bool,
@@ -232,8 +237,8 @@ pub struct Home {
     pub redis_url: String,
     /// How many calls one user has in an hour, where a contender limits them; without it more than anybody makes.
     pub user_budget: Option<u32>,
-    /// Connections to the database it may hold; the study says how many.
-    pub pool: usize,
+    /// Connections to the database it may hold, where the study says how many.
+    pub pool: Option<usize>,
     /// Beyond the manifest's, and filled in as that is.
     pub env: Vec<(String, String)>,
 }
@@ -418,7 +423,7 @@ fn fill_one(word: &str, lab: &Lab, home: &Home, port: u16, workers: usize) -> St
         ("{secret}", lab.secret.clone()),
         ("{redis_url}", home.redis_url.clone()),
         ("{user_budget}", home.user_budget.unwrap_or(NOBODY_CALLS_SO_OFTEN).to_string()),
-        ("{pool}", home.pool.to_string()),
+        ("{pool}", home.pool.unwrap_or(POOL).to_string()),
         ("{data}", path(&home.data)),
         ("{database_file}", path(&home.database_file)),
         ("{database_url}", home.database_url.clone()),

@@ -74,6 +74,8 @@ pub fn check(subject: &Subject<'_>) -> Result<Vec<Finding>> {
         "gzip" => true,
         "http2" => subject.setting.http == Http::Two,
         "token" => own.answers("read"),
+        // With another, rows may be kept as well, as Mainstay keeps them: then only the report is looked at and timed.
+        "read" | "list" if subject.setting.cache != CacheKind::None => false,
         other => own.answers(other),
     };
     let find = |(clause, kept): &Clause| Finding {
@@ -148,11 +150,11 @@ fn compute(subject: &Subject<'_>) -> Result<()> {
         refused(&subject.get(&format!("/api/compute?n={n}"))?, &format!("n={n:?}"))?;
     }
     refused(&subject.get("/api/compute")?, "no n")?;
-    // The recursion takes 11 times as long for 27 as for 22, and as long the second time as the first: what is looked up
-    // or added up does not.
-    let (hard, easy, again) = (cost(subject, 27)?, cost(subject, 22)?, cost(subject, 27)?);
-    ensure!(hard > 3.0 * easy, "27 costs {:.0} µs, 22 {:.0} µs: not the recursion's work", hard * 1e6, easy * 1e6);
-    ensure!(again > 0.4 * hard, "27 costs {:.0} µs the second time, {:.0} µs the first", again * 1e6, hard * 1e6);
+    // The recursion takes 47 times as long for 30 as for 22, and as long the second time as the first: what is looked up
+    // or added up does not. A request itself costs as much as some thousand of its steps.
+    let (hard, easy, again) = (cost(subject, 30)?, cost(subject, 22)?, cost(subject, 30)?);
+    ensure!(hard > 3.0 * easy, "30 costs {:.0} µs, 22 {:.0} µs: not the recursion's work", hard * 1e6, easy * 1e6);
+    ensure!(again > 0.4 * hard, "30 costs {:.0} µs the second time, {:.0} µs the first", again * 1e6, hard * 1e6);
     Ok(())
 }
 
@@ -204,7 +206,8 @@ fn is_time(text: &str) -> bool {
 
 fn tokens(subject: &Subject<'_>) -> Result<()> {
     let own = study(subject)?;
-    let path = subject.one("nothing-here");
+    let some = subject.posts.first().and_then(|post| post["id"].as_str()).context("there are no posts")?;
+    let path = subject.one(some);
     let mut bad = vec![("no token", None), ("not a token", Some("nonsense".to_owned()))];
     if study(subject)?.log_in.is_none() {
         bad.push(("a forged token", Some(token::forged(subject.secret)?)));
@@ -218,6 +221,9 @@ fn tokens(subject: &Subject<'_>) -> Result<()> {
             Requests::post(&subject.contender.paths.posts, &json!({ "title": "T", "body": "", "published": true })),
         ];
         for requests in requests {
+            if own.public && token.is_none() && requests.method == "GET" {
+                continue;
+            }
             let requests = requests.signed(token.as_deref());
             let answer = http::call(subject.server.address, &requests)?;
             let is_hidden = own.hides && answer.status == 200 && answer.json()?["items"] == json!([]);

@@ -236,6 +236,10 @@ impl Factors {
         ensure!(self.keep_alive || self.driver == DriverKind::Wrk, "`keep_alive = false` needs `driver = \"wrk\"`");
         let plays = matches!(self.driver, DriverKind::K6 | DriverKind::Locust);
         ensure!(
+            self.cache == CacheKind::None || endpoint == Endpoint::Cache,
+            "a `cache` is for the endpoint `cache` alone: the others are to read their rows"
+        );
+        ensure!(
             plays == (endpoint == Endpoint::Mix),
             "the endpoint `mix` and the drivers `k6` and `locust` go together"
         );
@@ -432,6 +436,7 @@ mod tests {
             ("endpoints = [\"health\"]\nvary = { http = [\"2\"] }", "h2load"),
             ("endpoints = [\"health\"]\nvary = { rate = [5] }", "open loop"),
             ("endpoints = [\"mix\"]", "locust"),
+            ("endpoints = [\"db\"]\nvary = { cache = [\"memory\"] }", "alone"),
             ("endpoints = [\"compute\"]\nvary = { n = [41] }", "`n`"),
             ("endpoints = [\"nothing\"]", "nothing"),
         ] {

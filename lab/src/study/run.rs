@@ -498,7 +498,7 @@ fn home(lab: &Lab, world: &mut World<'_>, contender: &Contender, setting: &Setti
     if setting.cache == CacheKind::Redis {
         home.redis_url = world.clear_redis()?;
     }
-    home.pool = setting.pool;
+    home.pool = Some(setting.pool);
     let gzip = if setting.gzip { "on" } else { "off" };
     home.env = [
         ("HOST", "127.0.0.1".to_owned()),
