@@ -239,6 +239,8 @@ pub struct Home {
     pub user_budget: Option<u32>,
     /// Connections to the database it may hold, where the study says how many.
     pub pool: Option<usize>,
+    /// It speaks HTTP/2, and perhaps nothing else.
+    pub http2: bool,
     /// Beyond the manifest's, and filled in as that is.
     pub env: Vec<(String, String)>,
 }
@@ -374,7 +376,12 @@ impl Contender {
         let start = Instant::now();
         let mut running = Running::start(&mut command)?;
         loop {
-            if http::call(address, &probe).is_ok() {
+            let answers = if home.http2 {
+                http::speaks_http2(address, "/api/health").is_ok()
+            } else {
+                http::call(address, &probe).is_ok()
+            };
+            if answers {
                 return Ok(Server { running, address, started_in: start.elapsed() });
             }
             let ended = running.ended()?;

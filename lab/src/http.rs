@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -235,6 +236,18 @@ impl Connection {
 pub fn call(address: SocketAddr, requests: &Requests) -> Result<Answer> {
     let path = requests.paths.first().context("no path to ask for")?;
     call_bytes(address, &requests.bytes(path)).with_context(|| format!("{} {path}", requests.method))
+}
+
+/// An error unless the path is answered 200 over HTTP/2 by prior knowledge, which we leave to curl; the body otherwise.
+pub fn speaks_http2(address: SocketAddr, path: &str) -> Result<Vec<u8>> {
+    let mut curl = Command::new("curl");
+    curl.args(["--http2-prior-knowledge", "-s", "-m", "10", "-w", "%{stderr}%{http_version} %{http_code}"]);
+    let out = curl.arg(format!("http://{address}{path}")).output().context("cannot start curl")?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    if said.trim() != "2 200" {
+        bail!("{path} is answered {said:?} instead of 200 over HTTP/2");
+    }
+    Ok(out.stdout)
 }
 
 fn call_bytes(address: SocketAddr, request: &[u8]) -> Result<Answer> {

@@ -499,6 +499,7 @@ fn home(lab: &Lab, world: &mut World<'_>, contender: &Contender, setting: &Setti
         home.redis_url = world.clear_redis()?;
     }
     home.pool = Some(setting.pool);
+    home.http2 = setting.http == Http::Two;
     let gzip = if setting.gzip { "on" } else { "off" };
     home.env = [
         ("HOST", "127.0.0.1".to_owned()),
