@@ -1,0 +1,3 @@
+from fastserve import create_app
+
+app = create_app()
