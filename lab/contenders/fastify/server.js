@@ -1,14 +1,18 @@
-// Fastify with one route; a process per core, as its documentation advises.
+// A process per core, as Node.js uses one core each.
 import cluster from 'node:cluster'
-import Fastify from 'fastify'
+import closeWithGrace from 'close-with-grace'
+import { build } from './app.js'
+import { supervise } from './cluster.js'
+import { config } from './config.js'
 
-const workers = Number(process.env.WORKERS)
-if (cluster.isPrimary && workers > 1) {
-  for (let n = 0; n < workers; n += 1) cluster.fork()
+if (cluster.isPrimary && config.workers > 1) {
+  supervise(config.workers)
 } else {
-  const app = Fastify({ logger: false })
-  app.get('/api/health', (request, reply) => {
-    reply.type('text/plain; charset=utf-8').send('ok')
+  const app = await build(config)
+  // At most eight seconds for open requests: a supervisor would kill the process soon after.
+  closeWithGrace({ delay: 8_000 }, async ({ err }) => {
+    if (err) console.error(err)
+    await app.close()
   })
-  await app.listen({ host: '127.0.0.1', port: Number(process.env.PORT) })
+  await app.listen({ host: config.host, port: config.port })
 }
