@@ -1,0 +1,6 @@
+package fastserve.report;
+
+import java.time.Instant;
+
+public record Report(int answer, Instant madeAt) {
+}
