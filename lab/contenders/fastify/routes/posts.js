@@ -30,7 +30,10 @@ const create = {
   },
   response: { 201: post }
 }
-const read = { response: { 200: post } }
+const read = {
+  params: { type: 'object', properties: { id: { ...characters, maxLength: 64 } } },
+  response: { 200: post }
+}
 const list = {
   querystring: {
     type: 'object',
@@ -38,8 +41,6 @@ const list = {
   },
   response: { 200: { type: 'object', properties: { items: { type: 'array', items: post } } } }
 }
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 // Six digits of a second, so that the text sorts as the time does.
 const now = () => new Date().toISOString().replace('Z', '000Z')
@@ -66,9 +67,7 @@ export default async function posts(app) {
   app.get('/', { schema: list }, async (request) => ({ items: await app.store.newest(request.query.limit) }))
 
   app.get('/:id', { schema: read }, async (request, reply) => {
-    const { id } = request.params
-    // What is no UUID is no post's.
-    const found = UUID.test(id) ? await app.store.post(id) : undefined
+    const found = await app.store.post(request.params.id)
     return found ?? reply.callNotFound()
   })
 }

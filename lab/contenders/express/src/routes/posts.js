@@ -7,7 +7,7 @@ import { Posts } from '../models/post.js'
 
 const newPost = z.object({ title: text(1, 200), body: text(0, 10_000), published: z.boolean().default(false) })
 const page = z.object({ limit: wholeNumber(1, 100).default(20) })
-const uuid = z.guid()
+const one = z.object({ id: text(1, 64) })
 
 export function posts(db) {
   const router = Router()
@@ -18,10 +18,8 @@ export function posts(db) {
     res.json({ items: await all.newestPublished(req.valid.query.limit) })
   })
 
-  router.get('/:id', async (req, res) => {
-    const { id } = req.params
-    // What is no UUID is no post's.
-    const post = uuid.safeParse(id).success ? await all.find(id) : undefined
+  router.get('/:id', validate('params', one), async (req, res) => {
+    const post = await all.find(req.valid.params.id)
     if (!post) return notFound(req, res)
     res.json(post)
   })

@@ -2,9 +2,7 @@ import {
   Body,
   Controller,
   Get,
-  HttpStatus,
   Param,
-  ParseUUIDPipe,
   Post as HttpPost,
   Query,
   UseGuards,
@@ -13,6 +11,7 @@ import { AuthGuard } from '../auth/auth.guard.js';
 import { Subject } from '../auth/subject.decorator.js';
 import { CreatePostDto } from './dto/create-post.dto.js';
 import { ListPostsQuery } from './dto/list-posts.query.js';
+import { PostParams } from './dto/post.params.js';
 import { Post } from './post.entity.js';
 import { PostsService } from './posts.service.js';
 
@@ -32,11 +31,7 @@ export class PostsController {
   }
 
   @Get(':id')
-  findOne(
-    // What is no UUID is no post's.
-    @Param('id', new ParseUUIDPipe({ errorHttpStatusCode: HttpStatus.NOT_FOUND }))
-    id: string,
-  ): Promise<Post> {
+  findOne(@Param() { id }: PostParams): Promise<Post> {
     return this.posts.findOne(id);
   }
 }

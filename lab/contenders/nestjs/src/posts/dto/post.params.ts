@@ -1,0 +1,6 @@
+import { Text } from '../../validation/decorators.js';
+
+export class PostParams {
+  @Text(1, 64)
+  id: string;
+}
