@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, OpenFlags};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 
 use super::failure::map;
 use super::home::Home;
@@ -73,7 +73,7 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
     }
     match role {
         Role::Writer => {
-            let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+            let mode = switch_to_wal(&connection, wait)?;
             if mode != "wal" {
                 return Err(rusqlite::Error::InvalidParameterName(format!("journal_mode is {mode}, not wal")));
             }
@@ -86,6 +86,20 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
         }
     }
     Ok(connection)
+}
+
+/// The journal mode after the switch. Where several make a new file's first switch at once, SQLite tells some of them
+/// that it is busy without asking the busy handler, since those who wait for each other would wait for ever.
+fn switch_to_wal(connection: &Connection, wait: Duration) -> rusqlite::Result<String> {
+    let since = Instant::now();
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && since.elapsed() < wait => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// A place for a reading connection that is opened when it is first needed. Held under a lock by the lanes, and by each
