@@ -74,7 +74,9 @@ impl ReportSource {
             Self::None => ReportCache::None,
             Self::Memory(memory) => ReportCache::Memory(memory.clone()),
             Self::Redis(client) => {
-                let manager = ConnectionManager::new_lazy_with_config(client.clone(), ConnectionManagerConfig::new());
+                // Six times, with longer and longer pauses, is its default: requests would wait that long without Redis.
+                let config = ConnectionManagerConfig::new().set_number_of_retries(1);
+                let manager = ConnectionManager::new_lazy_with_config(client.clone(), config);
                 ReportCache::Redis(manager.expect("only subscriptions can be configured wrongly"))
             }
         }

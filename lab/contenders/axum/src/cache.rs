@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use moka::future::Cache as Moka;
-use redis::aio::ConnectionManager;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client};
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,10 @@ impl Cache {
             CacheConfig::Memory => Ok(Self::Memory(Moka::builder().max_capacity(1).time_to_live(KEPT_FOR).build())),
             CacheConfig::Redis(url) => {
                 let client = Client::open(url.as_str()).context("REDIS_URL cannot be used")?;
-                Ok(Self::Redis(ConnectionManager::new(client).await.context("cannot connect to Redis")?))
+                // By itself it would try for a quarter of a minute, while the request waits.
+                let config = ConnectionManagerConfig::new().set_number_of_retries(1);
+                let connection = ConnectionManager::new_with_config(client, config).await;
+                Ok(Self::Redis(connection.context("cannot connect to Redis")?))
             }
         }
     }
