@@ -89,6 +89,10 @@ pub struct Study {
     pub gzip: bool,
     /// Whether it speaks HTTP/2 without TLS.
     pub http2: bool,
+    /// Seconds of load before an endpoint is timed for the first time on a server, where it needs more than a plan gives
+    /// everybody: compilers that watch the program while it runs.
+    #[serde(default)]
+    pub warmup_s: u64,
     /// What it answers, if not everything.
     #[serde(default = "everything")]
     pub endpoints: Vec<Endpoint>,

@@ -3,6 +3,7 @@ package main
 
 import (
 	"log"
+	"net"
 	"os"
 
 	"github.com/pocketbase/pocketbase"
@@ -27,7 +28,11 @@ func main() {
 		}
 		return request.Next()
 	})
-	app.RootCmd.SetArgs([]string{"serve", "--http", "127.0.0.1:" + os.Getenv("PORT")})
+	host := os.Getenv("HOST")
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	app.RootCmd.SetArgs([]string{"serve", "--http", net.JoinHostPort(host, os.Getenv("PORT"))})
 	if err := app.Start(); err != nil {
 		log.Fatal(err)
 	}

@@ -20,7 +20,7 @@ use crate::study::plan::{DriverKind, Factors, Http};
 use crate::wrk;
 
 /// Versions of what the lab installs for itself below `target/lab/tools`.
-const OHA: &str = "1.14.0";
+const OHA: &str = "1.16.0";
 const LOCUST: &str = "2.47.0";
 
 /// Percentiles that are kept, and how a sample calls them, in microseconds.

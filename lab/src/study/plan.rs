@@ -44,6 +44,9 @@ pub struct Slice {
     pub contenders: Vec<String>,
     /// What is asked for.
     pub endpoints: Vec<Endpoint>,
+    /// Seconds of each measurement, where the plan's are not enough: a scenario's users arrive one after the other.
+    #[serde(default)]
+    pub seconds: Option<u64>,
     /// Factors and their levels; every combination is measured.
     #[serde(default)]
     pub vary: BTreeMap<String, Vec<toml::Value>>,
@@ -317,6 +320,7 @@ impl Plan {
     fn parse(text: &str) -> Result<Self> {
         let plan: Self = toml::from_str(text)?;
         ensure!(plan.rounds > 0 && plan.seconds > 0, "a round or a second less than one measures nothing");
+        ensure!(plan.slices.iter().all(|slice| slice.seconds != Some(0)), "a slice of no seconds measures nothing");
         ensure!(!plan.slices.is_empty(), "it has no `[[slice]]`");
         let names: BTreeSet<&str> = plan.slices.iter().map(|slice| slice.name.as_str()).collect();
         ensure!(names.len() == plan.slices.len(), "two slices have the same name");

@@ -91,10 +91,11 @@ pub fn run(args: &Args, lab: &Lab) -> Result<()> {
         maker.build(lab).context("it makes the rows that everybody has")?;
     }
 
-    let cells = cells(&plan, &all, &built, lab, &mut journal)?;
+    let (cells, seconds) = cells(&plan, &all, &built, lab, &mut journal)?;
     let mut study = Study {
         lab,
         plan: &plan,
+        seconds,
         all: &all,
         world: World::new(lab, maker),
         done: journal.done(),
@@ -211,26 +212,28 @@ fn about(contender: &Contender) -> Value {
     let Some(study) = &contender.study else { return Value::Null };
     json!({
         "title": study.title, "version": study.version, "language": study.language, "waits": study.waits,
-        "about": contender.about,
+        "warmup_s": study.warmup_s, "about": contender.about,
     })
 }
 
-/// What can be measured; what cannot be is written down with the reason.
+/// What can be measured, and for how long where that is not the plan's; what cannot be is written down with the reason.
 fn cells(
     plan: &Plan,
     all: &BTreeMap<String, Contender>,
     built: &[String],
     lab: &Lab,
     journal: &mut Journal,
-) -> Result<Vec<Cell>> {
+) -> Result<(Vec<Cell>, BTreeMap<String, u64>)> {
     let mut known = BTreeSet::new();
     let mut kept = Vec::new();
+    let mut seconds = BTreeMap::new();
     let mut drivers = BTreeMap::new();
     for slice in &plan.slices {
         for cell in plan.cells_of(slice, built)? {
             if !known.insert(cell.id()) {
                 continue;
             }
+            seconds.extend(slice.seconds.map(|seconds| (cell.id(), seconds)));
             let driver = cell.factors.driver;
             let there = drivers
                 .entry(word(&driver))
@@ -243,7 +246,7 @@ fn cells(
             }
         }
     }
-    Ok(kept)
+    Ok((kept, seconds))
 }
 
 /// What a contender has no part in.
@@ -268,6 +271,8 @@ fn cannot(contender: &Contender, cell: &Cell) -> Option<String> {
 struct Study<'a> {
     lab: &'a Lab,
     plan: &'a Plan,
+    /// Of a cell, where they are not the plan's.
+    seconds: BTreeMap<String, u64>,
     all: &'a BTreeMap<String, Contender>,
     world: World<'a>,
     journal: Journal,
@@ -354,12 +359,17 @@ impl Study<'_> {
             ("started_ms".to_owned(), server.started_in.as_secs_f64() * 1e3),
             ("idle_mib".to_owned(), started.rss_kib as f64 / 1024.0),
         ]);
+        let mut warm = BTreeSet::new();
+        let slowly = contender.study.as_ref().map_or(0, |study| study.warmup_s);
         for cell in cells {
             self.lab.stop.check()?;
             let broken = broken_for(cell, &findings);
             let outcome = match broken {
                 Some(why) => Err(anyhow::anyhow!("the contract is broken: {why}")),
-                None => self.measure(contender, &server, cell, &token),
+                None => {
+                    let more = if warm.insert(cell.endpoint) { slowly } else { 0 };
+                    self.measure(contender, &server, cell, &token, self.plan.warmup_s.max(more))
+                }
             };
             self.spent += 1;
             self.left -= 1;
@@ -382,7 +392,14 @@ impl Study<'_> {
         server.stop()
     }
 
-    fn measure(&mut self, contender: &Contender, server: &Server, cell: &Cell, token: &str) -> Result<Sample> {
+    fn measure(
+        &mut self,
+        contender: &Contender,
+        server: &Server,
+        cell: &Cell,
+        token: &str,
+        warmup_s: u64,
+    ) -> Result<Sample> {
         let factors = &cell.factors;
         let study = contender.study.as_ref().context("it takes no part in the study")?;
         let ids: Vec<String> = {
@@ -413,8 +430,8 @@ impl Study<'_> {
         let address = nginx.as_ref().map_or(server.address, |nginx| nginx.address);
         let core = Placement::PINNED.driver;
         let load = |seconds| Load { address, requests: &requests, factors, core, seconds, scene };
-        if self.plan.warmup_s > 0 {
-            drivers::run(self.lab, &load(self.plan.warmup_s))?;
+        if warmup_s > 0 {
+            drivers::run(self.lab, &load(warmup_s))?;
         }
         let cost = || -> Result<(f64, f64)> {
             let behind = nginx.as_ref().map_or(Ok(0.0), |nginx| nginx.usage().map(|usage| usage.cpu_s))?;
@@ -422,7 +439,7 @@ impl Study<'_> {
         };
         let (before, database_before) = cost()?;
         let begun = Instant::now();
-        let mut sample = drivers::run(self.lab, &load(self.plan.seconds))?;
+        let mut sample = drivers::run(self.lab, &load(self.seconds.get(&cell.id()).copied().unwrap_or(self.plan.seconds)))?;
         let took = begun.elapsed().as_secs_f64();
         let (after, database_after) = cost()?;
         let cpu_s = after - before;
