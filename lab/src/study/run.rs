@@ -30,6 +30,8 @@ use crate::study::world::{Nginx, World};
 const MAKER: &str = "fastserve";
 /// Before a scenario's ids are too many to be handed over.
 const SCENE_IDS: usize = 1_000;
+/// Seconds before a scenario is timed: its users arrive one after the other.
+const SCENE_WARMUP_S: u64 = 5;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -430,6 +432,7 @@ impl Study<'_> {
         let address = nginx.as_ref().map_or(server.address, |nginx| nginx.address);
         let core = Placement::PINNED.driver;
         let load = |seconds| Load { address, requests: &requests, factors, core, seconds, scene };
+        let warmup_s = if cell.endpoint == Endpoint::Mix { warmup_s.max(SCENE_WARMUP_S) } else { warmup_s };
         if warmup_s > 0 {
             drivers::run(self.lab, &load(warmup_s))?;
         }
