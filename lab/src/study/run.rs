@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -373,6 +374,7 @@ impl Study<'_> {
                     self.measure(contender, &server, cell, &token, self.plan.warmup_s.max(more))
                 }
             };
+            settle(&server)?;
             self.spent += 1;
             self.left -= 1;
             match outcome {
@@ -477,6 +479,23 @@ impl Study<'_> {
             of("p99_us") / 1e3,
         );
     }
+}
+
+/// Waits until a server has done what its driver left behind, which is not the next one's to wait for; a minute at most.
+fn settle(server: &Server) -> Result<()> {
+    const LOOK: Duration = Duration::from_millis(100);
+    let start = Instant::now();
+    let mut before = server.usage()?.cpu_s;
+    while start.elapsed() < Duration::from_secs(60) {
+        thread::sleep(LOOK);
+        let now = server.usage()?.cpu_s;
+        // Some do a little by themselves.
+        if now - before < 0.3 * LOOK.as_secs_f64() {
+            break;
+        }
+        before = now;
+    }
+    Ok(())
 }
 
 /// What of a cell is not as usual.
