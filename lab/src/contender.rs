@@ -89,8 +89,8 @@ pub struct Study {
     pub gzip: bool,
     /// Whether it speaks HTTP/2 without TLS.
     pub http2: bool,
-    /// Seconds of load before an endpoint is timed for the first time on a server, where it needs more than a plan gives
-    /// everybody: compilers that watch the program while it runs.
+    /// Seconds of a light load on all cores before an endpoint is timed for the first time on a server, for compilers that
+    /// watch the program while it runs.
     #[serde(default)]
     pub warmup_s: u64,
     /// What it answers, if not everything.
@@ -407,6 +407,11 @@ impl Server {
     /// What it and all it started have used so far.
     pub fn usage(&self) -> Result<Usage> {
         process::usage(self.running.id())
+    }
+
+    /// Lets it run on these cores alone.
+    pub fn keep_on(&self, cores: &[usize]) -> Result<()> {
+        process::keep_on(self.running.id(), cores)
     }
 
     /// Ends it as an operator would.

@@ -147,6 +147,22 @@ pub struct Usage {
 
 /// Reads the usage of the tree below `root`, itself included.
 pub fn usage(root: u32) -> Result<Usage> {
+    Ok(sum(&stats(root)?, root))
+}
+
+/// Moves the tree below `root`, itself and all threads included, to these cores.
+pub fn keep_on(root: u32, cores: &[usize]) -> Result<()> {
+    let list: Vec<String> = cores.iter().map(ToString::to_string).collect();
+    let stats = stats(root)?;
+    for pid in stats.keys().filter(|pid| is_below(&stats, **pid, root)) {
+        // One that has ended meanwhile is no fault.
+        let _ = output(Command::new("taskset").args(["-a", "-p", "-c", &list.join(","), &pid.to_string()]));
+    }
+    Ok(())
+}
+
+/// All processes; an error if `root` is not among them.
+fn stats(root: u32) -> Result<HashMap<u32, Stat>> {
     let mut stats = HashMap::new();
     for entry in fs::read_dir("/proc").context("cannot read /proc")? {
         let name = entry.context("cannot read /proc")?.file_name();
@@ -158,22 +174,28 @@ pub fn usage(root: u32) -> Result<Usage> {
     if !stats.contains_key(&root) {
         bail!("the process {root} is gone");
     }
-    Ok(sum(&stats, root))
+    Ok(stats)
+}
+
+fn is_below(stats: &HashMap<u32, Stat>, pid: u32, root: u32) -> bool {
+    let mut at = pid;
+    // Up to the root or to where the tree ends; a cycle cannot be, but a limit costs nothing.
+    for _ in 0..64 {
+        if at == root {
+            return true;
+        }
+        let Some(above) = stats.get(&at) else { break };
+        at = above.parent;
+    }
+    false
 }
 
 fn sum(stats: &HashMap<u32, Stat>, root: u32) -> Usage {
     let (mut ticks, mut pages) = (0, 0);
     for (pid, stat) in stats {
-        let mut at = *pid;
-        // Up to the root or to where the tree ends; a cycle cannot be, but a limit costs nothing.
-        for _ in 0..64 {
-            if at == root {
-                ticks += stat.ticks;
-                pages += stat.pages;
-                break;
-            }
-            let Some(above) = stats.get(&at) else { break };
-            at = above.parent;
+        if is_below(stats, *pid, root) {
+            ticks += stat.ticks;
+            pages += stat.pages;
         }
     }
     Usage { cpu_s: ticks as f64 / TICKS_PER_S, rss_kib: pages * 4 }

@@ -370,8 +370,8 @@ impl Study<'_> {
             let outcome = match broken {
                 Some(why) => Err(anyhow::anyhow!("the contract is broken: {why}")),
                 None => {
-                    let more = if warm.insert(cell.endpoint) { slowly } else { 0 };
-                    self.measure(contender, &server, cell, &token, self.plan.warmup_s.max(more))
+                    let warmup_s = if warm.insert(cell.endpoint) { slowly } else { 0 };
+                    self.measure(contender, &server, cell, &token, warmup_s)
                 }
             };
             settle(&server)?;
@@ -434,9 +434,16 @@ impl Study<'_> {
         let address = nginx.as_ref().map_or(server.address, |nginx| nginx.address);
         let core = Placement::PINNED.driver;
         let load = |seconds| Load { address, requests: &requests, factors, core, seconds, scene };
-        let warmup_s = if cell.endpoint == Endpoint::Mix { warmup_s.max(SCENE_WARMUP_S) } else { warmup_s };
-        if warmup_s > 0 {
-            drivers::run(self.lab, &load(warmup_s))?;
+        if let (1.., Some(own)) = (warmup_s, Placement::PINNED.server) {
+            // A compiler that shares one core with 64 requests does not finish in a minute.
+            let light = Factors { connections: factors.connections.min(4), ..factors.clone() };
+            server.keep_on(&(0..self.lab.cores).collect::<Vec<_>>())?;
+            drivers::run(self.lab, &Load { factors: &light, ..load(warmup_s) })?;
+            server.keep_on(&[own])?;
+        }
+        let least = if cell.endpoint == Endpoint::Mix { SCENE_WARMUP_S } else { 0 };
+        if self.plan.warmup_s.max(least) > 0 {
+            drivers::run(self.lab, &load(self.plan.warmup_s.max(least)))?;
         }
         let cost = || -> Result<(f64, f64)> {
             let behind = nginx.as_ref().map_or(Ok(0.0), |nginx| nginx.usage().map(|usage| usage.cpu_s))?;

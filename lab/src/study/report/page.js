@@ -307,7 +307,7 @@
 
   function contract() {
     const clauses = ['health', 'compute', 'cache', 'token', 'read', 'list', 'create', 'gzip', 'http2', 'db'];
-    const rows = data.contract.map((one) => el('tr', {}, cell(title(one.contender)), cell(one.setting), clauses.map((clause) => {
+    const rows = data.contract.map((one) => el('tr', {}, cell(title(one.contender)), cell(one.setting, 'long'), clauses.map((clause) => {
       const found = one.findings.find((finding) => finding.clause === clause);
       if (!found) return cell('–');
       return el('td', { class: found.broken ? 'broken' : 'kept', ...(found.broken ? tells(found.broken) : {}) }, found.broken ? '✗' : '✓');
@@ -320,13 +320,16 @@
     const own = state.raw;
     return chart(own, (chosen, refresh) => [pick(chosen, 'endpoint', endpointOptions(), t('endpoint'))(refresh)], (chosen) => {
       const measures = ['requests_per_s', 'requests_per_cpu_s', 'cpu_us_per_request', 'p50_us', 'p99_us', 'memory_mib'];
-      const rows = data.cells.filter((one) => one.endpoint === chosen.endpoint).map((one) => el('tr', {}, cell(title(one.contender)), cell(says(one.factors, chosen.endpoint) || t('as_usual')), measures.map((measure) => {
+      const rows = data.cells.filter((one) => one.endpoint === chosen.endpoint).map((one) => el('tr', {}, cell(title(one.contender)), cell(says(one.factors, chosen.endpoint) || t('as_usual'), 'long'), measures.map((measure) => {
         const found = one.measures[measure];
         return el('td', { class: 'n', ...(found?.low == null ? {} : tells(`${shown(found.low, measure)} – ${shown(found.high, measure)} (95 %)`)) }, found ? shown(found.value, measure) : '–');
       })));
       return table([[t('contender')], [t('how')], ...measures.map((measure) => [t(`measure.${measure}`), 'n'])], rows);
     });
   }
+
+  /** "24684092 kB", as Linux says it. */
+  const gib = (memory) => (/^\d+ kB$/.test(memory ?? '') ? `${number(parseInt(memory, 10) / 2 ** 20, 1)} GiB` : memory ?? '?');
 
   // The four questions.
   const sure = (ratio) => (ratio.low == null ? ` (${t('one_round')})` : ratio.is_difference ? ` (${range(ratio)})` : ` – ${t('no_difference')}`);
@@ -399,7 +402,7 @@
       el('header', { class: 'top' }, el('h1', {}, t('title')), el('p', { class: 'lead' }, t('lead', { contenders: new Set(data.cells.map((one) => one.contender)).size, cells: data.cells.length, rounds: data.plan.rounds, seconds: data.plan.seconds }))),
       nav,
       section('methods', el('ul', {}, methods), el('h3', {}, t('limits')), el('ul', {}, limits),
-        el('p', { class: 'small soft' }, t('machine', { cores: machine.cores ?? '?', cpu: machine.cpu ?? '?', memory: machine.memory ?? '?', kernel: machine.kernel ?? '?', commit: (setup.git_commit ?? '?').slice(0, 12), when: setup.started_at ?? '?' })),
+        el('p', { class: 'small soft' }, t('machine', { cores: machine.cores ?? '?', cpu: machine.cpu ?? '?', memory: gib(machine.memory), kernel: machine.kernel ?? '?', commit: (setup.git_commit ?? '?').slice(0, 12), when: setup.started_at ?? '?' })),
         el('details', { class: 'small' }, el('summary', {}, t('setup')), el('pre', {}, JSON.stringify(data.setups, null, 2)))),
       section('answers', el('div', { class: 'answers' }, answer('languages', languagesAnswer()), answer('caching', cachingAnswer()), answer('async', asyncAnswer()), answer('http2', http2Answer()))),
       section('endpoints', withEndpoint(state.bars, (cells, chosen) => bars(cells, chosen.measure), ['requests_per_cpu_s', 'requests_per_s', 'cpu_us_per_request', 'p50_us', 'p99_us', 'memory_mib'])),
