@@ -451,7 +451,8 @@ impl Study<'_> {
         };
         let (before, database_before) = cost()?;
         let begun = Instant::now();
-        let mut sample = drivers::run(self.lab, &load(self.seconds.get(&cell.id()).copied().unwrap_or(self.plan.seconds)))?;
+        let mut sample =
+            drivers::run(self.lab, &load(self.seconds.get(&cell.id()).copied().unwrap_or(self.plan.seconds)))?;
         let took = begun.elapsed().as_secs_f64();
         let (after, database_after) = cost()?;
         let cpu_s = after - before;
