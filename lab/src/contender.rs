@@ -89,8 +89,8 @@ pub struct Study {
     pub gzip: bool,
     /// Whether it speaks HTTP/2 without TLS.
     pub http2: bool,
-    /// Seconds of a light load on all cores before an endpoint is timed for the first time on a server, for compilers that
-    /// watch the program while it runs.
+    /// For compilers that watch the program while it runs: before an endpoint is timed for the first time on a server, a
+    /// light load on all cores, so many seconds at a time until answers get no cheaper.
     #[serde(default)]
     pub warmup_s: u64,
     /// What it answers, if not everything.
