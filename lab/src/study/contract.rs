@@ -150,10 +150,11 @@ fn compute(subject: &Subject<'_>) -> Result<()> {
     }
     refused(&subject.get("/api/compute")?, "no n")?;
     // The recursion takes 123 times as long for 32 as for 22, and as long the second time as the first: what is looked up
-    // or added up does not. A request itself costs as much as some thousand of its steps.
+    // or added up does not. A request itself costs as much as some thousand of its steps, and one of a program that is still
+    // being compiled as much as a million.
     warm_up(subject, &["/api/compute?n=32", "/api/compute?n=22"])?;
     let (hard, easy, again) = (cost(subject, 32)?, cost(subject, 22)?, cost(subject, 32)?);
-    ensure!(hard > 3.0 * easy, "32 costs {:.0} µs, 22 {:.0} µs: not the recursion's work", hard * 1e6, easy * 1e6);
+    ensure!(hard > 2.0 * easy, "32 costs {:.0} µs, 22 {:.0} µs: not the recursion's work", hard * 1e6, easy * 1e6);
     ensure!(again > 0.4 * hard, "32 costs {:.0} µs the second time, {:.0} µs the first", again * 1e6, hard * 1e6);
     Ok(())
 }
@@ -162,7 +163,7 @@ fn compute(subject: &Subject<'_>) -> Result<()> {
 fn warm_up(subject: &Subject<'_>, paths: &[&str]) -> Result<()> {
     let seconds = subject.contender.study.as_ref().map_or(0, |study| study.warmup_s);
     let start = Instant::now();
-    while start.elapsed().as_secs() < seconds {
+    while start.elapsed().as_secs() < 2 * seconds {
         for path in paths {
             subject.get(path)?;
         }
