@@ -81,7 +81,8 @@
     const with_ = cells.filter((cell) => cell.measures[measure]);
     with_.sort((a, b) => (more ? -1 : 1) * (a.measures[measure].value - b.measures[measure].value));
     if (with_.length === 0) return el('p', { class: 'soft' }, t('nothing'));
-    const [full, row, left] = [width(), 26, Math.min(190, width() * 0.34)];
+    const longest = Math.max(...with_.map((cell) => title(cell.contender).length));
+    const [full, row, left] = [width(), 26, Math.min(16 + 7 * longest, width() * 0.42)];
     const right = 96;
     const most = Math.max(...with_.map((cell) => cell.measures[measure].high ?? cell.measures[measure].value));
     const top = Math.min(most, 1.25 * Math.max(...with_.map((cell) => cell.measures[measure].value)));
@@ -105,7 +106,8 @@
   function lines(series, { x: label, y: measure, xs, shownX }) {
     const all = series.flatMap((one) => one.points);
     if (all.length === 0) return el('p', { class: 'soft' }, t('nothing'));
-    const [full, height, left, right, bottom] = [width(), 380, 66, Math.min(150, width() * 0.3), 42];
+    const longest = Math.max(...series.map((one) => title(one.name).length));
+    const [full, height, left, right, bottom] = [width(), 380, 66, Math.min(20 + 7 * longest, width() * 0.45), 42];
     const values = all.map((point) => point.y);
     const [low, high] = [Math.min(...values) * 0.85, Math.max(...values) * 1.15];
     const at = (value) => left + (xs.indexOf(value) / Math.max(1, xs.length - 1)) * (full - left - right);
@@ -141,7 +143,9 @@
     const x = (value) => left + (Math.log(Math.min(high, Math.max(low, value)) / low) / Math.log(high / low)) * (full - left - right);
     const bottom = rows.length * row + 4;
     const svg = el('svg', { viewBox: `0 0 ${full} ${bottom + 26}`, role: 'img' });
-    for (const value of ticks(low, high)) svg.append(el('line', { class: value === 1 ? 'axis' : 'grid', x1: x(value), x2: x(value), y1: 0, y2: bottom, 'stroke-width': value === 1 ? 2 : 1 }), el('text', { class: 'soft', x: x(value), y: bottom + 16, 'text-anchor': 'middle' }, `${number(value)}×`));
+    const apart = (value) => value === 1 || Math.abs(x(value) - x(1)) > 34;
+    const shownTicks = ticks(low, high).filter(apart).reduce((kept, value) => (value !== 1 && kept.length > 0 && x(value) - x(kept.at(-1)) < 34 ? kept : [...kept, value]), []);
+    for (const value of shownTicks) svg.append(el('line', { class: value === 1 ? 'axis' : 'grid', x1: x(value), x2: x(value), y1: 0, y2: bottom, 'stroke-width': value === 1 ? 2 : 1 }), el('text', { class: 'soft', x: x(value), y: bottom + 16, 'text-anchor': 'middle' }, `${number(value)}×`));
     rows.forEach((one, index) => {
       const y = index * row + row / 2;
       const { value, low: from, high: to, is_difference: differs } = one.ratio;
@@ -217,23 +221,26 @@
 
   function percentiles(cells) {
     const xs = ['p50_us', 'p75_us', 'p90_us', 'p99_us', 'p999_us'];
-    const names = { p50_us: '50 %', p75_us: '75 %', p90_us: '90 %', p99_us: '99 %', p999_us: '99.9 %' };
+    const names = { p50_us: '50', p75_us: '75', p90_us: '90', p99_us: '99', p999_us: '99.9' };
     const series = cells.map((cell) => ({ name: cell.contender, points: xs.filter((x) => cell.measures[x]).map((x) => ({ x, y: cell.measures[x].value / 1e3 })) }));
     return lines(series, { x: t('percentile_axis'), y: 'p99_us', xs, shownX: (x) => names[x] });
   }
 
   // Slices that vary one thing over several numbers: curves.
   function scaling() {
-    const slices = data.slices.filter((slice) => slice.factors.some((name) => ['connections', 'pool', 'rate'].includes(name)) && slice.cells.length > 0);
+    const GROWS = ['connections', 'pool', 'rate'];
+    const factorOf = (slice) => GROWS.find((name) => slice.factors.includes(name) && new Set(slice.cells.map((at) => data.cells[at].factors[name])).size > 1);
+    // Not where something else changes along with it.
+    const slices = data.slices.filter((slice) => factorOf(slice) && !slice.factors.includes('http'));
     if (slices.length === 0) return el('p', { class: 'soft' }, t('nothing'));
     const own = state.scaling;
     return chart(own, (chosen, refresh) => {
-      const options = slices.flatMap((slice) => [...new Set(slice.cells.map((at) => data.cells[at].endpoint))].map((endpoint) => [`${slice.name}|${endpoint}`, `${t(`factor.${slice.factors.find((name) => ['connections', 'pool', 'rate'].includes(name))}`)} · ${t(`endpoint.${endpoint}`)}`]));
+      const options = slices.flatMap((slice) => [...new Set(slice.cells.map((at) => data.cells[at].endpoint))].map((endpoint) => [`${slice.name}|${endpoint}`, `${t(`factor.${factorOf(slice)}`)} · ${t(`endpoint.${endpoint}`)}`]));
       return [pick(chosen, 'slice', options, t('curve'))(refresh), pick(chosen, 'measure', ['requests_per_s', 'requests_per_cpu_s', 'p50_us', 'p99_us', 'memory_mib'].map((name) => [name, t(`measure.${name}`)]), t('measure'))(refresh)];
     }, (chosen) => {
       const [name, endpoint] = chosen.slice.split('|');
       const slice = slices.find((one) => one.name === name);
-      const factor = slice.factors.find((one) => ['connections', 'pool', 'rate'].includes(one));
+      const factor = factorOf(slice);
       const cells = slice.cells.map((at) => data.cells[at]).filter((cell) => cell.endpoint === endpoint);
       const xs = [...new Set(cells.map((cell) => cell.factors[factor]))].sort((a, b) => a - b);
       const others = key(cells[0].factors, [factor]);
