@@ -73,7 +73,10 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
     }
     match role {
         Role::Writer => {
-            let mode = switch_to_wal(&connection, wait)?;
+            // Where several switch a new file at once, SQLite tells some of them that it is busy without asking the busy
+            // handler, since those who wait for each other would wait for ever.
+            let mode: String =
+                while_busy(wait, || connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)))?;
             if mode != "wal" {
                 return Err(rusqlite::Error::InvalidParameterName(format!("journal_mode is {mode}, not wal")));
             }
@@ -88,13 +91,12 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
     Ok(connection)
 }
 
-/// The journal mode after the switch. Where several make a new file's first switch at once, SQLite tells some of them
-/// that it is busy without asking the busy handler, since those who wait for each other would wait for ever.
-fn switch_to_wal(connection: &Connection, wait: Duration) -> rusqlite::Result<String> {
+/// Tries again for as long as the file is busy and `patience` lasts.
+pub(super) fn while_busy<T>(patience: Duration, mut work: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let since = Instant::now();
     loop {
-        match connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)) {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && since.elapsed() < wait => {
+        match work() {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && since.elapsed() < patience => {
                 std::thread::sleep(Duration::from_millis(5));
             }
             answer => return answer,

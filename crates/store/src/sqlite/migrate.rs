@@ -1,10 +1,11 @@
 //! Brings the file's tables up to date. Runs on the writer's thread, alone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kernel::Clock;
-use rusqlite::{Connection, Error, ErrorCode};
+use rusqlite::{Connection, Error};
 
+use super::connection::while_busy;
 use super::failure::map;
 use crate::migrate::{Known, Plan, Step};
 use crate::{Applied, MigrateError, StoreError};
@@ -94,15 +95,8 @@ fn in_transaction<T>(
     connection: &mut Connection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> Result<T, StoreError> {
-    let since = Instant::now();
-    loop {
-        match connection.execute_batch("BEGIN IMMEDIATE") {
-            Ok(()) => break,
-            // Another process is at it; the busy handler has waited between two tries.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && since.elapsed() < PATIENCE => {}
-            Err(error) => return Err(map(error, None)),
-        }
-    }
+    // Another process may be at it for longer than the busy handler waits.
+    while_busy(PATIENCE, || connection.execute_batch("BEGIN IMMEDIATE")).map_err(|error| map(error, None))?;
     let result = work(connection).and_then(|value| connection.execute_batch("COMMIT").map(|()| value));
     result.map_err(|error| {
         let error = map(error, Some(connection));
