@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -155,8 +156,13 @@ pub fn keep_on(root: u32, cores: &[usize]) -> Result<()> {
     let list: Vec<String> = cores.iter().map(ToString::to_string).collect();
     let stats = stats(root)?;
     for pid in stats.keys().filter(|pid| is_below(&stats, **pid, root)) {
+        let moved = output(Command::new("taskset").args(["-a", "-p", "-c", &list.join(","), &pid.to_string()]));
         // One that has ended meanwhile is no fault.
-        let _ = output(Command::new("taskset").args(["-a", "-p", "-c", &list.join(","), &pid.to_string()]));
+        if let Err(error) = moved
+            && Path::new(&format!("/proc/{pid}")).exists()
+        {
+            return Err(error);
+        }
     }
     Ok(())
 }
@@ -255,6 +261,20 @@ mod tests {
     fn reads_our_own_usage() {
         let usage = usage(std::process::id()).unwrap();
         assert!(usage.rss_kib > 0);
+    }
+
+    #[test]
+    fn a_tree_is_kept_on_a_core() {
+        let mut sleeping = Running::start(Command::new("sh").args(["-c", "sleep 600 & wait"])).unwrap();
+        let cores = || {
+            let printed = output(Command::new("taskset").args(["-p", "-c", &sleeping.id().to_string()])).unwrap();
+            printed.trim().rsplit(' ').next().unwrap().to_owned()
+        };
+        keep_on(sleeping.id(), &[0]).unwrap();
+        assert_eq!(cores(), "0");
+        assert!(keep_on(sleeping.id(), &[]).is_err());
+        sleeping.end(Signal::SIGTERM).unwrap();
+        assert!(keep_on(sleeping.id(), &[0]).is_err());
     }
 
     #[test]

@@ -33,9 +33,9 @@ const MAKER: &str = "fastserve";
 const SCENE_IDS: usize = 1_000;
 /// Seconds before a scenario is timed: its users arrive one after the other.
 const SCENE_WARMUP_S: u64 = 5;
-/// What compiles while it runs is warm when an answer's cost falls by less than this from one look to the next, or after so
-/// long.
-const BETTER: f64 = 0.85;
+/// What compiles while it runs is warm once an answer costs more than this share of what it cost at the last look, or after
+/// so long.
+const NO_CHEAPER: f64 = 0.85;
 const WARM_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(clap::Args)]
@@ -438,22 +438,8 @@ impl Study<'_> {
         let address = nginx.as_ref().map_or(server.address, |nginx| nginx.address);
         let core = Placement::PINNED.driver;
         let load = |seconds| Load { address, requests: &requests, factors, core, seconds, scene };
-        if let (1.., Some(own)) = (warmup_s, Placement::PINNED.server) {
-            // A compiler that shares one core with 64 requests does not finish in a minute.
-            let light = Factors { connections: factors.connections.min(4), ..factors.clone() };
-            server.keep_on(&(0..self.lab.cores).collect::<Vec<_>>())?;
-            let begun = Instant::now();
-            let mut before = f64::INFINITY;
-            loop {
-                let used = server.usage()?.cpu_s;
-                let found = drivers::run(self.lab, &Load { factors: &light, ..load(warmup_s) })?;
-                let each = (server.usage()?.cpu_s - used) / found.get("requests").copied().unwrap_or(0.0).max(1.0);
-                if each > BETTER * before || begun.elapsed() > WARM_WITHIN {
-                    break;
-                }
-                before = each;
-            }
-            server.keep_on(&[own])?;
+        if warmup_s > 0 {
+            self.warm_up(server, &load(warmup_s))?;
         }
         let least = if cell.endpoint == Endpoint::Mix { SCENE_WARMUP_S } else { 0 };
         if self.plan.warmup_s.max(least) > 0 {
@@ -483,6 +469,34 @@ impl Study<'_> {
         sample.insert("database_cpu_s".to_owned(), database_after - database_before);
         sample.insert("memory_mib".to_owned(), server.usage()?.rss_kib as f64 / 1024.0);
         Ok(sample)
+    }
+
+    /// A light load on all cores, again and again until answers get no cheaper: a compiler that shares one core with 64
+    /// requests does not finish in a minute.
+    fn warm_up(&self, server: &Server, load: &Load<'_>) -> Result<()> {
+        let factors = Factors { connections: load.factors.connections.min(4), ..load.factors.clone() };
+        let light = Load { factors: &factors, ..*load };
+        let warm = || -> Result<()> {
+            let begun = Instant::now();
+            let mut before = f64::INFINITY;
+            while begun.elapsed() < WARM_WITHIN {
+                let used = server.usage()?.cpu_s;
+                let found = drivers::run(self.lab, &light)?;
+                let each = (server.usage()?.cpu_s - used) / found.get("requests").copied().unwrap_or(0.0).max(1.0);
+                if each > NO_CHEAPER * before {
+                    break;
+                }
+                before = each;
+            }
+            Ok(())
+        };
+        let every: Vec<usize> = (0..self.lab.cores).collect();
+        let own: Vec<usize> = Placement::PINNED.server.into_iter().collect();
+        server.keep_on(&every)?;
+        let warmed = warm();
+        // Also where that failed: what is measured next on this server has one core.
+        server.keep_on(&own)?;
+        warmed
     }
 
     fn say(&self, cell: &Cell, round: usize, sample: &Sample) {

@@ -75,14 +75,16 @@
   }
   const width = () => Math.max(320, Math.min(1056, document.documentElement.clientWidth - 66));
 
+  // What the longest of these names needs beside a chart, up to a share of it.
+  const room = (names, most) => Math.min(20 + 7 * Math.max(...names.map((name) => title(name).length)), width() * most);
+
   // Bars with whiskers: one measure of one endpoint, of everyone.
   function bars(cells, measure) {
     const { more } = MEASURES[measure];
     const with_ = cells.filter((cell) => cell.measures[measure]);
     with_.sort((a, b) => (more ? -1 : 1) * (a.measures[measure].value - b.measures[measure].value));
     if (with_.length === 0) return el('p', { class: 'soft' }, t('nothing'));
-    const longest = Math.max(...with_.map((cell) => title(cell.contender).length));
-    const [full, row, left] = [width(), 26, Math.min(16 + 7 * longest, width() * 0.42)];
+    const [full, row, left] = [width(), 26, room(with_.map((cell) => cell.contender), 0.42)];
     const right = 96;
     const most = Math.max(...with_.map((cell) => cell.measures[measure].high ?? cell.measures[measure].value));
     const top = Math.min(most, 1.25 * Math.max(...with_.map((cell) => cell.measures[measure].value)));
@@ -106,8 +108,7 @@
   function lines(series, { x: label, y: measure, xs, shownX }) {
     const all = series.flatMap((one) => one.points);
     if (all.length === 0) return el('p', { class: 'soft' }, t('nothing'));
-    const longest = Math.max(...series.map((one) => title(one.name).length));
-    const [full, height, left, right, bottom] = [width(), 380, 66, Math.min(20 + 7 * longest, width() * 0.45), 42];
+    const [full, height, left, right, bottom] = [width(), 380, 66, room(series.map((one) => one.name), 0.45), 42];
     const values = all.map((point) => point.y);
     const [low, high] = [Math.min(...values) * 0.85, Math.max(...values) * 1.15];
     const at = (value) => left + (xs.indexOf(value) / Math.max(1, xs.length - 1)) * (full - left - right);
