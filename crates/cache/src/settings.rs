@@ -9,7 +9,8 @@ pub struct CacheSettings {
     /// `redis+sentinel://host:26379,host:26379/NAME` and `redis+cluster://host:6379,host:6379` where there are several
     /// of it. A secret, because it may hold a password.
     pub url: Secret<String>,
-    /// How much a node keeps in memory of its own, in bytes, 0–68719476736; 0: nothing.
+    /// How much a node keeps in memory of its own, in bytes, 0–68719476736; 0: nothing, and without Redis whoever asks
+    /// has it loaded, also where another does so at the moment.
     pub memory_bytes: u64,
     /// How long an operation waits for Redis before it does without, in milliseconds, 5–5000; never past its own
     /// deadline.

@@ -95,7 +95,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
     }
 
     /// The value of this key: from memory, or from `load`, which is asked once for all who ask at the same time and
-    /// says `None` where there is none. It runs as part of this future and ends with it; then another of those who wait
+    /// says `None` where there is none; by each for itself where nothing is kept anywhere. It runs as part of this future and ends with it; then another of those who wait
     /// loads. Where the old value may still be served, whoever finds it first brings the new one, and gets the old one
     /// if that fails.
     ///
@@ -166,6 +166,9 @@ impl<T: Send + Sync + 'static> Cached<T> {
         Fut: Future<Output = Result<Vec<(Key, Option<T>)>, E>>,
         E: From<Unanswered>,
     {
+        if !self.0.inner.local.is_there() {
+            return Ok(0);
+        }
         let mut leads = Vec::new();
         for key in keys.iter().take(MOST_PREFETCHED) {
             if matches!(self.look(ctx, key), Found::Nothing)
@@ -262,6 +265,10 @@ impl<T: Send + Sync + 'static> Cached<T> {
         Fut: Future<Output = Result<Option<T>, E>>,
         E: From<Unanswered>,
     {
+        if self.keeps_nothing() {
+            let (_, value) = self.call(ctx, load).await??;
+            return Ok(value.map(Arc::new));
+        }
         let (mut failed, mut attempts) = (0, None);
         loop {
             let waiting = match self.join(key, attempts.take()) {
@@ -309,12 +316,8 @@ impl<T: Send + Sync + 'static> Cached<T> {
             }
             Sought::Load(right) => right,
         };
-        let (began, started) = (ctx.now(), Instant::now());
-        stats::add(&self.0.counts.loads);
-        let loaded = ctx.within(load()).await.map_err(|DeadlinePassed| Unanswered::Late)?;
-        self.0.counts.loaded(started.elapsed());
-        match loaded {
-            Ok(value) => {
+        match self.call(ctx, load).await? {
+            Ok((began, value)) => {
                 let loaded = self.loaded(ctx, began, value.map(Arc::new));
                 #[cfg(feature = "redis")]
                 let loaded = Loaded { may_be_kept: !matches!(right, Right::Nothing), ..loaded };
@@ -328,7 +331,6 @@ impl<T: Send + Sync + 'static> Cached<T> {
                 Ok(loaded.value)
             }
             Err(error) => {
-                stats::add(&self.0.counts.load_errors);
                 lead.failed();
                 #[cfg(feature = "redis")]
                 if let Right::Share(ticket) = right {
@@ -337,6 +339,22 @@ impl<T: Send + Sync + 'static> Cached<T> {
                 Err(error)
             }
         }
+    }
+
+    /// Asks `load`, and counts it; with when it began. An error of its own is within the other: that the time is up.
+    async fn call<F, Fut, E>(&self, ctx: &Ctx, load: F) -> Result<Result<(Time, Option<T>), E>, Unanswered>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<T>, E>>,
+    {
+        let (began, started) = (ctx.now(), Instant::now());
+        stats::add(&self.0.counts.loads);
+        let loaded = ctx.within(load()).await.map_err(|DeadlinePassed| Unanswered::Late)?;
+        self.0.counts.loaded(started.elapsed());
+        if loaded.is_err() {
+            stats::add(&self.0.counts.load_errors);
+        }
+        Ok(loaded.map(|value| (began, value)))
     }
 
     /// Loads behind the backs of those who ask, if not too many do.
@@ -408,6 +426,12 @@ impl<T: Send + Sync + 'static> Cached<T> {
         return self.0.inner.shared.is_some() && !self.0.plan.is_local_only;
         #[cfg(not(feature = "redis"))]
         return false;
+    }
+
+    /// Whether whoever asks has it loaded, as there is nowhere to keep it. Then nobody waits for another's load either:
+    /// who switches the cache off wants the source asked each time.
+    fn keeps_nothing(&self) -> bool {
+        !self.0.inner.local.is_there() && !self.is_shared()
     }
 
     /// What a value takes in memory, in bytes.

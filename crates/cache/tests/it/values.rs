@@ -118,32 +118,57 @@ async fn a_value_is_loaded_once_and_then_comes_from_memory() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_who_ask_at_once_share_one_load() {
-    for memory_bytes in [1 << 20, 0] {
-        let cache = memory(memory_bytes);
-        let numbers = numbers(&cache);
-        let (ctx, gate, loads) = (ctx(), Gate::default(), Arc::new(AtomicU32::new(0)));
-        let start = Arc::new(Barrier::new(1000));
-        let all: Vec<_> = (0..1000)
-            .map(|_| {
-                let (numbers, ctx, gate, loads) = (numbers.clone(), ctx.clone(), gate.clone(), loads.clone());
-                let start = start.clone();
-                tokio::spawn(async move {
-                    start.wait().await;
-                    let load = || {
-                        let value = u64::from(loads.fetch_add(1, Ordering::SeqCst));
-                        gate.pass(Ok::<_, Fault>(Some(value)))
-                    };
-                    *numbers.get(&ctx, &key(), load).await.unwrap().unwrap()
-                })
+    let cache = memory(1 << 20);
+    let numbers = numbers(&cache);
+    let (ctx, gate, loads) = (ctx(), Gate::default(), Arc::new(AtomicU32::new(0)));
+    let start = Arc::new(Barrier::new(1000));
+    let all: Vec<_> = (0..1000)
+        .map(|_| {
+            let (numbers, ctx, gate, loads) = (numbers.clone(), ctx.clone(), gate.clone(), loads.clone());
+            let start = start.clone();
+            tokio::spawn(async move {
+                start.wait().await;
+                let load = || {
+                    let value = u64::from(loads.fetch_add(1, Ordering::SeqCst));
+                    gate.pass(Ok::<_, Fault>(Some(value)))
+                };
+                *numbers.get(&ctx, &key(), load).await.unwrap().unwrap()
             })
-            .collect();
-        until(|| stats(&cache).waits == 999).await;
-        gate.release();
-        for one in all {
-            assert_eq!(one.await.unwrap(), 0);
-        }
-        assert_eq!(loads.load(Ordering::SeqCst), 1);
+        })
+        .collect();
+    until(|| stats(&cache).waits == 999).await;
+    gate.release();
+    for one in all {
+        assert_eq!(one.await.unwrap(), 0);
     }
+    assert_eq!(loads.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn where_nothing_is_kept_each_loads_for_itself() {
+    let cache = memory(0);
+    let numbers = numbers(&cache);
+    let ctx = ctx();
+    let gates: Vec<_> = (0..3).map(|_| Gate::default()).collect();
+    let all: Vec<_> =
+        (0..).zip(&gates).map(|(n, gate)| ask_slowly(&numbers, &ctx, &key(), gate, Ok(Some(n)))).collect();
+    for gate in &gates {
+        gate.entered().await;
+    }
+    gates.iter().for_each(Gate::release);
+    for (n, one) in (0..).zip(all) {
+        assert_eq!(one.await.unwrap(), Ok(Some(n)));
+    }
+    // A load that fails is told to its own caller alone, and one that takes too long is not waited for.
+    let broken = numbers.get(&ctx, &key(), || async { Err(Fault::Broken) }).await;
+    assert_eq!(broken, Err(Fault::Broken));
+    let late = numbers.get(&ctx_for(Duration::ZERO), &key(), std::future::pending::<Result<_, Fault>>).await;
+    assert_eq!(late, Err(Fault::Unanswered(Unanswered::Late)));
+    let asked = numbers.prefetch(&ctx, &[key()], |_| async { Err(Fault::Broken) }).await;
+    assert_eq!(asked, Ok(0), "there is nowhere to put it");
+    let stats = stats(&cache);
+    assert_eq!((stats.misses, stats.loads, stats.load_errors, stats.waits), (5, 5, 1, 0));
+    assert_eq!((stats.entries, stats.bytes), (0, 0));
 }
 
 #[tokio::test]
