@@ -48,6 +48,8 @@ const HEALTHY: u8 = 0;
 const FAILED: u8 = 1;
 /// The database asks for the whole closure to be run again.
 const RETRY: u8 = 2;
+/// The connection was dead when the transaction was to begin: the closure can be run again on another.
+const RECONNECT: u8 = 3;
 
 impl TxInner {
     pub(crate) fn new(ctx: &Ctx, reactions: &Arc<Reactions>, slow: Slow, side: Side) -> Arc<Self> {
@@ -77,6 +79,15 @@ impl TxInner {
 
     pub(crate) fn ask_for_retry(&self) {
         self.state.store(RETRY, Ordering::Relaxed);
+    }
+
+    /// Whether another connection may do.
+    pub(crate) fn wants_reconnect(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == RECONNECT
+    }
+
+    pub(crate) fn ask_for_reconnect(&self) {
+        self.state.store(RECONNECT, Ordering::Relaxed);
     }
 
     /// The answer to a `Tx` that is used where or when its closure does not run.

@@ -62,8 +62,8 @@ enum Ended<T, E> {
     With(Result<T, E>),
     /// It must be run again, or else this is the answer.
     Again(StoreError),
-    /// The connection was dead before anything was done on it.
-    Reconnect(StoreError),
+    /// The connection was dead before anything was done on it: it may be run on another, or else this is the answer.
+    Reconnect(Result<T, E>),
 }
 
 impl Postgres {
@@ -169,7 +169,7 @@ impl Postgres {
                     reconnected = true;
                     continue;
                 }
-                Ended::Reconnect(error) => return Err(error.into()),
+                Ended::Reconnect(result) => return result,
                 Ended::Again(error) => error,
             };
             run += 1;
@@ -205,7 +205,7 @@ impl Postgres {
         let mut lease = self.pool.lease(ctx).await?;
         if let Err(failure) = lease.begin(ctx).await {
             return match failure.then {
-                Then::Reconnect => Ok(Ended::Reconnect(failure.error)),
+                Then::Reconnect => Ok(Ended::Reconnect(Err(failure.error.into()))),
                 _ => Err(failure.error),
             };
         }
@@ -216,9 +216,11 @@ impl Postgres {
         let is_pending = lease.as_ref().is_none_or(pool::Lease::is_pending);
         let commits = matches!(result, Ok(Ok(_))) && !tx.has_failed() && !is_pending;
         let mut ended = Ok(());
-        // A statement in the middle, or no time left: dropping the lease cancels and rolls back, in the background.
+        // A statement in the middle, no time left, or nobody there: dropping the lease cancels and rolls back, or cuts it, in
+        // the background.
         if let Some(mut lease) = lease
             && !is_pending
+            && !tx.wants_reconnect()
         {
             ended = lease.end(ctx, if commits { "COMMIT" } else { "ROLLBACK" }).await;
         }
@@ -234,10 +236,11 @@ impl Postgres {
         if tx.wants_retry() {
             return Ok(Ended::Again(StoreError::Busy));
         }
-        Ok(Ended::With(match result? {
+        let result = match result? {
             Ok(_) => Err(TxInner::swallowed().into()),
             error => error,
-        }))
+        };
+        Ok(if tx.wants_reconnect() { Ended::Reconnect(result) } else { Ended::With(result) })
     }
 
     pub(crate) async fn migrate(&self, plan: Plan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {

@@ -324,6 +324,11 @@ impl Lease {
         self.held.as_ref().is_none_or(|(session, _)| session.is_pending())
     }
 
+    /// Whether nothing of the transaction has reached the server.
+    pub(crate) fn has_yet_to_begin(&self) -> bool {
+        self.held.as_ref().is_some_and(|(session, _)| session.has_yet_to_begin())
+    }
+
     pub(crate) async fn begin(&mut self, ctx: &Ctx) -> Result<(), Failure> {
         self.in_transaction = true;
         let session = self.session()?;
@@ -333,7 +338,7 @@ impl Lease {
     /// Commits or rolls back.
     pub(crate) async fn end(&mut self, ctx: &Ctx, command: &str) -> Result<(), Failure> {
         let session = self.session()?;
-        let result = ctx.within(session.batch(command)).await.map_err(late)?;
+        let result = ctx.within(session.end(command)).await.map_err(late)?;
         // A commit that fails has rolled back.
         self.in_transaction = false;
         result

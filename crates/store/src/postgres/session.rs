@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use futures_util::future::{BoxFuture, FutureExt as _, Shared, try_join3};
+use futures_util::future::{BoxFuture, FutureExt as _, Shared, join, try_join3};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_postgres::{Client, RowStream, Statement};
 
@@ -19,6 +19,9 @@ use crate::{FromRow, Row, StoreError, Value, sql};
 /// Statements kept prepared by each connection.
 pub(crate) const STATEMENTS: usize = 256;
 
+/// What a transaction that may change something begins with.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE";
+
 /// The generation of a connection that is not used again.
 const OUTDATED: u64 = u64::MAX;
 
@@ -30,6 +33,8 @@ pub(crate) struct Session {
     driver: Driver,
     address: Address,
     statements: Statements,
+    /// A transaction is to begin, which goes out with its first statement.
+    begins: bool,
     /// Set while an answer is on its way: a future dropped meanwhile leaves it set.
     pending: bool,
     /// Which search path it was set up with.
@@ -82,7 +87,7 @@ impl Session {
         let abort = driver.abort_handle();
         // It has nothing more to say than that it ended.
         let driver = Driver(driver.map(|_| ()).boxed().shared(), abort);
-        Self { client, driver, address, statements, pending: false, generation }
+        Self { client, driver, address, statements, begins: false, pending: false, generation }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -117,7 +122,7 @@ impl Session {
         }
         // Answered after whatever was on its way; outside a transaction it only warns.
         self.client.batch_execute("ROLLBACK").await?;
-        self.pending = false;
+        (self.begins, self.pending) = (false, false);
         Ok(())
     }
 
@@ -129,14 +134,30 @@ impl Session {
         Ok(result?)
     }
 
-    /// Begins a transaction that may change something.
+    /// Begins a transaction that may change something. Where the connection is ours alone its first statement takes this
+    /// along, one way to the server and back for both: should the server refuse to begin, it refuses the statement too if
+    /// that changes anything, since what stands outside such a transaction may only read.
     pub(crate) async fn begin(&mut self) -> Result<(), Failure> {
-        let start = match &self.statements {
-            Statements::Prepared(_) => "",
-            Statements::Unnamed(TransactionStart(start)) => start,
-        };
-        let begin = format!("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE{start}");
-        self.batch(&begin).await
+        match &self.statements {
+            Statements::Prepared(_) => {
+                self.begins = true;
+                Ok(())
+            }
+            Statements::Unnamed(TransactionStart(start)) => {
+                let begin = format!("{BEGIN}{start}");
+                self.batch(&begin).await
+            }
+        }
+    }
+
+    /// Ends the transaction with this command; nothing is sent where it had no statement.
+    pub(crate) async fn end(&mut self, command: &str) -> Result<(), Failure> {
+        if std::mem::take(&mut self.begins) { Ok(()) } else { self.batch(command).await }
+    }
+
+    /// Whether nothing of the transaction has reached the server.
+    pub(crate) fn has_yet_to_begin(&self) -> bool {
+        self.begins
     }
 
     /// The statement as the server knows it, or none where it is to be sent as it stands.
@@ -196,7 +217,7 @@ impl Session {
         .await?;
         self.pending = false;
         begun.map_err(|error| self.note(error))?;
-        let rows = rows.map_err(|error| self.heard(error))?;
+        let rows = self.heard(Ok(()), rows)?;
         ended.map_err(|error| self.note(error))?;
         Ok(rows)
     }
@@ -211,13 +232,12 @@ impl Session {
         let statement = self.prepare(sql, params).await?;
         statement.as_ref().map_or(Ok(()), gives_some)?;
         self.pending = true;
-        let result = match &statement {
-            Some(statement) => stream(&self.client, statement, params, most).await,
-            None => async { take(query_unnamed(&self.client, sql, params).await?, most).await }.await,
+        let begin = begin(&self.client, std::mem::take(&mut self.begins));
+        let (begun, result) = match &statement {
+            Some(statement) => join(begin, stream(&self.client, statement, params, most)).await,
+            None => join(begin, async { take(query_unnamed(&self.client, sql, params).await?, most).await }).await,
         };
-        // After an error of the server's the answer is over; after one of ours rows may be on their way still.
-        self.pending = matches!(result, Err(Fetch::Ours(_)));
-        result.map_err(|error| self.heard(error))
+        self.heard(begun, result)
     }
 
     /// Runs a statement that changes something; how many rows it changed.
@@ -227,12 +247,15 @@ impl Session {
             return Err(gives_rows().into());
         }
         self.pending = true;
-        let result = match &statement {
-            Some(statement) => self.client.execute_raw(statement, params).await.map_err(Fetch::Server),
-            None => execute_unnamed(&self.client, sql, params).await,
+        let begin = begin(&self.client, std::mem::take(&mut self.begins));
+        let (begun, result) = match &statement {
+            Some(statement) => {
+                let done = async { self.client.execute_raw(statement, params).await.map_err(Fetch::Server) };
+                join(begin, done).await
+            }
+            None => join(begin, execute_unnamed(&self.client, sql, params)).await,
         };
-        self.pending = matches!(result, Err(Fetch::Ours(_)));
-        result.map_err(|error| self.heard(error))
+        self.heard(begun, result)
     }
 
     /// Draws the consequences for this connection.
@@ -249,11 +272,15 @@ impl Session {
         }
     }
 
-    fn heard(&mut self, error: Fetch) -> Failure {
-        match error {
+    /// What came of a statement, and of the beginning it may have taken along.
+    fn heard<T>(&mut self, begun: Result<(), tokio_postgres::Error>, result: Result<T, Fetch>) -> Result<T, Failure> {
+        // After an error of the server's the answer is over; after one of ours rows may be on their way still.
+        self.pending = matches!(result, Err(Fetch::Ours(_)));
+        begun.map_err(|error| self.note(error))?;
+        result.map_err(|error| match error {
             Fetch::Ours(error) => error.into(),
             Fetch::Server(error) => self.note(error),
-        }
+        })
     }
 
     fn note(&mut self, error: tokio_postgres::Error) -> Failure {
@@ -277,6 +304,11 @@ impl Driver {
     pub(crate) async fn ended(&self) {
         self.0.clone().await;
     }
+}
+
+/// Begins a transaction, if there is one to begin. It is sent when this is first polled.
+async fn begin(client: &Client, begins: bool) -> Result<(), tokio_postgres::Error> {
+    if begins { client.batch_execute(BEGIN).await } else { Ok(()) }
 }
 
 /// Whether `params` can be given to a statement that is to give rows.

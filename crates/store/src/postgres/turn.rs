@@ -47,7 +47,8 @@ impl Held {
         let _under_way = self.begin();
         let mut lease = self.lease.lock().await;
         let lease = lease.as_mut().ok_or_else(TxInner::over)?;
-        lease.execute(&tx.ctx, sql, params).await.map_err(|failure| note(tx, failure))
+        let is_first = lease.has_yet_to_begin();
+        lease.execute(&tx.ctx, sql, params).await.map_err(|failure| note(tx, failure, is_first))
     }
 
     /// Up to `most` rows; one more is an error.
@@ -61,7 +62,8 @@ impl Held {
         let _under_way = self.begin();
         let mut lease = self.lease.lock().await;
         let lease = lease.as_mut().ok_or_else(TxInner::over)?;
-        lease.fetch(&tx.ctx, sql, params, most).await.map_err(|failure| note(tx, failure))
+        let is_first = lease.has_yet_to_begin();
+        lease.fetch(&tx.ctx, sql, params, most).await.map_err(|failure| note(tx, failure, is_first))
     }
 
     /// Takes the connection back from the closure. `None` while a statement that was sent to another task still uses it.
@@ -70,9 +72,11 @@ impl Held {
     }
 }
 
-fn note(tx: &TxInner, failure: Failure) -> StoreError {
-    if matches!(failure.then, Then::Again | Then::Prepare) {
-        tx.ask_for_retry();
+fn note(tx: &TxInner, failure: Failure, is_first: bool) -> StoreError {
+    match failure.then {
+        Then::Again | Then::Prepare => tx.ask_for_retry(),
+        Then::Reconnect if is_first => tx.ask_for_reconnect(),
+        _ => {}
     }
     failure.error
 }
