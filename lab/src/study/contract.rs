@@ -9,11 +9,13 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::contender::{Contender, Home, Server, Study};
+use crate::contender::{Contender, Home, Placement, Server, Study};
 use crate::http::{self, Answer, Requests};
-use crate::study::plan::{CacheKind, Http, Setting};
+use crate::lab::Lab;
+use crate::study::drivers::{self, Load, Scene};
+use crate::study::plan::{CacheKind, DatabaseKind, Factors, Http, Setting};
 use crate::study::token;
-use crate::study::world::{QUOTES, World};
+use crate::study::world::{COPY, QUOTES, World};
 
 /// What `/api/cache` says.
 const ANSWER: i64 = 2_178_309;
@@ -33,6 +35,8 @@ pub struct Finding {
 
 /// Everything a clause looks at.
 pub struct Subject<'a> {
+    /// Where it is looked at.
+    pub lab: &'a Lab,
     /// Who.
     pub contender: &'a Contender,
     /// Running, with nobody else asking.
@@ -65,6 +69,7 @@ const CLAUSES: &[Clause] = &[
     ("gzip", gzip),
     ("http2", http2),
     ("db", db),
+    ("crowd", crowd),
 ];
 
 /// Every clause that holds for what this contender does.
@@ -74,6 +79,11 @@ pub fn check(subject: &Subject<'_>) -> Result<Vec<Finding>> {
         "http2" => subject.setting.http == Http::Two,
         _ if subject.setting.http == Http::Two => false,
         "gzip" => true,
+        // PostgreSQL says how many rows were read.
+        "crowd" => {
+            let Setting { database, cache, gzip, .. } = subject.setting;
+            *database == DatabaseKind::Postgres && *cache == CacheKind::None && !gzip
+        }
         "token" => own.answers("read"),
         // With another, rows may be kept as well, as Mainstay keeps them: then only the report is looked at and timed.
         "read" | "list" if subject.setting.cache != CacheKind::None => false,
@@ -420,6 +430,52 @@ fn db(subject: &Subject<'_>) -> Result<()> {
     for _ in 0..10 {
         let quote = json_of(&subject.get("/api/db")?, 200)?;
         ensure!(quote["words"] == "Changed behind its back.", "what was changed is answered as it was before: {quote}");
+    }
+    Ok(())
+}
+
+/// How late PostgreSQL may be with what it counts: a connection tells it after ten idle seconds (`PGSTAT_IDLE_INTERVAL`).
+const COUNTED_WITHIN: Duration = Duration::from_secs(15);
+
+/// Of many who ask at once, each has its rows read: nobody is answered with what another's question brought. Where that
+/// was so a list would cost next to nothing, and only when it is asked for often.
+fn crowd(subject: &Subject<'_>) -> Result<()> {
+    let list = subject.newest("20")?;
+    let of_list = (Requests::get(&list).signed(Some(subject.token)), study(subject)?.table.as_str(), 20.0);
+    for (requests, table, rows) in [(Requests::get("/api/db"), "quotes", 1.0), of_list] {
+        let read = || -> Result<f64> {
+            let sql = format!(
+                "select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables where relname = '{table}'"
+            );
+            subject.world.postgres()?.psql(COPY, &sql)?.trim().parse().context("PostgreSQL counts no rows")
+        };
+        let load = Load {
+            address: subject.server.address,
+            requests: &requests,
+            factors: &Factors { connections: 64, ..Factors::default() },
+            core: Placement::PINNED.driver,
+            seconds: 1,
+            scene: Scene { posts: "", list: "", token: "", ids: &[] },
+        };
+        let before = read()?;
+        let answered = drivers::run(subject.lab, &load)?.get("requests").copied().unwrap_or(0.0);
+        ensure!(answered > 0.0, "nobody of 64 was answered");
+        // What the second brings, the first may have to wait for: connections count when they are used again.
+        drivers::run(subject.lab, &load)?;
+        let start = Instant::now();
+        loop {
+            let found = read()? - before;
+            if found > 0.9 * rows * answered {
+                break;
+            }
+            let paths = &requests.paths;
+            ensure!(
+                start.elapsed() < COUNTED_WITHIN,
+                "of 64 who ask for {paths:?} at once some are answered with what others asked for: {answered:.0} answers \
+                 of {rows} rows, and {found:.0} rows were read"
+            );
+            thread::sleep(Duration::from_millis(500));
+        }
     }
     Ok(())
 }

@@ -98,11 +98,11 @@ impl Endpoint {
             Self::Health => &["health"],
             Self::Compute => &["compute"],
             Self::Cache => &["cache"],
-            Self::Db => &["db"],
+            Self::Db => &["db", "crowd"],
             Self::Read => &["token", "read"],
-            Self::List => &["token", "list"],
+            Self::List => &["token", "list", "crowd"],
             Self::Create => &["token", "create"],
-            Self::Mix => &["token", "read", "list", "create"],
+            Self::Mix => &["token", "read", "list", "create", "crowd"],
         }
     }
 }

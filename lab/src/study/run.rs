@@ -614,6 +614,7 @@ fn examine(lab: &Lab, world: &mut World<'_>, contender: &Contender, setting: &Se
     let server = contender.start(lab, Placement::PINNED, &home)?;
     let token = token_for(lab, contender, &server)?;
     let findings = contract::check(&Subject {
+        lab,
         contender,
         server: &server,
         setting,

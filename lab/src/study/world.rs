@@ -30,7 +30,7 @@ pub const QUOTES: usize = 1_000;
 const OWN: &str = "seed_own";
 const OTHERS: &str = "seed_others";
 /// A copy for whoever is running.
-const COPY: &str = "running";
+pub const COPY: &str = "running";
 
 /// All of it. Dropped, everything stops.
 pub struct World<'a> {
@@ -117,7 +117,7 @@ impl<'a> World<'a> {
                 sqlite.args(["-bail", "-cmd", ".timeout 5000"]).arg(&home.database_file).arg(sql);
                 process::output(&mut sqlite).map(drop)
             }
-            DatabaseKind::Postgres => self.postgres.as_ref().context("no PostgreSQL runs")?.0.psql(COPY, sql).map(drop),
+            DatabaseKind::Postgres => self.postgres()?.psql(COPY, sql).map(drop),
             DatabaseKind::MariaDb => self.mariadb.as_ref().context("no MariaDB runs")?.run(COPY, sql),
         }
     }
@@ -149,6 +149,11 @@ impl<'a> World<'a> {
         Ok(redis.url())
     }
 
+    /// The running PostgreSQL.
+    pub fn postgres(&self) -> Result<&Postgres> {
+        Ok(&self.postgres.as_ref().context("no PostgreSQL runs")?.0)
+    }
+
     /// The running Redis.
     pub fn redis(&self) -> Result<&Redis> {
         self.redis.as_ref().context("no Redis was started")
@@ -158,7 +163,7 @@ impl<'a> World<'a> {
     pub fn database_usage(&self, kind: DatabaseKind) -> Result<Usage> {
         match kind {
             DatabaseKind::Sqlite => Ok(Usage::default()),
-            DatabaseKind::Postgres => self.postgres.as_ref().context("no PostgreSQL runs")?.0.usage(),
+            DatabaseKind::Postgres => self.postgres()?.usage(),
             DatabaseKind::MariaDb => self.mariadb.as_ref().context("no MariaDB runs")?.usage(),
         }
     }

@@ -314,7 +314,7 @@
   const cell = (text, kind) => el('td', { class: kind }, text);
 
   function contract() {
-    const clauses = ['health', 'compute', 'cache', 'token', 'read', 'list', 'create', 'gzip', 'http2', 'db'];
+    const clauses = ['health', 'compute', 'cache', 'token', 'read', 'list', 'create', 'gzip', 'http2', 'db', 'crowd'];
     const rows = data.contract.map((one) => el('tr', {}, cell(title(one.contender)), cell(one.setting, 'long'), clauses.map((clause) => {
       const found = one.findings.find((finding) => finding.clause === clause);
       if (!found) return cell('–');
