@@ -164,9 +164,14 @@ pub fn touch_all<R: Resource>(tx: &Tx) {
     tx.touch(Touched::All(R::SPEC.lists.into()));
 }
 
-/// Says that there is one more row: nobody has asked for it yet, but lists have another item.
+/// What one more row changes: nobody has asked for it yet, but lists have another item.
+pub(crate) fn lists_of<R: Resource>() -> Touched {
+    Touched::All(R::SPEC.lists.into())
+}
+
+/// Says that there is one more row.
 pub fn touch_lists<R: Resource>(tx: &Tx) {
-    tx.touch(Touched::All(R::SPEC.lists.into()));
+    tx.touch(lists_of::<R>());
 }
 
 #[cfg(test)]

@@ -472,17 +472,9 @@ async fn create<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
     let id: Id<R::Kind> = ctx.new_id();
     let mut values = own_values(spec, id.into(), Some(user_id), ctx.now());
     values.extend(R::create_values(new));
-    let statement = Arc::new(shared.statements.insert(spec, values));
-    let row: R = store
-        .tx::<_, Problem, _, _>(&ctx, move |tx| {
-            let statement = statement.clone();
-            async move {
-                let row = tx.row(&statement.text, &statement.params).await.map_err(|e| spec.store_problem(e))?;
-                kept::touch_lists::<R>(&tx);
-                row.ok_or_else(|| Problem::from(StoreError::internal("an insert returned nothing")))
-            }
-        })
-        .await?;
+    let statement = shared.statements.insert(spec, values);
+    let written = store.write_row(&ctx, statement.text, statement.params, vec![kept::lists_of::<R>()]).await;
+    let row: R = written.map_err(|error| spec.store_problem(error))?;
     created(&row)
 }
 

@@ -9,8 +9,8 @@ use crate::settings::Place;
 use crate::sqlite::Sqlite;
 use crate::touch::UnderWay;
 use crate::{
-    Applied, FromRow, MigrateError, Migrations, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx,
-    Value, Watch, Witness, scope,
+    Applied, FromRow, MigrateError, Migrations, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings,
+    Touched, Touching, Tx, Value, Watch, Witness, scope,
 };
 
 /// Which database is behind the store. Only migrations need to know.
@@ -36,6 +36,13 @@ pub struct Store {
 /// Who is told what transactions touch.
 #[derive(Clone)]
 struct Watching(Arc<dyn Watch>);
+
+impl Watching {
+    /// A change of this under way, where somebody keeps any of it.
+    fn touching(&self, touched: Vec<Touched>) -> Option<Box<dyn Touching>> {
+        if touched.is_empty() { None } else { self.0.begin(touched) }
+    }
+}
 
 impl fmt::Debug for Watching {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,11 +170,7 @@ impl Store {
                 if let Some(saving) = witness.and_then(|witness| witness.see(tx.clone(), &value)) {
                     saving.await?;
                 }
-                if let Some(Watching(watch)) = watch
-                    && let touched = tx.take_touched()
-                    && !touched.is_empty()
-                    && let Some(mut touching) = watch.begin(touched)
-                {
+                if let Some(mut touching) = watch.and_then(|watch| watch.touching(tx.take_touched())) {
                     if dialect == Dialect::Postgres {
                         touching.announce().await;
                     }
@@ -185,6 +188,53 @@ impl Store {
             under_way.done().await;
         }
         outcome
+    }
+
+    /// One row, written by one statement (`insert … returning …`) in a transaction of its own: [`Store::tx`] with that
+    /// statement alone, for which PostgreSQL is asked once instead of twice. `touched` is what it changes that others may
+    /// keep a copy of.
+    ///
+    /// # Errors
+    /// As [`Store::tx`]: after [`StoreError::Timeout`] or [`StoreError::Unavailable`] it is not known whether the row was
+    /// written. A statement that gives no row, or more than one, is a fault of the program's, and what it did may stay.
+    pub async fn write_row<T: FromRow + Send + 'static>(
+        &self,
+        ctx: &Ctx,
+        sql: String,
+        params: Vec<Value>,
+        touched: Vec<Touched>,
+    ) -> Result<T, StoreError> {
+        let none = || StoreError::internal("a statement that writes a row gave none; let it end with `returning`");
+        match &*self.engine {
+            Engine::Postgres(postgres) if postgres.can_write_rows() && ctx.attached::<Witness>().is_none() => {
+                if scope::is_inside() {
+                    return Err(StoreError::Nested);
+                }
+                let under_way = UnderWay::default();
+                if let Some(mut touching) = self.watch.as_ref().and_then(|watch| watch.touching(touched)) {
+                    ctx.within(touching.announce()).await.map_err(|_| StoreError::Timeout)?;
+                    under_way.add(touching);
+                }
+                let written = postgres.write_rows(ctx, &sql, &params, 1).await;
+                if !matches!(written, Err(StoreError::Timeout | StoreError::Unavailable { .. })) {
+                    under_way.done().await;
+                }
+                written?.pop().ok_or_else(none)
+            }
+            _ => {
+                let statement = Arc::new((sql, params, touched));
+                let work = move |tx: Tx| {
+                    let statement = statement.clone();
+                    async move {
+                        let (sql, params, touched) = &*statement;
+                        let row = tx.row(sql, params).await?;
+                        touched.iter().for_each(|touched| tx.touch(touched.clone()));
+                        row.ok_or_else(none)
+                    }
+                };
+                self.tx(ctx, work).await
+            }
+        }
     }
 
     /// Whether a read can be answered and the writer is alive: for readiness.

@@ -31,6 +31,14 @@ pub(crate) enum Then {
 }
 
 impl Failure {
+    /// Where it is not known whether the change was made: it must not be made again on another connection.
+    pub(crate) fn without_reconnect(self) -> Self {
+        match self.then {
+            Then::Reconnect => Self { then: Then::Tell, ..self },
+            _ => self,
+        }
+    }
+
     /// The error of a read outside a transaction.
     pub(crate) fn of_a_read(self) -> StoreError {
         match self.error {

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kernel::{Clock, Ctx};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::failure::{Failure, Then};
 use self::lanes::Lanes;
@@ -64,6 +64,15 @@ enum Ended<T, E> {
     Again(StoreError),
     /// The connection was dead before anything was done on it: it may be run on another, or else this is the answer.
     Reconnect(Result<T, E>),
+}
+
+/// How often a transaction was tried.
+#[derive(Debug, Default)]
+struct Tries<'a> {
+    runs: u32,
+    has_reconnected: bool,
+    /// The turn of one that keeps losing.
+    turn: Option<SemaphorePermit<'a>>,
 }
 
 impl Postgres {
@@ -158,37 +167,74 @@ impl Postgres {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let mut turn = None;
-        let mut reconnected = false;
-        let mut run = 0;
+        let mut tries = Tries::default();
         loop {
-            let refusal = match self.run(reactions, ctx, &work).await? {
+            match self.run(reactions, ctx, &work).await? {
                 Ended::With(result) => return result,
-                Ended::Reconnect(_) if !reconnected => {
-                    self.pool.forget_idle();
-                    reconnected = true;
-                    continue;
-                }
-                Ended::Reconnect(result) => return result,
-                Ended::Again(error) => error,
-            };
-            run += 1;
-            self.reruns.fetch_add(1, Ordering::Relaxed);
-            if run >= MOST_RUNS || ctx.remaining().is_zero() {
-                return Err(refusal.into());
-            }
-            if run >= CONTENDED && turn.is_none() {
-                turn = match ctx.within(self.contended.acquire()).await {
-                    Ok(permit) => permit.ok(),
-                    Err(_) => return Err(refusal.into()),
-                };
-            }
-            // Up to 1, 2, 4 … 32 ms, so that two that contradict each other do not meet again.
-            let most = Duration::from_millis(1 << run.min(5));
-            if ctx.within(tokio::time::sleep(ctx.random().part_of(most))).await.is_err() {
-                return Err(refusal.into());
+                Ended::Reconnect(result) if tries.has_reconnected => return result,
+                Ended::Reconnect(_) => self.reconnect(&mut tries),
+                Ended::Again(refusal) => self.again(ctx, &mut tries, refusal).await?,
             }
         }
+    }
+
+    /// Whether one statement may go out as a transaction of its own: what a pooler makes of one that was refused its
+    /// beginning is not known.
+    pub(crate) fn can_write_rows(&self) -> bool {
+        self.pool.keeps_state()
+    }
+
+    /// Up to `most` rows of a statement that changes something, in a transaction of its own. One row more is an error, and
+    /// the change is made.
+    pub(crate) async fn write_rows<T: FromRow>(
+        &self,
+        ctx: &Ctx,
+        sql: &str,
+        params: &[Value],
+        most: usize,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut tries = Tries::default();
+        loop {
+            let mut lease = self.pool.lease(ctx).await?;
+            let since = Instant::now();
+            let written = lease.write(ctx, sql, params, most).await;
+            drop(lease);
+            self.slow.watch(ctx, sql, since);
+            match written {
+                Err(Failure { then: Then::Again | Then::Prepare, .. }) => {
+                    self.again(ctx, &mut tries, StoreError::Busy).await?;
+                }
+                Err(Failure { then: Then::Reconnect, .. }) if !tries.has_reconnected => self.reconnect(&mut tries),
+                written => {
+                    // Also where it is not known whether it came to be.
+                    self.replicas.iter().for_each(|replica| replica.wrote(ctx.identity()));
+                    return written.map_err(|failure| failure.error);
+                }
+            }
+        }
+    }
+
+    fn reconnect(&self, tries: &mut Tries<'_>) {
+        self.pool.forget_idle();
+        tries.has_reconnected = true;
+    }
+
+    /// Waits until a transaction may be run again that another was in the way of.
+    async fn again<'a>(&'a self, ctx: &Ctx, tries: &mut Tries<'a>, refusal: StoreError) -> Result<(), StoreError> {
+        tries.runs += 1;
+        self.reruns.fetch_add(1, Ordering::Relaxed);
+        if tries.runs >= MOST_RUNS || ctx.remaining().is_zero() {
+            return Err(refusal);
+        }
+        if tries.runs >= CONTENDED && tries.turn.is_none() {
+            tries.turn = match ctx.within(self.contended.acquire()).await {
+                Ok(permit) => permit.ok(),
+                Err(_) => return Err(refusal),
+            };
+        }
+        // Up to 1, 2, 4 … 32 ms, so that two that contradict each other do not meet again.
+        let most = Duration::from_millis(1 << tries.runs.min(5));
+        ctx.within(tokio::time::sleep(ctx.random().part_of(most))).await.map_err(|_| refusal)
     }
 
     async fn run<T, E, F, Fut>(

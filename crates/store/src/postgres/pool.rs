@@ -371,6 +371,20 @@ impl Lease {
         done.inspect_err(|failure| self.heed(failure))
     }
 
+    /// A statement that changes something and gives rows, in a transaction of its own.
+    pub(crate) async fn write<T: FromRow>(
+        &mut self,
+        ctx: &Ctx,
+        text: &str,
+        params: &[Value],
+        most: usize,
+    ) -> Result<Vec<T>, Failure> {
+        sql::check(text)?;
+        let session = self.session()?;
+        let rows = ctx.within(session.write(text, params, most)).await.map_err(late)?;
+        rows.inspect_err(|failure| self.heed(failure))
+    }
+
     fn heed(&self, failure: &Failure) {
         if failure.then == Then::Renew && !self.pool.keeps_state {
             self.pool.wants_path.store(true, Ordering::Release);

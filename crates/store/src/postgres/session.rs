@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use futures_util::future::{BoxFuture, FutureExt as _, Shared, join, try_join3};
+use futures_util::future::{BoxFuture, FutureExt as _, Shared, join, join3, try_join3};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_postgres::{Client, RowStream, Statement};
 
@@ -258,6 +258,36 @@ impl Session {
         self.heard(begun, result)
     }
 
+    /// Up to `most` rows of a statement that changes something, in a transaction of its own: all of it is sent at once. One
+    /// row more is an error, and the change is made.
+    pub(crate) async fn write<T: FromRow>(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        most: usize,
+    ) -> Result<Vec<T>, Failure> {
+        let statement = self.prepare(sql, params).await?;
+        let statement = statement.ok_or_else(|| StoreError::internal("nothing is prepared behind a pooler"))?;
+        gives_some(&statement)?;
+        self.pending = true;
+        let (begun, rows, ended) = join3(
+            begin(&self.client, true),
+            stream(&self.client, &statement, params, most),
+            self.client.batch_execute("COMMIT"),
+        )
+        .await;
+        self.pending = false;
+        // What the server refused to begin or to do was not done. Where it said nothing, nobody knows.
+        begun.map_err(|error| self.note_told(error))?;
+        let rows = match rows {
+            Err(Fetch::Server(error)) => return Err(self.note_told(error)),
+            Err(Fetch::Ours(error)) => Err(error),
+            Ok(rows) => Ok(rows),
+        };
+        ended.map_err(|error| self.note(error).without_reconnect())?;
+        Ok(rows?)
+    }
+
     /// Draws the consequences for this connection.
     fn heed(&mut self, failure: &Failure) {
         match failure.then {
@@ -281,6 +311,13 @@ impl Session {
             Fetch::Ours(error) => error.into(),
             Fetch::Server(error) => self.note(error),
         })
+    }
+
+    /// The same for what went out with its commit: whether that was done is known from the server's own word only.
+    fn note_told(&mut self, error: tokio_postgres::Error) -> Failure {
+        let is_told = error.as_db_error().is_some();
+        let failure = self.note(error);
+        if is_told { failure } else { failure.without_reconnect() }
     }
 
     fn note(&mut self, error: tokio_postgres::Error) -> Failure {

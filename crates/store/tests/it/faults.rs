@@ -340,8 +340,12 @@ fn connections_that_died_in_the_pool_are_replaced() {
                 WHERE datname = current_database() AND pid <> pg_backend_pid()";
             let outside = Store::open(&db.settings(), Reactions::new()).await.unwrap();
             outside.read(&ctx()).row::<(i64,)>(others, &params![]).await.unwrap();
-            outside.close().await;
             set(&store, "a", i).await.unwrap();
+            outside.read(&ctx()).row::<(i64,)>(others, &params![]).await.unwrap();
+            outside.close().await;
+            let more = "UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value".to_owned();
+            let written = store.write_row::<(i64,)>(&ctx(), more, params!["a"].to_vec(), Vec::new()).await;
+            assert_eq!(written.unwrap(), (i + 1,));
         }
     });
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use store::{Reads as _, StoreError, Tx, params};
+use store::{Reads as _, StoreError, Tx, Value, ViolationKind, params};
 use testkit::{Backend, TestDatabase, everywhere};
 
 use crate::{count, ctx, ctx_for, get, open, set};
@@ -97,6 +97,44 @@ everywhere! {
             store.tx(&ctx(), |tx| async move { tx.execute("DELETE FROM counters RETURNING name", &params![]).await }).await;
         assert!(matches!(wrong, Err(StoreError::Internal { .. })), "{wrong:?}");
         assert_eq!(count(&store).await, 2);
+    }
+
+    async fn one_statement_writes_one_row(db: TestDatabase) {
+        const RETURNING: &str = "INSERT INTO counters (name, value) VALUES ($1, $2) RETURNING value";
+        const MORE: &str = "UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value";
+        let store = open(&db).await;
+        let write = |sql: &'static str, params: Vec<Value>| {
+            let store = store.clone();
+            async move { store.write_row::<(i64,)>(&ctx(), sql.to_owned(), params, Vec::new()).await }
+        };
+        assert_eq!(write(RETURNING, params!["a", 1].to_vec()).await.unwrap(), (1,));
+        let taken = write(RETURNING, params!["a", 2].to_vec()).await.unwrap_err();
+        assert_eq!(taken.violation().map(|violation| violation.kind), Some(ViolationKind::Unique));
+        assert_eq!(get(&store, "a").await, Some(1));
+        // Those who are in each other's way all get their turn.
+        let all: Vec<_> = (0..32).map(|_| tokio::spawn(write(MORE, params!["a"].to_vec()))).collect();
+        let mut values = Vec::new();
+        for one in all {
+            values.push(one.await.unwrap().unwrap().0);
+        }
+        values.sort_unstable();
+        assert_eq!(values, (2..=33).collect::<Vec<_>>());
+        for sql in [MORE, "COMMIT", "DELETE FROM counters WHERE name = $1"] {
+            let none = write(sql, params!["nobody"].to_vec()).await;
+            assert!(matches!(none, Err(StoreError::Internal { .. })), "{sql}: {none:?}");
+        }
+        let no_time = ctx_for(Duration::ZERO);
+        let late = store.write_row::<(i64,)>(&no_time, MORE.to_owned(), params!["a"].to_vec(), Vec::new()).await;
+        assert!(matches!(late, Err(StoreError::Timeout)), "{late:?}");
+        let inner = store.clone();
+        let inside: Result<(i64,), StoreError> = store
+            .tx(&ctx(), move |_| {
+                let store = inner.clone();
+                async move { store.write_row(&ctx(), MORE.to_owned(), params!["a"].to_vec(), Vec::new()).await }
+            })
+            .await;
+        assert!(matches!(inside, Err(StoreError::Nested)), "{inside:?}");
+        assert_eq!(get(&store, "a").await, Some(33));
     }
 
     async fn transaction_control_is_refused(db: TestDatabase) {
