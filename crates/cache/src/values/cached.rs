@@ -94,10 +94,10 @@ impl<T: Send + Sync + 'static> Cached<T> {
         Self(Arc::new(Kept { inner, plan, number, counts }))
     }
 
-    /// The value of this key: from memory, or from `load`, which is asked once for all who ask at the same time and
-    /// says `None` where there is none; by each for itself where nothing is kept anywhere. It runs as part of this future and ends with it; then another of those who wait
-    /// loads. Where the old value may still be served, whoever finds it first brings the new one, and gets the old one
-    /// if that fails.
+    /// The value of this key: from memory, or from `load`, which is asked once for all who ask at the same time (by each
+    /// for itself where nothing is kept anywhere) and says `None` where there is none. It runs as part of this future and
+    /// ends with it; then another of those who wait loads. Where the old value may still be served, whoever finds it first
+    /// brings the new one, and gets the old one if that fails.
     ///
     /// # Errors
     /// What `load` says, to the one whose load it is; [`Unanswered`] where the time is up or others' loads failed.
