@@ -153,6 +153,14 @@ fn h2load_counted(printed: &str, seconds: u64) -> Result<Sample> {
     };
     let (done, succeeded) = (of("done").unwrap_or(0.0), of("succeeded").unwrap_or(0.0));
     let broken = of("errored").unwrap_or(0.0) + of("timeout").unwrap_or(0.0);
+    let statuses = printed.lines().find_map(|line| line.strip_prefix("status codes:"));
+    let known =
+        statuses.is_none_or(|line| line.split([',', ' ']).any(|word| word.parse().is_ok_and(|count: u64| count > 0)));
+    ensure!(
+        done == 0.0 || known,
+        "h2load understood the status of none of {done} answers: over HTTP/1.1 it wants a reason phrase, which a server may \
+         leave out (RFC 9112, section 4)"
+    );
     Ok(Sample::from([
         ("requests".to_owned(), done),
         ("requests_per_s".to_owned(), succeeded / seconds as f64),
@@ -272,27 +280,43 @@ fn with_locust(lab: &Lab, load: &Load<'_>) -> Result<Sample> {
     ]);
     let users = load.factors.connections.to_string();
     command.args(["-u", &users, "-r", &users, "-t", &format!("{}s", load.seconds), "--exit-code-on-error", "0"]);
-    command.arg("--csv").arg(scratch.join("out")).envs(told(load, &scratch.join("ids"))?);
+    // Its CSV is of the last whole second before the end.
+    command.arg("--json-file").arg(scratch.join("out")).envs(told(load, &scratch.join("ids"))?);
     process::output(&mut command)?;
-    let text = fs::read_to_string(scratch.join("out_stats.csv")).context("Locust wrote no figures")?;
-    locust_counted(&text)
+    let text = fs::read_to_string(scratch.join("out.json")).context("Locust wrote no figures")?;
+    locust_counted(&serde_json::from_str(&text).context("cannot read Locust's figures")?)
 }
 
-fn locust_counted(csv: &str) -> Result<Sample> {
-    let mut lines = csv.lines();
-    let names: Vec<&str> = lines.next().context("an empty table")?.split(',').collect();
-    let whole = lines.find(|line| line.starts_with(",Aggregated,")).context("no line of all requests")?;
-    let row: BTreeMap<&str, f64> =
-        names.iter().zip(whole.split(',')).filter_map(|(name, value)| Some((*name, value.parse().ok()?))).collect();
-    let of = |name: &str| row.get(name).copied().with_context(|| format!("no column {name}"));
+/// Out of Locust's list of everything that was asked, each with how many were answered in how many whole milliseconds.
+fn locust_counted(said: &Value) -> Result<Sample> {
+    let (mut requests, mut failures, mut began, mut ended) = (0.0, 0.0, f64::INFINITY, 0.0_f64);
+    let mut took: BTreeMap<u64, u64> = BTreeMap::new();
+    for one in said.as_array().context("Locust's figures are no list")? {
+        let of = |name: &str| one[name].as_f64().with_context(|| format!("Locust says no {name}"));
+        requests += of("num_requests")?;
+        failures += of("num_failures")?;
+        began = began.min(of("start_time")?);
+        ended = ended.max(of("last_request_timestamp")?);
+        for (ms, count) in one["response_times"].as_object().into_iter().flatten() {
+            // Above a second it writes `1000.0`.
+            let ms: f64 = ms.parse().with_context(|| format!("{ms} is no time"))?;
+            *took.entry(ms.round() as u64).or_default() += count.as_u64().unwrap_or(0);
+        }
+    }
+    ensure!(requests > 0.0 && ended > began, "Locust counted nothing");
     let mut sample = Sample::from([
-        ("requests".to_owned(), of("Request Count")?),
-        ("requests_per_s".to_owned(), of("Requests/s")?),
-        ("refused".to_owned(), of("Failure Count")?),
+        ("requests".to_owned(), requests),
+        ("requests_per_s".to_owned(), requests / (ended - began)),
+        ("refused".to_owned(), failures),
         ("broken".to_owned(), 0.0),
     ]);
-    for (column, (_, name)) in ["50%", "75%", "90%", "99%", "99.9%"].into_iter().zip(PERCENTILES) {
-        sample.insert(name.to_owned(), of(column)? * 1e3);
+    for (share, name) in PERCENTILES {
+        let mut left = share * requests;
+        let at = took.iter().find(|(_, count)| {
+            left -= **count as f64;
+            left <= 0.0
+        });
+        sample.insert(name.to_owned(), at.map_or(0.0, |(ms, _)| *ms as f64 * 1e3));
     }
     Ok(sample)
 }
@@ -339,14 +363,21 @@ mod tests {
             (11.0, 3.0, 2.0, 1.0)
         );
         assert!(h2load_counted("nothing", 3).is_err());
+        let blind = "requests: 7 total, 7 started, 7 done, 0 succeeded, 7 failed, 0 errored, 0 timeout\n\
+                     status codes: 0 2xx, 0 3xx, 0 4xx, 0 5xx\n";
+        assert!(h2load_counted(blind, 3).unwrap_err().to_string().contains("reason phrase"));
     }
 
     #[test]
-    fn reads_locusts_table() {
-        let csv = "Type,Name,Request Count,Failure Count,Median Response Time,Requests/s,50%,75%,90%,99%,99.9%\n\
-                   GET,read,60,0,2,6.0,2,3,4,5,6\n,Aggregated,100,1,2,10.0,2,3,4,5,6\n";
-        let sample = locust_counted(csv).unwrap();
-        assert_eq!((sample["requests_per_s"], sample["refused"], sample["p999_us"]), (10.0, 1.0, 6000.0));
+    fn reads_locusts_list() {
+        let read = serde_json::json!({ "num_requests": 60, "num_failures": 0, "start_time": 10.5,
+            "last_request_timestamp": 19.0, "response_times": { "2": 30, "4": 29, "1000.0": 1 } });
+        let list = serde_json::json!({ "num_requests": 40, "num_failures": 1, "start_time": 10.0,
+            "last_request_timestamp": 20.0, "response_times": { "2": 20, "3": 20 } });
+        let sample = locust_counted(&serde_json::json!([read, list])).unwrap();
+        assert_eq!((sample["requests_per_s"], sample["refused"]), (10.0, 1.0));
+        assert_eq!((sample["p50_us"], sample["p75_us"], sample["p99_us"], sample["p999_us"]), (2e3, 4e3, 4e3, 1e6));
+        assert!(locust_counted(&serde_json::json!([])).is_err());
     }
 
     #[test]
