@@ -79,7 +79,9 @@ everywhere! {
     }
 
     async fn a_dropped_scan_leaves_nothing_behind(db: TestDatabase) {
-        let store = open(&db).await;
+        // Beside everything else that runs here, a connection may take longer to come back than one usually waits for it.
+        let settings = StoreSettings { wait_ms: 10_000, ..db.settings() };
+        let store = open_with(&settings, Reactions::new()).await;
         for _ in 0..20 {
             let read = store.clone();
             let task = tokio::spawn(async move { read.read(&ctx()).rows::<(i64,)>(FOR_EVER, &params![]).await });
