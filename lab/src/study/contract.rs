@@ -174,13 +174,20 @@ fn compute(subject: &Subject<'_>) -> Result<()> {
 /// What its compiler does while the program runs is no work of an endpoint's.
 fn warm_up(subject: &Subject<'_>, paths: &[&str]) -> Result<()> {
     let seconds = subject.contender.study.as_ref().map_or(0, |study| study.warmup_s);
-    let start = Instant::now();
-    while start.elapsed().as_secs() < 2 * seconds {
-        for path in paths {
-            subject.get(path)?;
+    let warm = || -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed().as_secs() < 2 * seconds {
+            for path in paths {
+                subject.get(path)?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    // A compiler that shares one core with what it compiles takes longer than that.
+    subject.server.keep_on(&(0..subject.lab.cores).collect::<Vec<_>>())?;
+    let warmed = warm();
+    subject.server.keep_on(&Placement::PINNED.server.into_iter().collect::<Vec<_>>())?;
+    warmed
 }
 
 /// The server's time for one number, in seconds of a processor.
