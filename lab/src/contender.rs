@@ -409,9 +409,15 @@ impl Server {
         process::usage(self.running.id())
     }
 
-    /// Lets it run on these cores alone.
-    pub fn keep_on(&self, cores: &[usize]) -> Result<()> {
-        process::keep_on(self.running.id(), cores)
+    /// Lets it run on every core meanwhile, and on the server's alone afterwards, also where `work` failed: what is measured
+    /// next on it has one core.
+    pub fn on_all_cores<T>(&self, lab: &Lab, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let every: Vec<usize> = (0..lab.cores).collect();
+        let own: Vec<usize> = Placement::PINNED.server.into_iter().collect();
+        process::keep_on(self.running.id(), &every)?;
+        let done = work();
+        process::keep_on(self.running.id(), &own)?;
+        done
     }
 
     /// Ends it as an operator would.

@@ -155,13 +155,13 @@ impl Codec<KeptRow> for RowCodec {
 /// transaction is acknowledged. The operations of the resource say so by themselves; for SQL of one's own.
 pub fn touch<R: Resource>(tx: &Tx, id: Id<R::Kind>) {
     tx.touch(Touched::One(R::SPEC.table.into(), id.as_uuid()));
-    tx.touch(Touched::All(R::SPEC.lists.into()));
+    touch_lists::<R>(tx);
 }
 
 /// The same for all rows, or for those that are not known one by one.
 pub fn touch_all<R: Resource>(tx: &Tx) {
     tx.touch(Touched::All(R::SPEC.table.into()));
-    tx.touch(Touched::All(R::SPEC.lists.into()));
+    touch_lists::<R>(tx);
 }
 
 /// What one more row changes: nobody has asked for it yet, but lists have another item.
@@ -169,7 +169,7 @@ pub(crate) fn lists_of<R: Resource>() -> Touched {
     Touched::All(R::SPEC.lists.into())
 }
 
-/// Says that there is one more row.
+/// Says that a transaction makes a row; for SQL of one's own, as [`touch`].
 pub fn touch_lists<R: Resource>(tx: &Tx) {
     tx.touch(lists_of::<R>());
 }

@@ -15,7 +15,7 @@ use crate::lab::Lab;
 use crate::study::drivers::{self, Load, Scene};
 use crate::study::plan::{CacheKind, DatabaseKind, Factors, Http, Setting};
 use crate::study::token;
-use crate::study::world::{COPY, QUOTES, World};
+use crate::study::world::{QUOTES, World};
 
 /// What `/api/cache` says.
 const ANSWER: i64 = 2_178_309;
@@ -184,10 +184,7 @@ fn warm_up(subject: &Subject<'_>, paths: &[&str]) -> Result<()> {
         Ok(())
     };
     // A compiler that shares one core with what it compiles takes longer than that.
-    subject.server.keep_on(&(0..subject.lab.cores).collect::<Vec<_>>())?;
-    let warmed = warm();
-    subject.server.keep_on(&Placement::PINNED.server.into_iter().collect::<Vec<_>>())?;
-    warmed
+    subject.server.on_all_cores(subject.lab, warm)
 }
 
 /// The server's time for one number, in seconds of a processor.
@@ -450,12 +447,6 @@ fn crowd(subject: &Subject<'_>) -> Result<()> {
     let list = subject.newest("20")?;
     let of_list = (Requests::get(&list).signed(Some(subject.token)), study(subject)?.table.as_str(), 20.0);
     for (requests, table, rows) in [(Requests::get("/api/db"), "quotes", 1.0), of_list] {
-        let read = || -> Result<f64> {
-            let sql = format!(
-                "select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables where relname = '{table}'"
-            );
-            subject.world.postgres()?.psql(COPY, &sql)?.trim().parse().context("PostgreSQL counts no rows")
-        };
         let load = Load {
             address: subject.server.address,
             requests: &requests,
@@ -464,14 +455,14 @@ fn crowd(subject: &Subject<'_>) -> Result<()> {
             seconds: 1,
             scene: Scene { posts: "", list: "", token: "", ids: &[] },
         };
-        let before = read()?;
+        let before = subject.world.rows_read(table)?;
         let answered = drivers::run(subject.lab, &load)?.get("requests").copied().unwrap_or(0.0);
         ensure!(answered > 0.0, "nobody of 64 was answered");
         // What the second brings, the first may have to wait for: connections count when they are used again.
         drivers::run(subject.lab, &load)?;
         let start = Instant::now();
         loop {
-            let found = read()? - before;
+            let found = subject.world.rows_read(table)? - before;
             if found > 0.9 * rows * answered {
                 break;
             }

@@ -1,9 +1,9 @@
 //! Who asks: wrk and h2load in a closed loop, oha in an open one, k6 and Locust play a scenario. None is ours, so that nobody
 //! has to believe our own.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::iter;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -290,7 +290,7 @@ fn with_locust(lab: &Lab, load: &Load<'_>) -> Result<Sample> {
 /// Out of Locust's list of everything that was asked, each with how many were answered in how many whole milliseconds.
 fn locust_counted(said: &Value) -> Result<Sample> {
     let (mut requests, mut failures, mut began, mut ended) = (0.0, 0.0, f64::INFINITY, 0.0_f64);
-    let mut took: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut took: Vec<u64> = Vec::new();
     for one in said.as_array().context("Locust's figures are no list")? {
         let of = |name: &str| one[name].as_f64().with_context(|| format!("Locust says no {name}"));
         requests += of("num_requests")?;
@@ -300,7 +300,7 @@ fn locust_counted(said: &Value) -> Result<Sample> {
         for (ms, count) in one["response_times"].as_object().into_iter().flatten() {
             // Above a second it writes `1000.0`.
             let ms: f64 = ms.parse().with_context(|| format!("{ms} is no time"))?;
-            *took.entry(ms.round() as u64).or_default() += count.as_u64().unwrap_or(0);
+            took.extend(iter::repeat_n(ms.round() as u64, count.as_u64().unwrap_or(0) as usize));
         }
     }
     ensure!(requests > 0.0 && ended > began, "Locust counted nothing");
@@ -310,13 +310,9 @@ fn locust_counted(said: &Value) -> Result<Sample> {
         ("refused".to_owned(), failures),
         ("broken".to_owned(), 0.0),
     ]);
+    took.sort_unstable();
     for (share, name) in PERCENTILES {
-        let mut left = share * requests;
-        let at = took.iter().find(|(_, count)| {
-            left -= **count as f64;
-            left <= 0.0
-        });
-        sample.insert(name.to_owned(), at.map_or(0.0, |(ms, _)| *ms as f64 * 1e3));
+        sample.insert(name.to_owned(), stats::percentile(&took, share).unwrap_or(0) as f64 * 1e3);
     }
     Ok(sample)
 }

@@ -490,13 +490,7 @@ impl Study<'_> {
             }
             Ok(())
         };
-        let every: Vec<usize> = (0..self.lab.cores).collect();
-        let own: Vec<usize> = Placement::PINNED.server.into_iter().collect();
-        server.keep_on(&every)?;
-        let warmed = warm();
-        // Also where that failed: what is measured next on this server has one core.
-        server.keep_on(&own)?;
-        warmed
+        server.on_all_cores(self.lab, warm)
     }
 
     fn say(&self, cell: &Cell, round: usize, sample: &Sample) {

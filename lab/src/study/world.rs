@@ -30,7 +30,7 @@ pub const QUOTES: usize = 1_000;
 const OWN: &str = "seed_own";
 const OTHERS: &str = "seed_others";
 /// A copy for whoever is running.
-pub const COPY: &str = "running";
+const COPY: &str = "running";
 
 /// All of it. Dropped, everything stops.
 pub struct World<'a> {
@@ -149,8 +149,15 @@ impl<'a> World<'a> {
         Ok(redis.url())
     }
 
-    /// The running PostgreSQL.
-    pub fn postgres(&self) -> Result<&Postgres> {
+    /// How many rows of a table PostgreSQL says it read for whoever is running.
+    pub fn rows_read(&self, table: &str) -> Result<f64> {
+        let sql = format!(
+            "select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables where relname = '{table}'"
+        );
+        self.postgres()?.psql(COPY, &sql)?.trim().parse().context("PostgreSQL counts no rows")
+    }
+
+    fn postgres(&self) -> Result<&Postgres> {
         Ok(&self.postgres.as_ref().context("no PostgreSQL runs")?.0)
     }
 
