@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use store::{OpenErrorKind, Reactions, Reads as _, Store, StoreError, StoreSettings, params};
@@ -350,6 +352,64 @@ fn connections_that_died_in_the_pool_are_replaced() {
     });
 }
 
+/// Sessions end at any moment, also between a statement and its commit, which are sent at once: what was acknowledged is
+/// there, what was refused is not, and nothing is there twice.
+#[test]
+fn rows_that_are_written_while_sessions_end_are_there_or_not_as_told() {
+    testkit::run(async {
+        let db = TestDatabase::fresh(Backend::Postgres).await;
+        let store = open_with(&StoreSettings { pool_size: 8, ..db.settings() }, Reactions::new()).await;
+        let outside = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = is_over.clone();
+        let ending = tokio::spawn(async move {
+            let others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            let mut ended = 0;
+            while !over.load(Ordering::SeqCst) {
+                let some = outside.read(&ctx()).row::<(i64,)>(others, &params![]).await;
+                ended += some.ok().flatten().map_or(0, |(count,)| count);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            outside.close().await;
+            ended
+        });
+        let writers: Vec<_> = (0..16)
+            .map(|writer| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    let mut told = Vec::new();
+                    for n in 0..100 {
+                        let name = format!("{writer}-{n}");
+                        let insert = "INSERT INTO counters (name, value) VALUES ($1, 1) RETURNING value".to_owned();
+                        let params = params![name.as_str()].to_vec();
+                        told.push((name, store.write_row::<(i64,)>(&ctx(), insert, params, Vec::new()).await));
+                    }
+                    told
+                })
+            })
+            .collect();
+        let mut told = Vec::new();
+        for writer in writers {
+            told.extend(writer.await.unwrap());
+        }
+        is_over.store(true, Ordering::SeqCst);
+        assert!(ending.await.unwrap() > 0, "no session was ended");
+        let acknowledged = told.iter().filter(|(_, result)| result.is_ok()).count();
+        assert!(acknowledged > 800, "only {acknowledged} of 1600 were written");
+        for (name, result) in told {
+            let found = get(&store, &name).await;
+            match result {
+                Ok(_) => assert_eq!(found, Some(1), "{name} was acknowledged"),
+                // Nobody knows, as is said.
+                Err(StoreError::Unavailable { .. } | StoreError::Timeout) => {}
+                // Most of all not that it is there already: it was sent once.
+                Err(error) => panic!("{name}: {error:?}"),
+            }
+        }
+    });
+}
+
 #[test]
 fn a_server_that_says_nothing_is_waited_for_until_the_deadline() {
     testkit::run(async {
@@ -359,7 +419,7 @@ fn a_server_that_says_nothing_is_waited_for_until_the_deadline() {
             open_with(&StoreSettings { pool_size: 2, ..StoreSettings::at(proxy.url()) }, Reactions::new()).await;
         proxy.cut();
         proxy.mend();
-        proxy.silent.store(true, std::sync::atomic::Ordering::SeqCst);
+        proxy.silent.store(true, Ordering::SeqCst);
         let budget = Duration::from_millis(300);
         let tasks: Vec<_> = (0..10)
             .map(|_| {
@@ -375,7 +435,7 @@ fn a_server_that_says_nothing_is_waited_for_until_the_deadline() {
         for task in tasks {
             task.await.unwrap();
         }
-        proxy.silent.store(false, std::sync::atomic::Ordering::SeqCst);
+        proxy.silent.store(false, Ordering::SeqCst);
         set(&store, "a", 1).await.unwrap();
     });
 }
@@ -404,7 +464,7 @@ fn connections_are_kept_after_a_deadline() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         // Each cancellation is a connection of its own to the server.
-        let made = proxy.made.load(std::sync::atomic::Ordering::SeqCst);
+        let made = proxy.made.load(Ordering::SeqCst);
         assert!(made <= 10 + 2 * 2 + 3, "{made} connections were made");
     });
 }
