@@ -11,15 +11,26 @@ use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// New requests are refused when they would wait longer than this for their turn. That is the mean; a refusal waits as
-/// long, and 99 in 100 of them should come within 50 ms.
-const LONGEST: Duration = Duration::from_millis(10);
+/// It is too much once new requests wait longer than this for their turn. Less is no reason to refuse any: a thousand
+/// callers who each wait for their answers are served sooner by answers.
+const TOO_LONG: Duration = Duration::from_millis(100);
+/// While it is too much, one in twenty of those who are let in or refused may wait longer than this; 99 in 100 refusals
+/// should come within 50 ms.
+const LONGEST: Duration = Duration::from_millis(15);
+/// Of the waits that were measured, this share was shorter than the one that is gone by.
+const SHARE: f64 = 0.95;
+/// How far one measurement moves what is known, by its natural logarithm: waits that have grown tenfold are known after
+/// eight, and one that was long by chance is forgotten after twenty.
+const STEP: f64 = 0.3;
+/// What a task costs those behind it as far as nothing is known, in seconds.
+const CHEAP: f64 = 1e-6;
 /// Tasks that may wait for each lane whatever they cost. With fewer it is the machine that stood still, and nobody too many.
 const FEW: usize = 64;
 /// How often it is measured, while tasks wait and while none do.
 const BUSY: Duration = Duration::from_millis(10);
 const QUIET: Duration = Duration::from_millis(100);
-/// How often the log is told what was refused: a line for each would cost as much as the refusal.
+/// How often the log is told what was refused: a line for each would cost as much as the refusal. When nothing was, it is
+/// no longer too much.
 const TELL: Duration = Duration::from_secs(1);
 
 /// Held by the lanes of one runtime and by their connections. Its thread and its task end with it.
@@ -27,7 +38,9 @@ const TELL: Duration = Duration::from_secs(1);
 pub(crate) struct Pressure {
     runtime: RuntimeMetrics,
     lanes: usize,
-    /// Tasks that may wait.
+    /// Seconds that each task which waits costs whoever joins, in nearly all cases ([`SHARE`]).
+    each: Mutex<f64>,
+    /// Tasks that may wait; any number unless it is too much.
     limit: AtomicUsize,
     /// Requests that were one too many, since the log was told.
     refused: AtomicUsize,
@@ -70,7 +83,8 @@ impl Pressure {
             }
         });
         let (limit, refused) = (AtomicUsize::new(usize::MAX), AtomicUsize::new(0));
-        let pressure = Arc::new(Self { runtime: runtime.metrics(), lanes, limit, refused, task: task.abort_handle() });
+        let (each, task) = (Mutex::new(CHEAP), task.abort_handle());
+        let pressure = Arc::new(Self { runtime: runtime.metrics(), lanes, each, limit, refused, task });
         let measured = Arc::downgrade(&pressure);
         // A thread, because what a lane wakes goes before what waits.
         if let Err(error) =
@@ -97,21 +111,35 @@ impl Pressure {
     /// Tells the log, once for all.
     fn tell(&self) {
         let requests = self.refused.swap(0, Ordering::Relaxed);
-        if requests > 0 {
-            tracing::warn!(
-                target: "mainstay::server",
-                requests,
-                "requests were refused: more is asked than the lanes can do; give the server more cores, or start another"
-            );
+        if requests == 0 {
+            self.limit.store(usize::MAX, Ordering::Relaxed);
+            return;
         }
+        tracing::warn!(
+            target: "mainstay::server",
+            requests,
+            "requests were refused: more is asked than the lanes can do; give the server more cores, or start another"
+        );
     }
 
-    /// Takes note of what a task waited behind so many others.
-    fn learn(&self, depth: usize, took: Duration) {
+    /// Takes note of what a task waited behind so many others, or has waited so far. Not the mean counts but the long
+    /// waits; their quantile is found as by Robbins and Monro (A Stochastic Approximation Method, 1951).
+    fn learn(&self, depth: usize, took: Duration, has_ended: bool) {
         let few = FEW * self.lanes;
-        if depth > few {
-            let limit = depth as f64 * LONGEST.as_secs_f64() / took.as_secs_f64().max(1e-6);
-            self.limit.store((limit as usize).max(few), Ordering::Relaxed);
+        if depth <= few {
+            return;
+        }
+        let measured = took.as_secs_f64() / depth as f64;
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        if measured > *each {
+            *each *= (STEP * SHARE).exp();
+        } else if has_ended {
+            // What has not ended may still become a long one.
+            *each = (*each * (-STEP * (1.0 - SHARE)).exp()).max(CHEAP);
+        }
+        let is_too_much = self.limit.load(Ordering::Relaxed) < usize::MAX;
+        if is_too_much || (took > TOO_LONG && *each * depth as f64 > TOO_LONG.as_secs_f64()) {
+            self.limit.store(((LONGEST.as_secs_f64() / *each) as usize).max(few), Ordering::Relaxed);
         }
     }
 }
@@ -129,10 +157,10 @@ fn measure(pressure: &Weak<Pressure>, question: &Question) {
         let depth = pressure.runtime.global_queue_depth();
         let mut asked = question.asked();
         match &*asked {
-            Some(Asked { took: None, depth, at }) => pressure.learn(*depth, at.elapsed()),
+            Some(Asked { took: None, depth, at }) => pressure.learn(*depth, at.elapsed(), false),
             earlier => {
                 if let Some(Asked { depth, took: Some(took), .. }) = earlier {
-                    pressure.learn(*depth, *took);
+                    pressure.learn(*depth, *took, true);
                 }
                 *asked = Some(Asked { at: Instant::now(), depth, took: None });
                 question.wake.notify_one();
@@ -152,20 +180,54 @@ fn measure(pressure: &Weak<Pressure>, question: &Question) {
 mod tests {
     use super::*;
 
+    fn limit(pressure: &Pressure) -> usize {
+        pressure.limit.load(Ordering::Relaxed)
+    }
+
     #[tokio::test]
-    async fn as_many_may_wait_as_have_their_turn_in_time() {
+    async fn many_who_wait_a_little_are_all_let_in() {
         let pressure = Pressure::start(2);
-        let limit = || pressure.limit.load(Ordering::Relaxed);
         assert!(!pressure.is_too_much());
-        pressure.learn(2 * FEW, Duration::from_secs(60));
-        assert_eq!(limit(), usize::MAX, "few: it was the machine that stood still");
-        pressure.learn(1000, 5 * LONGEST);
-        assert_eq!(limit(), 200);
-        pressure.learn(1000, LONGEST / 2);
-        assert_eq!(limit(), 2000, "cheap ones may be more");
-        pressure.learn(1000, Duration::from_secs(60));
-        assert_eq!(limit(), 2 * FEW, "so many always");
-        pressure.learn(1000, Duration::ZERO);
-        assert!(limit() > 1000, "no time is not divided by");
+        (0..1000).for_each(|_| pressure.learn(1000, TOO_LONG * 9 / 10, true));
+        assert_eq!(limit(&pressure), usize::MAX);
+        (0..1000).for_each(|_| pressure.learn(2 * FEW, Duration::from_secs(60), true));
+        assert_eq!(limit(&pressure), usize::MAX, "few: it was the machine that stood still");
+    }
+
+    #[tokio::test]
+    async fn while_it_is_too_much_as_many_may_wait_as_have_their_turn_in_time() {
+        let pressure = Pressure::start(2);
+        (0..30).for_each(|_| pressure.learn(1000, TOO_LONG * 2, false));
+        let first = limit(&pressure);
+        assert!((2 * FEW..200).contains(&first), "{first}");
+        pressure.learn(1000, LONGEST / 100, false);
+        assert_eq!(limit(&pressure), first, "what still waits may yet wait long");
+        (0..1000).for_each(|_| pressure.learn(1000, LONGEST / 2, true));
+        assert!((1450..2100).contains(&limit(&pressure)), "cheap ones may be more: {}", limit(&pressure));
+        pressure.learn(1000, Duration::from_secs(60), true);
+        assert!(limit(&pressure) > 1000, "the machine stood still once: {}", limit(&pressure));
+        (0..30).for_each(|_| pressure.learn(1000, Duration::from_secs(60), true));
+        assert_eq!(limit(&pressure), 2 * FEW, "so many always");
+        pressure.refused.store(1, Ordering::Relaxed);
+        pressure.tell();
+        assert_eq!(limit(&pressure), 2 * FEW, "some were refused");
+        pressure.tell();
+        assert_eq!(limit(&pressure), usize::MAX, "nobody was for a while");
+    }
+
+    #[tokio::test]
+    async fn the_long_waits_decide() {
+        let pressure = Pressure::start(2);
+        (0..30).for_each(|_| pressure.learn(1000, TOO_LONG * 2, false));
+        for _ in 0..200 {
+            (0..9).for_each(|_| pressure.learn(1000, LONGEST / 10, true));
+            pressure.learn(1000, 2 * LONGEST, true);
+        }
+        assert!(limit(&pressure) < 800, "one in ten waits too long behind a thousand: {}", limit(&pressure));
+        for _ in 0..200 {
+            (0..99).for_each(|_| pressure.learn(1000, LONGEST / 10, true));
+            pressure.learn(1000, 2 * LONGEST, true);
+        }
+        assert!(limit(&pressure) > 5000, "one in a hundred does: {}", limit(&pressure));
     }
 }
