@@ -137,7 +137,7 @@ pub fn shown(command: &Command) -> String {
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
-/// What a process and all below it have used so far.
+/// What a process and all below it have used so far, those below that have ended included.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
     /// User and system time, in seconds.
@@ -224,7 +224,9 @@ impl Stat {
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
         let parent = fields.get(1)?.parse().ok()?;
-        Some(Self { parent, ticks: number(11)? + number(12)?, pages: number(21)? })
+        // Its own, and that of its children which have ended: a database ends the process of each connection that is closed.
+        let ticks = (11..=14).map(number).sum::<Option<u64>>()?;
+        Some(Self { parent, ticks, pages: number(21)? })
     }
 }
 
@@ -237,7 +239,7 @@ mod tests {
 
     #[test]
     fn reads_a_line_of_stat() {
-        assert_eq!(Stat::read(LINE), Some(Stat { parent: 17, ticks: 300, pages: 2500 }));
+        assert_eq!(Stat::read(LINE), Some(Stat { parent: 17, ticks: 316, pages: 2500 }));
         assert_eq!(Stat::read("4711 (cut"), None);
         assert_eq!(Stat::read("4711 (short) S 17 4711"), None);
     }
