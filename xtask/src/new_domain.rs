@@ -90,7 +90,6 @@ const FILES: &[(&str, &str)] = &[
     ("migrations/0001_{table}.sql", include_str!("new_domain/migration.sql.txt")),
     ("src/lib.rs", include_str!("new_domain/lib.rs.txt")),
     ("src/model.rs", include_str!("new_domain/model.rs.txt")),
-    ("src/store.rs", include_str!("new_domain/store.rs.txt")),
     ("texts/ko.toml", include_str!("new_domain/ko.toml.txt")),
     ("tests/it/main.rs", include_str!("new_domain/tests.rs.txt")),
 ];

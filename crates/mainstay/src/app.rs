@@ -10,6 +10,7 @@ use kernel::{Catalogue, Clock, Ctx, Random, SecretKey};
 use resource::{Cursors, Loaders};
 use store::{Applied, Migrations, Reactions, Store, StoreError, Tx};
 
+use crate::erasure::{self, Eraser, Erasing};
 use crate::idempotency::{self, Answers, Tidying};
 use crate::settings::{Settings, SettingsError, SettingsOf};
 use crate::shared::{Answers as KeptAnswers, Shared};
@@ -178,6 +179,7 @@ pub struct Running {
     /// With which settings.
     pub settings: Arc<Settings>,
     tidying: Arc<Tidying>,
+    erasing: Arc<Erasing>,
     shared: Shared,
 }
 
@@ -198,12 +200,13 @@ impl Running {
     }
 
     /// Removes what is no longer needed, as the app does by itself every ten minutes or so: answers that were kept for an
-    /// `Idempotency-Key` and whose time is up.
+    /// `Idempotency-Key` and whose time is up; and what is left of accounts that were deleted.
     ///
     /// # Errors
     /// When the database does not let it; what is left goes next time.
     pub async fn tidy(&self) -> Result<(), StoreError> {
-        self.tidying.now().await
+        self.tidying.now().await?;
+        self.erasing.now().await
     }
 }
 
@@ -220,7 +223,7 @@ impl App {
             title: "Mainstay".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             description: String::new(),
-            domains: vec![idempotency::domain()],
+            domains: vec![erasure::domain(), idempotency::domain()],
             glue: Reactions::new(),
             texts: Vec::new(),
         }
@@ -321,6 +324,8 @@ impl App {
         let mut parts = Vec::new();
         let mut limits = Vec::new();
         let mut texts = platform_texts()?;
+        let mut session_check = None;
+        let mut owned = Vec::new();
         for domain in self.domains {
             let of = format!("the domain `{}`", domain.name);
             texts.extend(catalogues(&of, &domain.texts)?);
@@ -331,9 +336,20 @@ impl App {
                 loaders.add(domain.name, loader).map_err(StartError::new)?;
             }
             limits.extend(domain.limits);
+            owned.extend(domain.owned);
+            if let Some(check) = domain.session_check
+                && session_check.replace(check).is_some()
+            {
+                return Err(StartError::new(format!(
+                    "{of} and one before it both say how sessions are checked; one domain of an app owns sessions"
+                )));
+            }
             parts.push((domain.name, domain.about, domain.endpoints, domain.provide));
         }
         reactions.extend(self.glue);
+        // Last: what a domain does by hand with its rows comes first.
+        let eraser = Eraser::new(owned);
+        eraser.react(&mut reactions);
         texts.extend(catalogues("the app", &self.texts)?);
 
         let store = Store::open(&settings.database, reactions)
@@ -342,6 +358,10 @@ impl App {
         let applied = migrate(&store, &sets, &clock).await?;
         let shared = Shared::open(&settings, &random).await?;
         let store = store.watched_by(shared.watch());
+        let store = match session_check {
+            Some(check) => store.checking_sessions(check),
+            None => store,
+        };
         let limits = shared.limits(&settings, &limits, secret.derive("subjects of rate limits"))?;
 
         let mut api = ApiBuilder::new(settings.server.clone(), clock.clone(), random.clone()).info(
@@ -387,13 +407,14 @@ impl App {
         }
         api.keeper(Arc::new(Answers::new(store.clone())));
         let tidying = Tidying::start(store.clone(), boot.clock.clone(), boot.random.clone());
+        let erasing = Erasing::start(eraser, store.clone(), boot.clock.clone(), boot.random.clone());
         let pinged = store.clone();
         api.ready_check(Arc::new(move |ctx| {
             let store = pinged.clone();
             Box::pin(async move { store.ping(&ctx).await.is_ok() })
         }));
         let api = api.build().map_err(|e| StartError::new(e.to_string()))?;
-        Ok(Running { api, store, applied, settings, tidying: Arc::new(tidying), shared })
+        Ok(Running { api, store, applied, settings, tidying: Arc::new(tidying), erasing: Arc::new(erasing), shared })
     }
 }
 

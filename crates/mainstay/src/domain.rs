@@ -6,8 +6,9 @@ use std::sync::Arc;
 use cache::Cache;
 use http::{Endpoint, EndpointDef};
 use resource::{Loader, Loaders};
-use store::{Migrations, Reactions, StoreError, Tx};
+use store::{Migrations, Reactions, SessionCheck, StoreError, Tx};
 
+use crate::erasure::OwnedTable;
 use crate::settings::SettingsOf;
 use crate::{Boot, Command, Finding, Patient, Section, StartError};
 
@@ -32,6 +33,8 @@ pub struct Domain {
     pub(crate) commands: Vec<Command>,
     pub(crate) examinations: Vec<Examine>,
     pub(crate) limits: Vec<&'static str>,
+    pub(crate) session_check: Option<SessionCheck>,
+    pub(crate) owned: Vec<OwnedTable>,
 }
 
 impl fmt::Debug for Domain {
@@ -56,6 +59,8 @@ impl Domain {
             commands: Vec::new(),
             examinations: Vec::new(),
             limits: Vec::new(),
+            session_check: None,
+            owned: Vec::new(),
         }
     }
 
@@ -79,6 +84,16 @@ impl Domain {
         self
     }
 
+    /// States that each row of a table belongs to the account in its column `owner` and goes with it: `key` is the column
+    /// of its primary key. They are removed in batches right after the account has ended; what must be gone in the same
+    /// transaction, [`Domain::on`] removes. The table of a resource with an owner does so by itself, and shows none of them
+    /// from the end on. An index on `owner` keeps it quick.
+    #[must_use]
+    pub fn owned_table(mut self, table: &'static str, key: &'static str, owner: &'static str) -> Self {
+        self.owned.push(OwnedTable::new(table, key, owner, &[]));
+        self
+    }
+
     /// Adds an operation: the name of an `async fn` with `#[get]` or one of its siblings.
     #[must_use]
     pub fn endpoint(mut self, endpoint: impl EndpointDef) -> Self {
@@ -87,12 +102,16 @@ impl Domain {
         self
     }
 
-    /// Adds the operations of a resource. Any one can be left out and replaced by an endpoint:
+    /// Adds the operations of a resource. Where it has an owner, its rows go with the owner's account. Any one can be left out and replaced by an endpoint:
     /// `resource::of::<Post>().without(Op::Create)`.
     #[must_use]
     pub fn resource<R: resource::Resource>(mut self, operations: resource::Operations<R>) -> Self {
+        let spec = R::SPEC;
+        self.owned.extend(spec.owner.map(|owner| {
+            let [key, owner] = [spec.columns[0].name, spec.columns[owner].name];
+            OwnedTable::new(spec.table, key, owner, &[spec.table, spec.lists])
+        }));
         self.endpoints.push(Box::new(move |loaders, cache, kinds| {
-            let spec = R::SPEC;
             kinds.extend(spec.cache_s.map(|_| spec.table.to_owned()));
             kinds.extend(spec.cache_lists_s.map(|_| spec.lists.to_owned()));
             operations.endpoints(loaders, cache)
@@ -145,6 +164,14 @@ impl Domain {
     #[must_use]
     pub fn limit(mut self, line: &'static str) -> Self {
         self.limits.push(line);
+        self
+    }
+
+    /// States how a transaction proves that a person's session is live: for the one domain that owns sessions. Every
+    /// transaction in a person's name is refused without it, see [`SessionCheck`].
+    #[must_use]
+    pub fn session_check(mut self, check: SessionCheck) -> Self {
+        self.session_check = Some(check);
         self
     }
 

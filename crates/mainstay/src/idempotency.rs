@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ::store::{Migrations, Store, StoreError, Witness, migrations};
 use http::{Fingerprint, KeepAnswers, Keeping, KeptAnswer, KeyUse, KeyedRun};
-use kernel::{AccountDeleted, Blob, Clock, Ctx, Json, Random, Time};
+use kernel::{Blob, Clock, Ctx, Json, Random, Time};
 use tokio::task::JoinHandle;
 
 use self::store::NewAnswer;
@@ -24,9 +24,7 @@ const TIDY_AT_ONCE: u32 = 500;
 /// The platform's own part of every app: its table, and that answers go with the account they were given to.
 pub(crate) fn domain() -> Domain {
     const TABLES: Migrations = migrations!("idempotency", "0001_idempotency_keys");
-    Domain::new("idempotency")
-        .migrations(TABLES)
-        .on::<AccountDeleted, _, _>(|tx, deleted| async move { store::remove_of(&tx, deleted.id).await })
+    Domain::new("idempotency").migrations(TABLES).owned_table("idempotency_keys", "key", "account_id")
 }
 
 /// See [`KeepAnswers`].

@@ -7,6 +7,7 @@ mod allocator;
 mod app;
 mod database;
 mod domain;
+mod erasure;
 mod idempotency;
 mod operations;
 mod run;

@@ -511,7 +511,8 @@ mod tests {
         create index posts_author_id on posts (author_id, id desc);
         create index posts_published on posts (published, id desc);
         create index posts_created_at on posts (created_at, id);
-        create index posts_note on posts (note, id);";
+        create index posts_note on posts (note, id);
+        create table owner_erasures (owner_id blob primary key) strict;";
 
     /// A page costs as much in a large table as in a small one: SQLite walks in the list's order, without sorting or
     /// gathering rows first.

@@ -51,7 +51,7 @@ impl Statements {
         let id = quoted(spec.columns[0].name);
         let select = format!("select {columns} from {table}");
         Self {
-            select_by_id: format!("{select} where {id} = $1"),
+            select_by_id: format!("{select} where {id} = $1{}", not_erased(spec)),
             delete: format!("delete from {table} where {id} = $1"),
             select,
             columns,
@@ -111,6 +111,14 @@ pub(crate) fn boolean(column: &str, value: bool, lead: Lead, sql: &mut Sql) {
     }
 }
 
+/// The condition that a row's owner is not being erased: what is left of an account that is gone is not there for anybody,
+/// however long removing it takes.
+fn not_erased(spec: &Spec) -> String {
+    spec.owner.map_or_else(String::new, |owner| {
+        format!(" and {} not in (select owner_id from owner_erasures)", quoted(spec.columns[owner].name))
+    })
+}
+
 /// Adds the condition under which the caller may see a row.
 pub(crate) fn visible(spec: &Spec, identity: &Identity, lead: Lead, sql: &mut Sql) {
     let owned = |sql: &mut Sql, caller: Option<UserId>| match (spec.owner, caller) {
@@ -136,6 +144,7 @@ pub(crate) fn visible(spec: &Spec, identity: &Identity, lead: Lead, sql: &mut Sq
             }
         }
     }
+    sql.push(&not_erased(spec));
 }
 
 /// The columns that the server sets itself on creation.

@@ -29,6 +29,9 @@ pub enum StoreError {
     },
     /// A constraint does not hold. Whoever runs the statement turns the ones it expects into errors of its own.
     Violation(Violation),
+    /// The session in whose name the transaction was to write is over, its account is gone, or lost the role
+    /// ([`SessionCheck`](crate::SessionCheck)). Nothing was written.
+    SessionEnded,
     /// `store.tx` or `store.read` inside a transaction's closure: use the `Tx` it was given.
     Nested,
     /// The transaction's closure waited too long for something that is not its `Tx`.
@@ -81,6 +84,7 @@ impl fmt::Display for StoreError {
             StoreError::ReadOnly => f.write_str("the database is read-only"),
             StoreError::Corrupt { .. } => f.write_str("the database is damaged"),
             StoreError::Violation(violation) => violation.fmt(f),
+            StoreError::SessionEnded => f.write_str("the session of the person who writes has ended"),
             StoreError::Nested => {
                 f.write_str("the store was used inside a transaction's closure; use the `Tx` the closure was given")
             }
@@ -112,6 +116,7 @@ impl ApiError for StoreError {
             | StoreError::ReadOnly
             | StoreError::Corrupt { .. } => Code::Unavailable,
             StoreError::Full => Code::StorageFull,
+            StoreError::SessionEnded => Code::Unauthenticated,
             StoreError::Violation(_) | StoreError::Nested | StoreError::Stalled | StoreError::Internal { .. } => {
                 Code::Internal
             }
@@ -126,6 +131,8 @@ impl ApiError for StoreError {
             StoreError::Full => "storage_full",
             StoreError::ReadOnly => "store_read_only",
             StoreError::Corrupt { .. } => "store_corrupt",
+            // The same as a token that is refused before: the operation's document has it from its caller.
+            StoreError::SessionEnded => "invalid_token",
             StoreError::Violation(_) | StoreError::Nested | StoreError::Stalled | StoreError::Internal { .. } => {
                 "internal"
             }
@@ -140,6 +147,9 @@ impl ApiError for StoreError {
             StoreError::Full => text!("The storage is full."),
             StoreError::ReadOnly => text!("The storage takes no changes now."),
             StoreError::Corrupt { .. } => text!("The storage needs repair."),
+            StoreError::SessionEnded => {
+                text!("Your session ended before this was done, and nothing was changed. Sign in again.")
+            }
             StoreError::Violation(_) | StoreError::Nested | StoreError::Stalled | StoreError::Internal { .. } => {
                 text!("Something went wrong on our side.")
             }

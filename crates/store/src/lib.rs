@@ -8,6 +8,7 @@ mod postgres;
 mod reactions;
 mod row;
 mod scope;
+mod session_check;
 mod settings;
 mod slow;
 mod sql;
@@ -26,6 +27,7 @@ pub use error::{Cause, OpenError, OpenErrorKind, StoreError, Violation, Violatio
 pub use migrate::{Applied, MigrateError, Migrations};
 pub use reactions::Reactions;
 pub use row::{Cell, Column, FromRow, Row};
+pub use session_check::SessionCheck;
 pub use settings::StoreSettings;
 pub use store::{Dialect, Read, Reads, Store};
 pub use touch::{Touched, Touching, Watch};

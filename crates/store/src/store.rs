@@ -5,12 +5,13 @@ use kernel::{Clock, Ctx};
 
 use crate::alike::MOST_ROWS;
 use crate::postgres::Postgres;
+use crate::session_check::Proof;
 use crate::settings::Place;
 use crate::sqlite::Sqlite;
 use crate::touch::UnderWay;
 use crate::{
-    Applied, FromRow, MigrateError, Migrations, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings,
-    Touched, Touching, Tx, Value, Watch, Witness, scope,
+    Applied, FromRow, MigrateError, Migrations, OpenError, OpenErrorKind, Reactions, SessionCheck, StoreError,
+    StoreSettings, Touched, Touching, Tx, Value, Watch, Witness, scope,
 };
 
 /// Which database is behind the store. Only migrations need to know.
@@ -31,6 +32,7 @@ pub struct Store {
     engine: Arc<Engine>,
     reactions: Arc<Reactions>,
     watch: Option<Watching>,
+    session_check: Option<SessionCheck>,
 }
 
 /// Who is told what transactions touch.
@@ -70,13 +72,25 @@ impl Store {
             Place::Sqlite(path) => Engine::Sqlite(Sqlite::open(path, settings).await?),
             Place::Postgres(url) => Engine::Postgres(Postgres::open(url, settings).await?),
         };
-        Ok(Store { engine: Arc::new(engine), reactions: Arc::new(reactions), watch: None })
+        Ok(Store { engine: Arc::new(engine), reactions: Arc::new(reactions), watch: None, session_check: None })
     }
 
     /// The same store; what its transactions touch is told to `watch`.
     #[must_use]
     pub fn watched_by(self, watch: Arc<dyn Watch>) -> Self {
         Self { watch: Some(Watching(watch)), ..self }
+    }
+
+    /// The same store, each of whose transactions in a person's name begins with this proof and is refused as
+    /// [`StoreError::SessionEnded`] without it. No use case has to ask for it, and none can leave it out.
+    #[must_use]
+    pub fn checking_sessions(self, check: SessionCheck) -> Self {
+        Self { session_check: Some(check), ..self }
+    }
+
+    /// What a transaction of this operation has to prove.
+    fn proof(&self, ctx: &Ctx) -> Option<Proof> {
+        self.session_check.as_ref()?.of(ctx.identity(), ctx.now())
     }
 
     /// The server's side, if it is one.
@@ -142,6 +156,9 @@ impl Store {
     /// Runs `work` in a transaction. All transactions behave as if they ran strictly one after another; an `Err` from
     /// `work`, a panic in it, the deadline and a dropped caller roll back.
     ///
+    /// In a person's name ([`Ctx::identity`]) it is proved inside the transaction that their session is live
+    /// ([`Store::checking_sessions`]).
+    ///
     /// `work` is called again when the database asks for it (PostgreSQL after a conflict, SQLite when a neighbour in
     /// the group made the shared commit fail), so it must have no effect but through its [`Tx`]. It must await nothing
     /// but its `Tx`: one that waits for something else for a second is rolled back as [`StoreError::Stalled`]. A
@@ -180,8 +197,8 @@ impl Store {
             }
         };
         let outcome = match &*self.engine {
-            Engine::Sqlite(sqlite) => sqlite.tx(&self.reactions, ctx, work).await,
-            Engine::Postgres(postgres) => postgres.tx(&self.reactions, ctx, work).await,
+            Engine::Sqlite(sqlite) => sqlite.tx(&self.reactions, ctx, self.proof(ctx), work).await,
+            Engine::Postgres(postgres) => postgres.tx(&self.reactions, ctx, self.proof(ctx), work).await,
         };
         // What got so far and failed may have been committed, or may be yet: that it is dropped says so.
         if outcome.is_ok() {
@@ -215,7 +232,7 @@ impl Store {
                     ctx.within(touching.announce()).await.map_err(|_| StoreError::Timeout)?;
                     under_way.add(touching);
                 }
-                let written = postgres.write_rows(ctx, &sql, &params, 1).await;
+                let written = postgres.write_rows(ctx, self.proof(ctx), &sql, &params, 1).await;
                 if !matches!(written, Err(StoreError::Timeout | StoreError::Unavailable { .. })) {
                     under_way.done().await;
                 }

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use mainstay::kernel::AccountDirectory;
 use mainstay::prelude::*;
+use mainstay::store::SessionCheck;
 
 pub use api::{AccountView, JwkSet, TokenPair};
 pub use error::{AdminError, HashError, LoginError, RefreshError, RegisterError};
@@ -38,6 +39,7 @@ pub fn domain() -> Domain {
         .texts("ko", include_str!("../texts/ko.toml"))
         .migrations(migrations!("auth", "0001_accounts"))
         .settings::<AuthSettings>()
+        .session_check(SessionCheck::new(store::LIVE_SESSION))
         // Of passwords for one account, who guesses from one address gets few, and all who guess together not many
         // (NIST SP 800-63B-4, section 3.2.2); who sits behind the same address as others can still sign in.
         .limit("register: 120/1m by address")

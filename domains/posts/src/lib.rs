@@ -4,7 +4,6 @@ mod model;
 mod store;
 
 use mainstay::Domain;
-use mainstay::kernel::AccountDeleted;
 use mainstay::resource::{self, Loader};
 
 pub use model::{NewPost, Post, PostId, PostKind, PostPart, PostPatch, PostView};
@@ -20,5 +19,4 @@ pub fn domain() -> Domain {
             let posts = store::newest_by_author(&database.read(&ctx), *ctx.identity(), &authors).await?;
             Ok(posts.into_iter().map(|post| (post.author_id, resource::Resource::view(&post))).collect())
         }))
-        .on(|tx, account: std::sync::Arc<AccountDeleted>| async move { store::delete_by_author(&tx, account.id).await })
 }

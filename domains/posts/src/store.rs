@@ -30,9 +30,3 @@ pub(crate) async fn newest_by_author(
     posts.sort_by_key(|post| std::cmp::Reverse(post.id));
     Ok(posts)
 }
-
-/// Removes everything an author wrote.
-pub(crate) async fn delete_by_author(tx: &Tx, author: UserId) -> Result<(), StoreError> {
-    tx.execute("delete from posts where author_id = $1", &params![author]).await?;
-    Ok(())
-}

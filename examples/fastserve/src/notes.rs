@@ -1,10 +1,5 @@
-use std::sync::Arc;
-
-use mainstay::kernel::AccountDeleted;
 use mainstay::prelude::*;
 use mainstay::resource;
-
-use crate::store;
 
 /// Marks ids of notes.
 #[derive(Debug)]
@@ -56,5 +51,4 @@ pub(crate) fn domain() -> Domain {
         .about("What people write down, read far more often than written.")
         .migrations(migrations!("notes", "0001_notes"))
         .resource(resource::of::<Note>())
-        .on(|tx, account: Arc<AccountDeleted>| async move { store::delete_notes_by_author(&tx, account.id).await })
 }

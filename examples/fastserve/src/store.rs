@@ -1,7 +1,4 @@
 use mainstay::prelude::*;
-use mainstay::resource::touch_all;
-
-use crate::notes::Note;
 
 /// How many quotes the migration writes; their ids begin with 1.
 pub(crate) const QUOTES: i64 = 1_000;
@@ -23,11 +20,4 @@ pub(crate) async fn get_quote(read: &impl Reads, id: i64) -> Result<Quote, Store
     let columns = Quote::COLUMNS;
     let found = read.row(&format!("select {columns} from quotes where id = $1"), &params![id]).await?;
     found.ok_or_else(|| StoreError::internal(format!("quote {id} is gone; run the migrations on an empty database")))
-}
-
-/// Removes everything an author wrote down. Which notes those are, nobody counts: copies of all of them are forgotten.
-pub(crate) async fn delete_notes_by_author(tx: &Tx, author: UserId) -> Result<(), StoreError> {
-    touch_all::<Note>(tx);
-    tx.execute("delete from notes where author_id = $1", &params![author]).await?;
-    Ok(())
 }

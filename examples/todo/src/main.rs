@@ -4,9 +4,7 @@
 mod tests;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use mainstay::kernel::AccountDeleted;
 use mainstay::prelude::*;
 use mainstay::resource;
 
@@ -28,9 +26,6 @@ fn todos() -> Domain {
         .migrations(migrations!("todos", "0001_todos"))
         .resource(resource::of::<Todo>())
         .endpoint(clear_done)
-        .on(|tx, account: Arc<AccountDeleted>| async move {
-            tx.execute("delete from todos where owner_id = $1", &params![account.id]).await.map(drop)
-        })
 }
 
 /// Marks ids of todos.

@@ -4,9 +4,10 @@ use store::{Reads, StoreError, Tx, params};
 /// What a kept answer was to, its status, headers and body.
 pub(super) type AnswerRow = (Blob, i64, Json, Blob);
 
-/// The answer kept under a key, unless its time is up.
+/// The answer kept under a key, unless its time is up, or its account is gone.
 pub(super) async fn find_answer(reads: &impl Reads, key: &[u8], now: Time) -> Result<Option<AnswerRow>, StoreError> {
-    let sql = "SELECT fingerprint, status, headers, body FROM idempotency_keys WHERE key = $1 AND expires_at > $2";
+    let sql = "SELECT fingerprint, status, headers, body FROM idempotency_keys WHERE key = $1 AND expires_at > $2
+               AND NOT EXISTS (SELECT 1 FROM owner_erasures WHERE owner_id = account_id)";
     reads.row(sql, &params![key.to_vec(), now]).await
 }
 
@@ -47,9 +48,4 @@ pub(super) async fn remove_expired(tx: &Tx, now: Time, most: u32) -> Result<u64,
         &params![now, most],
     )
     .await
-}
-
-/// Removes what was answered to an account.
-pub(super) async fn remove_of(tx: &Tx, account_id: UserId) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM idempotency_keys WHERE account_id = $1", &params![account_id]).await.map(drop)
 }

@@ -15,9 +15,6 @@ mod settings;
 mod store;
 mod stories;
 
-use std::sync::Arc;
-
-use mainstay::kernel::AccountDeleted;
 use mainstay::prelude::*;
 use mainstay::resource::{self, Op};
 
@@ -39,7 +36,6 @@ pub fn domain() -> Domain {
             let books = store::newest_by_owner(&database.read(&ctx), &owners).await?;
             Ok(books.into_iter().map(|book| (book.owner_id, resource::Resource::view(&book))).collect())
         }))
-        .on(|tx, account: Arc<AccountDeleted>| async move { store::delete_by_owner(&tx, account.id).await })
         .provide(|boot: Boot| async move {
             let settings = boot.settings::<LibrarySettings>("library")?;
             boot.put(Library::new(boot.store().clone(), settings));

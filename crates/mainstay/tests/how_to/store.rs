@@ -32,9 +32,3 @@ pub(crate) async fn newest_by_owner(read: &impl Reads, owners: &[UserId]) -> Res
     let params: Vec<Value> = owners.iter().map(Value::from).collect();
     read.rows(&sql, &params).await
 }
-
-/// Takes everything of an owner's off the shelf.
-pub(crate) async fn delete_by_owner(tx: &Tx, owner: UserId) -> Result<(), StoreError> {
-    tx.execute("delete from books where owner_id = $1", &params![owner]).await?;
-    Ok(())
-}

@@ -27,6 +27,7 @@ use self::pool::Pool;
 use self::replica::Replica;
 use crate::alike::MOST_KEYS;
 use crate::migrate::Plan;
+use crate::session_check::Proof;
 use crate::slow::Slow;
 use crate::tx::{Side, TxInner};
 use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
@@ -160,7 +161,13 @@ impl Postgres {
         self.rows(ctx, sql, params, most).await
     }
 
-    pub(crate) async fn tx<T, E, F, Fut>(&self, reactions: &Arc<Reactions>, ctx: &Ctx, work: F) -> Result<T, E>
+    pub(crate) async fn tx<T, E, F, Fut>(
+        &self,
+        reactions: &Arc<Reactions>,
+        ctx: &Ctx,
+        proof: Option<Proof>,
+        work: F,
+    ) -> Result<T, E>
     where
         F: Fn(Tx) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
@@ -169,7 +176,7 @@ impl Postgres {
     {
         let mut tries = Tries::default();
         loop {
-            match self.run(reactions, ctx, &work).await? {
+            match self.run(reactions, ctx, proof.clone(), &work).await? {
                 Ended::With(result) => return result,
                 Ended::Reconnect(result) if tries.has_reconnected => return result,
                 Ended::Reconnect(_) => self.reconnect(&mut tries),
@@ -189,6 +196,7 @@ impl Postgres {
     pub(crate) async fn write_rows<T: FromRow>(
         &self,
         ctx: &Ctx,
+        proof: Option<Proof>,
         sql: &str,
         params: &[Value],
         most: usize,
@@ -197,7 +205,7 @@ impl Postgres {
         loop {
             let mut lease = self.pool.lease(ctx).await?;
             let since = Instant::now();
-            let written = lease.write(ctx, sql, params, most).await;
+            let written = lease.write(ctx, proof.as_ref(), sql, params, most).await;
             drop(lease);
             self.slow.watch(ctx, sql, since);
             match written {
@@ -241,6 +249,7 @@ impl Postgres {
         &self,
         reactions: &Arc<Reactions>,
         ctx: &Ctx,
+        proof: Option<Proof>,
         work: &F,
     ) -> Result<Ended<T, E>, StoreError>
     where
@@ -249,7 +258,7 @@ impl Postgres {
         E: From<StoreError>,
     {
         let mut lease = self.pool.lease(ctx).await?;
-        if let Err(failure) = lease.begin(ctx).await {
+        if let Err(failure) = lease.begin(ctx, proof).await {
             return match failure.then {
                 Then::Reconnect => Ok(Ended::Reconnect(Err(failure.error.into()))),
                 _ => Err(failure.error),

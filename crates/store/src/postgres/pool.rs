@@ -17,6 +17,7 @@ use super::failure::{Failure, Then};
 use super::hosts::{CONNECT, Hosts};
 use super::migrate::path_of;
 use super::session::{Open, Session, Statements, TransactionStart};
+use crate::session_check::Proof;
 use crate::{FromRow, StoreError, StoreSettings, Value, sql};
 
 /// How long a connection may take to be brought back from a cancelled statement.
@@ -329,10 +330,11 @@ impl Lease {
         self.held.as_ref().is_some_and(|(session, _)| session.has_yet_to_begin())
     }
 
-    pub(crate) async fn begin(&mut self, ctx: &Ctx) -> Result<(), Failure> {
+    /// `proof` goes out with the first statement, which is refused where it does not hold.
+    pub(crate) async fn begin(&mut self, ctx: &Ctx, proof: Option<Proof>) -> Result<(), Failure> {
         self.in_transaction = true;
         let session = self.session()?;
-        ctx.within(session.begin()).await.map_err(late)?
+        ctx.within(session.begin(proof)).await.map_err(late)?
     }
 
     /// Commits or rolls back.
@@ -375,13 +377,14 @@ impl Lease {
     pub(crate) async fn write<T: FromRow>(
         &mut self,
         ctx: &Ctx,
+        proof: Option<&Proof>,
         text: &str,
         params: &[Value],
         most: usize,
     ) -> Result<Vec<T>, Failure> {
         sql::check(text)?;
         let session = self.session()?;
-        let rows = ctx.within(session.write(text, params, most)).await.map_err(late)?;
+        let rows = ctx.within(session.write(proof, text, params, most)).await.map_err(late)?;
         rows.inspect_err(|failure| self.heed(failure))
     }
 

@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use futures_util::future::{BoxFuture, FutureExt as _, Shared, join, join3, try_join3};
+use futures_util::future::{BoxFuture, FutureExt as _, Shared, join3, join4, try_join3};
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, RowStream, Statement};
 
 use super::failure::{Failure, Then};
@@ -14,6 +15,7 @@ use super::hosts::Address;
 use super::value::parameter_type;
 use crate::alike::{gives_rows, too_many};
 use crate::row::Source;
+use crate::session_check::Proof;
 use crate::{FromRow, Row, StoreError, Value, sql};
 
 /// Statements kept prepared by each connection.
@@ -35,6 +37,8 @@ pub(crate) struct Session {
     statements: Statements,
     /// A transaction is to begin, which goes out with its first statement.
     begins: bool,
+    /// What the transaction has to prove, which goes out with its first statement too.
+    proof: Option<Proof>,
     /// Set while an answer is on its way: a future dropped meanwhile leaves it set.
     pending: bool,
     /// Which search path it was set up with.
@@ -87,7 +91,7 @@ impl Session {
         let abort = driver.abort_handle();
         // It has nothing more to say than that it ended.
         let driver = Driver(driver.map(|_| ()).boxed().shared(), abort);
-        Self { client, driver, address, statements, begins: false, pending: false, generation }
+        Self { client, driver, address, statements, begins: false, proof: None, pending: false, generation }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -122,7 +126,7 @@ impl Session {
         }
         // Answered after whatever was on its way; outside a transaction it only warns.
         self.client.batch_execute("ROLLBACK").await?;
-        (self.begins, self.pending) = (false, false);
+        (self.begins, self.proof, self.pending) = (false, None, false);
         Ok(())
     }
 
@@ -137,7 +141,8 @@ impl Session {
     /// Begins a transaction that may change something. Where the connection is ours alone its first statement takes this
     /// along, one way to the server and back for both: should the server refuse to begin, it refuses the statement too if
     /// that changes anything, since what stands outside such a transaction may only read.
-    pub(crate) async fn begin(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn begin(&mut self, proof: Option<Proof>) -> Result<(), Failure> {
+        self.proof = proof;
         match &self.statements {
             Statements::Prepared(_) => {
                 self.begins = true;
@@ -152,6 +157,7 @@ impl Session {
 
     /// Ends the transaction with this command; nothing is sent where it had no statement.
     pub(crate) async fn end(&mut self, command: &str) -> Result<(), Failure> {
+        self.proof = None;
         if std::mem::take(&mut self.begins) { Ok(()) } else { self.batch(command).await }
     }
 
@@ -186,6 +192,20 @@ impl Session {
         Ok(Some(statement))
     }
 
+    /// What is to be proved before the first statement, made ready to be sent. Only the first asks for it.
+    async fn take_proof(&mut self) -> Result<Option<Prepared>, Failure> {
+        match self.proof.take() {
+            Some(proof) => self.prepare_proof(Some(&proof)).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn prepare_proof(&mut self, proof: Option<&Proof>) -> Result<Option<Prepared>, Failure> {
+        let Some(proof) = proof else { return Ok(None) };
+        let statement = self.prepare(proof.refusing(), &proof.params).await?;
+        Ok(Some(Prepared { statement, proof: proof.clone() }))
+    }
+
     /// Up to `most` rows, outside any transaction; one more is an error.
     pub(crate) async fn read<T: FromRow>(
         &mut self,
@@ -217,7 +237,7 @@ impl Session {
         .await?;
         self.pending = false;
         begun.map_err(|error| self.note(error))?;
-        let rows = self.heard(Ok(()), rows)?;
+        let rows = self.heard(Ok(()), Ok(()), rows)?;
         ended.map_err(|error| self.note(error))?;
         Ok(rows)
     }
@@ -231,13 +251,18 @@ impl Session {
     ) -> Result<Vec<T>, Failure> {
         let statement = self.prepare(sql, params).await?;
         statement.as_ref().map_or(Ok(()), gives_some)?;
+        let proof = self.take_proof().await?;
         self.pending = true;
         let begin = begin(&self.client, std::mem::take(&mut self.begins));
-        let (begun, result) = match &statement {
-            Some(statement) => join(begin, stream(&self.client, statement, params, most)).await,
-            None => join(begin, async { take(query_unnamed(&self.client, sql, params).await?, most).await }).await,
+        let prove = prove(&self.client, proof.as_ref());
+        let (begun, proved, result) = match &statement {
+            Some(statement) => join3(begin, prove, stream(&self.client, statement, params, most)).await,
+            None => {
+                let rows = async { take(query_unnamed(&self.client, sql, params).await?, most).await };
+                join3(begin, prove, rows).await
+            }
         };
-        self.heard(begun, result)
+        self.heard(begun, proved, result)
     }
 
     /// Runs a statement that changes something; how many rows it changed.
@@ -246,22 +271,25 @@ impl Session {
         if statement.as_ref().is_some_and(|statement| !statement.columns().is_empty()) {
             return Err(gives_rows().into());
         }
+        let proof = self.take_proof().await?;
         self.pending = true;
         let begin = begin(&self.client, std::mem::take(&mut self.begins));
-        let (begun, result) = match &statement {
+        let prove = prove(&self.client, proof.as_ref());
+        let (begun, proved, result) = match &statement {
             Some(statement) => {
                 let done = async { self.client.execute_raw(statement, params).await.map_err(Fetch::Server) };
-                join(begin, done).await
+                join3(begin, prove, done).await
             }
-            None => join(begin, execute_unnamed(&self.client, sql, params)).await,
+            None => join3(begin, prove, execute_unnamed(&self.client, sql, params)).await,
         };
-        self.heard(begun, result)
+        self.heard(begun, proved, result)
     }
 
     /// Up to `most` rows of a statement that changes something, in a transaction of its own: all of it is sent at once. One
     /// row more is an error, and the change is made.
     pub(crate) async fn write<T: FromRow>(
         &mut self,
+        proof: Option<&Proof>,
         sql: &str,
         params: &[Value],
         most: usize,
@@ -269,16 +297,20 @@ impl Session {
         let statement = self.prepare(sql, params).await?;
         let statement = statement.ok_or_else(|| StoreError::internal("nothing is prepared behind a pooler"))?;
         gives_some(&statement)?;
+        let proof = self.prepare_proof(proof).await?;
         self.pending = true;
-        let (begun, rows, ended) = join3(
+        let (begun, proved, rows, ended) = join4(
             begin(&self.client, true),
+            prove(&self.client, proof.as_ref()),
             stream(&self.client, &statement, params, most),
             self.client.batch_execute("COMMIT"),
         )
         .await;
         self.pending = false;
-        // What the server refused to begin or to do was not done. Where it said nothing, nobody knows.
+        // What the server refused to begin or to do was not done; where the proof failed, it refused all that came behind.
+        // Where it said nothing, nobody knows.
         begun.map_err(|error| self.note_told(error))?;
+        proved.map_err(|error| self.note_proof(error))?;
         let rows = match rows {
             Err(Fetch::Server(error)) => return Err(self.note_told(error)),
             Err(Fetch::Ours(error)) => Err(error),
@@ -303,10 +335,16 @@ impl Session {
     }
 
     /// What came of a statement, and of the beginning it may have taken along.
-    fn heard<T>(&mut self, begun: Result<(), tokio_postgres::Error>, result: Result<T, Fetch>) -> Result<T, Failure> {
+    fn heard<T>(
+        &mut self,
+        begun: Result<(), tokio_postgres::Error>,
+        proved: Result<(), tokio_postgres::Error>,
+        result: Result<T, Fetch>,
+    ) -> Result<T, Failure> {
         // After an error of the server's the answer is over; after one of ours rows may be on their way still.
         self.pending = matches!(result, Err(Fetch::Ours(_)));
         begun.map_err(|error| self.note(error))?;
+        proved.map_err(|error| self.note_proof(error))?;
         result.map_err(|error| match error {
             Fetch::Ours(error) => error.into(),
             Fetch::Server(error) => self.note(error),
@@ -318,6 +356,14 @@ impl Session {
         let is_told = error.as_db_error().is_some();
         let failure = self.note(error);
         if is_told { failure } else { failure.without_reconnect() }
+    }
+
+    /// The same for a proof that failed: it divides by the number of rows that it found. What came behind was not done.
+    fn note_proof(&mut self, error: tokio_postgres::Error) -> Failure {
+        match error.code() {
+            Some(&SqlState::DIVISION_BY_ZERO) => StoreError::SessionEnded.into(),
+            _ => self.note_told(error),
+        }
     }
 
     fn note(&mut self, error: tokio_postgres::Error) -> Failure {
@@ -346,6 +392,28 @@ impl Driver {
 /// Begins a transaction, if there is one to begin. It is sent when this is first polled.
 async fn begin(client: &Client, begins: bool) -> Result<(), tokio_postgres::Error> {
     if begins { client.batch_execute(BEGIN).await } else { Ok(()) }
+}
+
+/// A proof on its way, by a statement that the server knows or as it stands.
+struct Prepared {
+    statement: Option<Statement>,
+    proof: Proof,
+}
+
+/// Sends what has to be proved, if anything; it is sent when this is first polled. Where it does not hold the server
+/// refuses everything that comes behind it in the transaction.
+async fn prove(client: &Client, proof: Option<&Prepared>) -> Result<(), tokio_postgres::Error> {
+    let Some(Prepared { statement, proof }) = proof else { return Ok(()) };
+    let rows = match statement {
+        Some(statement) => client.query_raw(statement, &proof.params).await?,
+        None => {
+            let typed = proof.params.iter().map(|value| (value, parameter_type(value)));
+            client.query_typed_raw(proof.refusing(), typed).await?
+        }
+    };
+    let mut rows = pin!(rows);
+    while rows.try_next().await?.is_some() {}
+    Ok(())
 }
 
 /// Whether `params` can be given to a statement that is to give rows.

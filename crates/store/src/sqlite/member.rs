@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::desk;
 use super::limit::{Gone, Limit, during};
+use crate::session_check::Proof;
 use crate::slow::Slow;
 use crate::tx::{STALL, Side, Tx, TxInner};
 use crate::{Reactions, StoreError, scope};
@@ -48,6 +49,8 @@ pub(crate) struct Call<F, T, E> {
     pub(crate) work: F,
     pub(crate) ctx: Ctx,
     pub(crate) reactions: Arc<Reactions>,
+    /// What has to hold before the closure runs.
+    pub(crate) proof: Option<Proof>,
     pub(crate) slow: Slow,
     pub(crate) gone: Gone,
     pub(crate) reply: oneshot::Sender<Result<T, E>>,
@@ -77,7 +80,14 @@ where
             // Made, polled and dropped as part of the closure.
             during(limit.clone(), || {
                 scope::inside(|| {
-                    let mut future = pin!((self.work)(Tx::new(tx.clone())));
+                    let mut future = pin!(async {
+                        if let Some(proof) = &self.proof
+                            && desk::turn_rows::<(i64,)>(&tx, proof.sql(), &proof.params, 1)?.is_empty()
+                        {
+                            return Err(StoreError::SessionEnded.into());
+                        }
+                        (self.work)(Tx::new(tx.clone())).await
+                    });
                     parker.drive(&limit, |cx| future.as_mut().poll(cx))
                 })
             })

@@ -27,6 +27,7 @@ use self::reader::{Lanes, Readers};
 use self::writer::{Work, Writer};
 use crate::alike::MOST_KEYS;
 use crate::migrate::Plan;
+use crate::session_check::Proof;
 use crate::slow::Slow;
 use crate::{
     Applied, FromRow, MigrateError, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx, Value,
@@ -162,7 +163,13 @@ impl Sqlite {
         }
     }
 
-    pub(crate) async fn tx<T, E, F, Fut>(&self, reactions: &Arc<Reactions>, ctx: &Ctx, work: F) -> Result<T, E>
+    pub(crate) async fn tx<T, E, F, Fut>(
+        &self,
+        reactions: &Arc<Reactions>,
+        ctx: &Ctx,
+        proof: Option<Proof>,
+        work: F,
+    ) -> Result<T, E>
     where
         F: Fn(Tx) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
@@ -175,6 +182,7 @@ impl Sqlite {
             work,
             ctx: ctx.clone(),
             reactions: reactions.clone(),
+            proof,
             slow: self.slow,
             gone: gone.clone(),
             reply,

@@ -12,6 +12,7 @@ mod proxy;
 mod reactions;
 mod reads;
 mod replicas;
+mod session_check;
 #[cfg(feature = "tls")]
 mod tls;
 mod transactions;
