@@ -194,7 +194,7 @@ impl ApiBuilder {
         }
         self.about("system", "The server itself: whether it runs, whether it can serve, and what it offers.");
         let sign_in = self.authenticator.as_ref().and_then(|authenticator| authenticator.sign_in());
-        let Described { document, needs, errors, mut most_bytes, security } =
+        let Described { document, needs, errors, mut most_bytes, security, preconditions } =
             describe(&self.info, sign_in, &self.endpoints, &self.about).map_err(BuildError)?;
         for (operation, id, name) in needs {
             if !self.state.0.contains_key(&id) {
@@ -213,6 +213,7 @@ impl ApiBuilder {
         for (path, _, mut endpoint) in self.endpoints {
             endpoint.most_bytes = most_bytes.remove(&*endpoint.id);
             endpoint.security = security.get(&*endpoint.id).copied();
+            endpoint.holds_preconditions = preconditions.contains(&*endpoint.id);
             if let Some(limits) = &self.limits {
                 endpoint.applied = limits.of(&endpoint).map_err(BuildError)?;
             }

@@ -270,6 +270,19 @@ impl Request {
         self.authenticated = Some(identity);
         Ok(identity)
     }
+
+    /// Proves a person once more, who was proved before.
+    ///
+    /// # Errors
+    /// When they are no longer whom they were taken for, or it cannot be judged now.
+    pub(crate) async fn authenticate_again(&mut self) -> Result<(), Problem> {
+        let before = self.authenticated;
+        if before.is_none_or(|identity| identity.user_id().is_none()) {
+            return Ok(());
+        }
+        self.authenticated = None;
+        if Some(self.authenticate().await?) == before { Ok(()) } else { Err(AccessError::InvalidToken.into_problem()) }
+    }
 }
 
 impl<W: Who> Input for Caller<W> {

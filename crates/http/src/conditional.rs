@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use http_types::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use http_types::Method;
+use http_types::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+use http_types::request::Parts;
 use kernel::{ApiError, Code, ErrorDoc, Place, Text, text};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::api::DIGITS;
-use crate::{Input, Operation, Parameter, Problem, Request};
+use crate::{Input, Operation, Parameter, Problem, Request, RequestError};
 
 /// A strong entity tag: 96 bits of SHA-256 over a representation's bytes, so that equal answers have equal tags without
 /// a version column.
@@ -61,13 +63,20 @@ fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {
 
 /// Whether `If-None-Match` says that the client has this already (weak comparison).
 pub(crate) fn none_match(headers: &HeaderMap, current: &str) -> bool {
-    tags(headers, IF_NONE_MATCH)
-        .is_some_and(|list| list.iter().any(|t| t == "*" || t.strip_prefix("W/").unwrap_or(t) == current))
+    tags(headers, IF_NONE_MATCH).is_some_and(|list| is_weakly_in(&list, current))
 }
 
-/// The state the client says it changes: `If-Match`, where it was sent.
+fn is_weakly_in(list: &[String], current: &str) -> bool {
+    list.iter().any(|t| t == "*" || t.strip_prefix("W/").unwrap_or(t) == current)
+}
+
+/// The state the client says it changes: `If-Match` and `If-None-Match`, where they were sent. An operation that takes it
+/// holds both; one that does not is never called with either ([`check_supported`]).
 #[derive(Debug, Clone, Default)]
-pub struct Precondition(Option<Vec<String>>);
+pub struct Precondition {
+    if_match: Option<Vec<String>>,
+    if_none_match: Option<Vec<String>>,
+}
 
 /// What the client had seen is not what is there now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,23 +115,52 @@ impl ApiError for Stale {
 impl Precondition {
     /// Whether a condition was stated at all.
     pub const fn is_stated(&self) -> bool {
-        self.0.is_some()
+        self.if_match.is_some() || self.if_none_match.is_some()
     }
 
-    /// Whether the present state is one the client named (strong comparison; `*` is any).
+    /// Whether the present state is one the client named in `If-Match` (strong comparison; `*` is any), and none that it
+    /// named in `If-None-Match` (weak comparison).
     ///
     /// # Errors
     /// When it is not.
     pub fn check(&self, current: &ETag) -> Result<(), Stale> {
-        match &self.0 {
-            Some(list) if !list.iter().any(|t| t == "*" || t == current.as_str()) => Err(Stale),
-            _ => Ok(()),
-        }
+        let current = current.as_str();
+        let is_named = self.if_match.as_ref().is_none_or(|list| list.iter().any(|t| t == "*" || t == current));
+        let is_excluded = self.if_none_match.as_ref().is_some_and(|list| is_weakly_in(list, current));
+        if is_named && !is_excluded { Ok(()) } else { Err(Stale) }
     }
+}
+
+/// Refuses a precondition that an operation which changes something would not look at. RFC 9110 section 13.1 lets a server
+/// ignore what it does not know; whoever states a condition for a change must not see it made regardless.
+pub(crate) fn check_supported(request: &Parts, is_held: bool) -> Result<(), RequestError> {
+    let headers = &request.headers;
+    if headers.is_empty() || is_safe(&request.method) {
+        return Ok(());
+    }
+    // A date is looked at only where no tag is stated (section 13.2.2); no operation keeps one to compare it with.
+    let refused = if is_held {
+        [(IF_UNMODIFIED_SINCE, "If-Unmodified-Since")]
+            .into_iter()
+            .find(|(name, _)| headers.contains_key(name) && !headers.contains_key(IF_MATCH))
+    } else {
+        [(IF_MATCH, "If-Match"), (IF_NONE_MATCH, "If-None-Match"), (IF_UNMODIFIED_SINCE, "If-Unmodified-Since")]
+            .into_iter()
+            .find(|(name, _)| headers.contains_key(name))
+    };
+    match refused {
+        Some((_, header)) => Err(RequestError::PreconditionNotSupported { header }),
+        None => Ok(()),
+    }
+}
+
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 impl Input for Precondition {
     fn describe(op: &mut Operation<'_>) {
+        op.holds_preconditions();
         op.parameter(Parameter {
             place: Place::Header,
             name: "If-Match".to_owned(),
@@ -138,7 +176,8 @@ impl Input for Precondition {
     }
 
     async fn extract(request: &mut Request) -> Result<Self, Problem> {
-        Ok(Self(tags(request.headers(), IF_MATCH)))
+        let headers = request.headers();
+        Ok(Self { if_match: tags(headers, IF_MATCH), if_none_match: tags(headers, IF_NONE_MATCH) })
     }
 }
 
@@ -170,7 +209,15 @@ mod tests {
         for (values, holds) in
             [(vec![same], true), (vec![weak], false), (vec!["*"], true), (vec!["\"a\""], false), (vec![], true)]
         {
-            let precondition = Precondition(tags(&headers(IF_MATCH, &values), IF_MATCH));
+            let if_match = tags(&headers(IF_MATCH, &values), IF_MATCH);
+            let precondition = Precondition { if_match, if_none_match: None };
+            assert_eq!(precondition.check(&tag).is_ok(), holds, "{values:?}");
+        }
+        for (values, holds) in
+            [(vec![same], false), (vec![weak], false), (vec!["*"], false), (vec!["\"a\""], true), (vec![], true)]
+        {
+            let if_none_match = tags(&headers(IF_NONE_MATCH, &values), IF_NONE_MATCH);
+            let precondition = Precondition { if_match: None, if_none_match };
             assert_eq!(precondition.check(&tag).is_ok(), holds, "{values:?}");
         }
     }

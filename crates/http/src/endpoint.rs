@@ -65,6 +65,8 @@ pub struct Endpoint {
     pub(crate) most_bytes: Option<usize>,
     /// Who may call; known once it is described.
     pub(crate) security: Option<Security>,
+    /// Whether it holds the preconditions that a client states; known once it is described.
+    pub(crate) holds_preconditions: bool,
     /// Of what makes something: how its answer is written.
     pub(crate) made: Option<MadeReply>,
     /// The limits it names.
@@ -102,6 +104,7 @@ impl Endpoint {
             handler,
             most_bytes: None,
             security: None,
+            holds_preconditions: false,
             made: None,
             limits: Vec::new(),
             cost: 1,

@@ -38,7 +38,9 @@ impl<T: Service> Input for T {
 }
 
 impl Input for Ctx {
-    fn describe(_: &mut Operation<'_>) {}
+    fn describe(op: &mut Operation<'_>) {
+        op.takes_ctx();
+    }
 
     async fn extract(request: &mut Request) -> Result<Self, Problem> {
         Ok(request.ctx.clone())

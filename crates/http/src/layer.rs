@@ -17,7 +17,7 @@ use kernel::{Ctx, Identity};
 use tokio::time::Instant;
 
 use crate::bodies::Place;
-use crate::conditional::{ETag, none_match};
+use crate::conditional::{ETag, check_supported, none_match};
 use crate::limits::{RATELIMIT, RATELIMIT_POLICY, Told};
 use crate::router::{Found, allow_header};
 use crate::{Api, Body, Endpoint, Problem, Reply, Request, RequestBody, RequestError, compress, cors, idempotency};
@@ -219,6 +219,7 @@ async fn serve(mut request: Request, endpoint: &Endpoint, told: &mut Option<Told
     if let Some(limits) = &endpoint.applied {
         limits.admit(&mut request, endpoint.security.is_none(), told).await?;
     }
+    check_supported(&request.parts, endpoint.holds_preconditions)?;
     if idempotency::is_asked(&request, endpoint) {
         // Boxed: few ask for it, and every request would carry its size.
         Box::pin(idempotency::run(request, endpoint)).await

@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document, made from the endpoints' own types.
 
 use std::any::TypeId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use kernel::{Code, ErrorDoc, Place};
 use schemars::generate::SchemaSettings;
@@ -175,6 +175,8 @@ pub struct Operation<'a> {
     successes: BTreeMap<u16, Success>,
     errors: Vec<ErrorDoc>,
     security: Option<Security>,
+    holds_preconditions: bool,
+    takes_ctx: bool,
     needs: Vec<(TypeId, &'static str)>,
     mistakes: Vec<String>,
 }
@@ -282,6 +284,16 @@ impl Operation<'_> {
         self.security = Some(security);
     }
 
+    /// States that it holds the preconditions a client states; those that do not refuse them.
+    pub(crate) fn holds_preconditions(&mut self) {
+        self.holds_preconditions = true;
+    }
+
+    /// States that it takes the context of an operation that nobody in particular asks for.
+    pub(crate) fn takes_ctx(&mut self) {
+        self.takes_ctx = true;
+    }
+
     /// States a service that must be provided.
     pub fn needs(&mut self, id: TypeId, name: &'static str) {
         self.needs.push((id, name));
@@ -306,6 +318,8 @@ pub(crate) struct Described {
     pub most_bytes: HashMap<String, usize>,
     /// Who may call each operation, by its name; those that do not look are not here.
     pub security: HashMap<String, Security>,
+    /// The operations that hold preconditions, by name.
+    pub preconditions: HashSet<String>,
 }
 
 /// Describes all operations: `(full path, tag, endpoint)`.
@@ -321,6 +335,7 @@ pub(crate) fn describe(
     let mut ids: BTreeMap<&str, &str> = BTreeMap::new();
     let mut errors: BTreeMap<&'static str, ErrorDoc> = BTreeMap::new();
     let mut security = HashMap::new();
+    let mut preconditions = HashSet::new();
     for (path, tag, endpoint) in endpoints {
         let here = format!("{} {path}", endpoint.method.name());
         if let Some(other) = ids.insert(&endpoint.id, path) {
@@ -338,6 +353,8 @@ pub(crate) fn describe(
             successes: BTreeMap::new(),
             errors: Vec::new(),
             security: None,
+            holds_preconditions: false,
+            takes_ctx: false,
             needs: Vec::new(),
             mistakes: Vec::new(),
         };
@@ -352,14 +369,20 @@ pub(crate) fn describe(
             op.request_error(name);
         }
         if endpoint.method != crate::Method::Get {
-            // A body in a coding is refused, whether one is read or not.
+            // A body in a coding is refused, whether one is read or not; a precondition that is not held too.
             op.request_error("unsupported_media_type");
+            op.request_error("precondition_not_supported");
         }
         if let Some(unused) = op.path_params.next() {
             op.mistakes.push(format!("its path has `{{{unused}}}`, but no argument takes it"));
         }
         if endpoint.summary.is_empty() {
             op.mistakes.push("it has no doc comment, so the document cannot say what it does".to_owned());
+        }
+        if op.takes_ctx && op.security.is_some() {
+            let mistake = "it takes `Ctx` beside `Caller`, and what is done by the former is done in nobody's name. Take \
+                           the caller's: `caller.ctx()`";
+            op.mistakes.push(mistake.to_owned());
         }
         if let Some(mistake) = op.mistakes.first() {
             return Err(format!("{here} (`{}`): {mistake}", endpoint.id));
@@ -371,6 +394,7 @@ pub(crate) fn describe(
                 return Err(format!("the error `{}` has two kinds: {:?} and {:?}", doc.name, known.code, doc.code));
             }
         }
+        preconditions.extend(op.holds_preconditions.then(|| endpoint.id.to_string()));
         security.extend(op.security.map(|security| (endpoint.id.to_string(), security)));
         needs.extend(op.needs.iter().map(|(id, name)| (endpoint.id.to_string(), *id, *name)));
         let value = operation_value(endpoint, tag, &op);
@@ -416,7 +440,7 @@ pub(crate) fn describe(
             "securitySchemes": { "bearer": bearer },
         },
     });
-    Ok(Described { document, needs, errors, most_bytes, security })
+    Ok(Described { document, needs, errors, most_bytes, security, preconditions })
 }
 
 /// The scheme by which callers are known, and the operations that sign in, where there are any.

@@ -177,6 +177,11 @@ pub enum RequestError {
     },
     /// The lanes are behind, or the bodies of all requests hold as much memory as they may.
     Overloaded,
+    /// A precondition is stated that the operation cannot hold.
+    PreconditionNotSupported {
+        /// The header that states it.
+        header: &'static str,
+    },
     /// Not JSON by its own word.
     MediaType,
     /// Compressed, or coded in another way.
@@ -198,7 +203,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    const DOCS: [ErrorDoc; 18] = [
+    const DOCS: [ErrorDoc; 19] = [
         doc(Code::Malformed, "malformed_json", "The body is not JSON."),
         doc(Code::Malformed, "repeated_field", "A field or parameter stands twice."),
         doc(Code::Malformed, "malformed_query", "The query string cannot be read."),
@@ -212,6 +217,11 @@ impl RequestError {
             Code::Conflict,
             "idempotency_key_in_use",
             "A request with this `Idempotency-Key` is being answered; try again for its answer.",
+        ),
+        doc(
+            Code::PreconditionFailed,
+            "precondition_not_supported",
+            "The request states a precondition that this operation cannot hold.",
         ),
         doc(Code::TooLarge, "body_too_large", "The body is larger than allowed."),
         doc(
@@ -262,6 +272,7 @@ impl ApiError for RequestError {
             Self::TooSlow => "request_timeout",
             Self::BodyBroken => "body_broken",
             Self::BodyTooLarge { .. } => "body_too_large",
+            Self::PreconditionNotSupported { .. } => "precondition_not_supported",
             Self::MediaType | Self::ContentCoding => "unsupported_media_type",
             Self::Overloaded => "overloaded",
             Self::HeadersTooLarge => "headers_too_large",
@@ -291,6 +302,10 @@ impl ApiError for RequestError {
             Self::BodyBroken => text!("The body ended early."),
             Self::BodyTooLarge { limit } => text!("The body is larger than {limit} bytes.", limit = *limit),
             Self::Overloaded => text!("The server has no room for this now. Try again."),
+            Self::PreconditionNotSupported { header } => text!(
+                "This operation cannot hold the precondition that `{header}` states, so nothing was done. Send it without.",
+                header = *header
+            ),
             Self::MediaType => text!("Send the body as `Content-Type: application/json`."),
             Self::ContentCoding => text!("Send the body as it is, without `Content-Encoding`."),
             Self::HeadersTooLarge => {

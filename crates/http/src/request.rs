@@ -1,5 +1,8 @@
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http_types::header::{AsHeaderName, HeaderMap};
@@ -7,7 +10,7 @@ use http_types::request::Parts;
 use kernel::{Ctx, Identity};
 
 use crate::bodies::{Place, SMALL};
-use crate::{Api, RequestBody, RequestError, Security};
+use crate::{Api, Problem, RequestBody, RequestError, Security};
 
 /// A request on its way into a handler: what the arguments of an endpoint are taken from.
 #[derive(Debug)]
@@ -80,14 +83,30 @@ impl Request {
         Ok((name.clone(), text))
     }
 
-    /// The whole body. A second call gets an empty one.
+    /// The whole body. A second call gets an empty one. Where it had to be waited for, who calls is proved once more: the
+    /// session may have ended meanwhile. (What writes proves it again inside its transaction; this is for what only reads.)
     ///
     /// # Errors
-    /// When it is too large for this server or this operation, too slow, broken off, or there is no memory for it.
-    pub async fn read_body(&mut self) -> Result<Bytes, RequestError> {
+    /// When it is too large for this server or this operation, too slow, broken off, or there is no memory for it; or when
+    /// the caller's session ended while it arrived.
+    pub async fn read_body(&mut self) -> Result<Bytes, Problem> {
         let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
         let limit = self.api.settings().max_body_bytes;
         let limit = self.most_bytes.map_or(limit, |most| most.max(SMALL).min(limit));
-        body.read(limit, self.ctx.deadline(), &self.api.bodies, self.place.as_ref()).await
+        let (bytes, has_waited) = {
+            let mut read = pin!(body.read(limit, self.ctx.deadline(), &self.api.bodies, self.place.as_ref()));
+            let first = poll_fn(|cx| match read.as_mut().poll(cx) {
+                Poll::Ready(read) => Poll::Ready(Some(read)),
+                Poll::Pending => Poll::Ready(None),
+            });
+            match first.await {
+                Some(read) => (read?, false),
+                None => (read.await?, true),
+            }
+        };
+        if has_waited {
+            self.authenticate_again().await?;
+        }
+        Ok(bytes)
     }
 }
