@@ -165,9 +165,12 @@ fn who_reads(spec: &Spec) -> String {
     match spec.read {
         Read::Anyone => "Anyone may read them.".to_owned(),
         Read::Admin => "Only administrators may read them.".to_owned(),
-        Read::Owner => "Each person sees their own.".to_owned(),
+        Read::Owner => "Each person sees their own; administrators see any by its id.".to_owned(),
         Read::OwnerOr(column) => {
-            format!("Anyone sees those with `{}`; their owner sees the others too.", spec.columns[column].name)
+            format!(
+                "Anyone sees those with `{}`; their owner sees the others too, and administrators any by its id.",
+                spec.columns[column].name
+            )
         }
     }
 }
@@ -181,7 +184,7 @@ fn who_creates(spec: &Spec) -> &'static str {
 
 fn who_changes(spec: &Spec) -> &'static str {
     match spec.write {
-        Write::Owner => "Only its owner may.",
+        Write::Owner => "Only its owner and administrators may.",
         Write::Admin => "Only administrators may.",
     }
 }
