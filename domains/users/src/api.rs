@@ -112,11 +112,8 @@ pub(crate) async fn update_me(
     precondition: Precondition,
     Valid(patch): Valid<MePatch>,
 ) -> Result<Updated, UsersError> {
-    let is_current = move |person: &Person| {
-        !precondition.is_stated() || Updated::of(person).is_ok_and(|updated| precondition.check(&updated.tag).is_ok())
-    };
     let name = patch.display_name.into_option();
-    let person = users.rename(caller.ctx(), caller.user_id(), name, is_current).await?;
+    let person = users.rename(caller.ctx(), caller.user_id(), name, holds(precondition)).await?;
     Updated::of(&person).map_err(|error| StoreError::internal(error).into())
 }
 
@@ -124,9 +121,20 @@ pub(crate) async fn update_me(
 ///
 /// Everything that belongs to it goes with it, and every session ends.
 #[delete("/users/me")]
-pub(crate) async fn delete_me(caller: Caller<User>, users: Users) -> Result<NoContent, UsersError> {
-    users.delete(caller.ctx(), caller.user_id()).await?;
+pub(crate) async fn delete_me(
+    caller: Caller<User>,
+    users: Users,
+    precondition: Precondition,
+) -> Result<NoContent, UsersError> {
+    users.delete(caller.ctx(), caller.user_id(), holds(precondition)).await?;
     Ok(NoContent)
+}
+
+/// Whether a person is in the state that the client stated; one that states none takes any.
+fn holds(precondition: Precondition) -> impl Fn(&Person) -> bool + Send + Sync + 'static {
+    move |person| {
+        !precondition.is_stated() || Updated::of(person).is_ok_and(|updated| precondition.check(&updated.tag).is_ok())
+    }
 }
 
 /// List users.

@@ -35,7 +35,7 @@ pub fn domain() -> Domain {
         .on(|tx, account: Arc<AccountRegistered>| async move {
             store::add_profile(&tx, account.id, &account.display_name, account.at).await
         })
-        .on(|tx, account: Arc<AccountDeleted>| async move { store::remove_profile(&tx, account.id).await })
+        .on(|tx, account: Arc<AccountDeleted>| async move { service::remove_profile(&tx, account.id).await })
         .provide(|boot| async move {
             let directory = boot.get::<Arc<dyn AccountDirectory>>()?;
             boot.put(Users::new(boot.store().clone(), directory));

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mainstay::kernel::{Account, AccountDirectory};
 use mainstay::prelude::*;
@@ -7,6 +8,33 @@ use mainstay::prelude::*;
 use crate::error::{UsersError, directory_failed};
 use crate::model::{Person, join};
 use crate::store;
+
+/// What has to hold when an account ends. The directory's transaction knows nothing of profiles: it carries this along, and
+/// [`remove_profile`] looks at it.
+struct DeleteCondition {
+    account: Account,
+    is_current: Box<dyn Fn(&Person) -> bool + Send + Sync>,
+    has_failed: AtomicBool,
+}
+
+/// Removes the profile of an account that ends, inside the transaction that ends it.
+///
+/// # Errors
+/// When the state that its owner stated is not the present one: the transaction is rolled back.
+pub(crate) async fn remove_profile(tx: &Tx, id: UserId) -> Result<(), StoreError> {
+    if let Some(condition) = tx.ctx().attached::<DeleteCondition>()
+        && condition.account.id == id
+        && let Some(profile) = store::find_profile(tx, id).await?
+    {
+        let has_failed = !(condition.is_current)(&Person { account: condition.account.clone(), profile });
+        // Also taken back: the transaction may be run again.
+        condition.has_failed.store(has_failed, Ordering::Release);
+        if has_failed {
+            return Err(StoreError::internal("the account is not in the state that its owner stated"));
+        }
+    }
+    store::remove_profile(tx, id).await
+}
 
 /// Profiles, and the accounts behind them. Cheap to clone.
 #[derive(Clone)]
@@ -72,10 +100,20 @@ impl Users {
             .await
     }
 
-    /// Ends an account, with everything that anyone keeps for it.
-    pub(crate) async fn delete(&self, ctx: &Ctx, id: UserId) -> Result<(), UsersError> {
-        let existed = self.directory.delete(ctx, id).await.map_err(directory_failed)?;
-        if existed { Ok(()) } else { Err(UsersError::UserNotFound) }
+    /// Ends an account, with everything that anyone keeps for it, unless `is_current` says that what is there now is not
+    /// what its owner had seen. It is asked within the transaction that ends the account.
+    pub(crate) async fn delete<F>(&self, ctx: &Ctx, id: UserId, is_current: F) -> Result<(), UsersError>
+    where
+        F: Fn(&Person) -> bool + Send + Sync + 'static,
+    {
+        let account = self.account(ctx, id).await?;
+        let condition =
+            Arc::new(DeleteCondition { account, is_current: Box::new(is_current), has_failed: AtomicBool::new(false) });
+        let existed = self.directory.delete(&ctx.clone().attach(condition.clone()), id).await;
+        if condition.has_failed.load(Ordering::Acquire) {
+            return Err(UsersError::Stale);
+        }
+        if existed.map_err(directory_failed)? { Ok(()) } else { Err(UsersError::UserNotFound) }
     }
 
     /// A page of people, newest first, and the id after which the next one begins. Two queries, whatever its length.

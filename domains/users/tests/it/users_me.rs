@@ -55,6 +55,36 @@ testkit::both! {
         change("Third", &format!("\"other\", {}", ada.get(PATH).await.header("etag").unwrap())).await.expect(200);
     }
 
+    async fn an_account_that_has_changed_is_not_deleted(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        let first = ada.get(PATH).await.expect(200).header("etag").unwrap().to_owned();
+        app.clock().advance(Duration::from_secs(5));
+        let change = ada.patch(PATH).json(&json!({ "display_name": "Countess" })).await.expect(200);
+        let second = change.header("etag").unwrap().to_owned();
+        for (name, value, code) in [
+            ("if-match", first.as_str(), "precondition_failed"),
+            ("if-match", "W/\"weak\"", "precondition_failed"),
+            ("if-none-match", "*", "precondition_failed"),
+            ("if-none-match", second.as_str(), "precondition_failed"),
+            ("if-unmodified-since", "Sun, 22 Nov 2026 09:30:00 GMT", "precondition_not_supported"),
+        ] {
+            ada.delete(PATH).header(name, value).await.expect_problem(412, code);
+            ada.get(PATH).await.expect(200);
+        }
+        // RFC 9110 section 13.2.2: where a tag is stated, the date is not looked at.
+        let date = "Sun, 22 Nov 2026 09:30:00 GMT";
+        ada.delete(PATH).header("if-match", &second).header("if-unmodified-since", date).await.expect(204);
+        ada.get(PATH).await.expect_problem(401, "invalid_token");
+    }
+
+    async fn an_account_is_deleted_whatever_its_state(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let (ada, bob) = (app.user("Ada").await, app.user("Bob").await);
+        ada.delete(PATH).header("if-match", "*").await.expect(204);
+        bob.delete(PATH).header("if-none-match", "\"other\"").await.expect(204);
+    }
+
     async fn of_many_changes_of_one_state_one_wins(db: TestDatabase) {
         let app = setup().start(db).await;
         let ada = app.user("Ada").await;
