@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod by_author;
+mod ended_sessions;
+mod erasure;
+mod moderation;
 mod nodes;
 mod posts;
 

@@ -53,6 +53,29 @@ both! {
         admin_like.expect_problem(422, "invalid_request").expect_faults(&[("/author_id", "unknown_field"), ("/role", "unknown_field")]);
     }
 
+    /// A precondition that an operation would not look at is refused: nothing happens that its sender excluded.
+    async fn what_cannot_hold_a_precondition_refuses_it(db: TestDatabase) {
+        let app = app(db).await;
+        let ada = app.user("Ada").await;
+        for (name, value) in [
+            ("if-match", "\"x\""), ("if-match", "*"), ("if-none-match", "*"), ("if-none-match", "\"x\""),
+            ("if-unmodified-since", "Sun, 22 Nov 2026 09:30:00 GMT"),
+        ] {
+            let new = json!({ "title": "T", "body": "B", "published": true });
+            ada.post("/api/v1/posts").header(name, value).json(&new).await.expect_problem(412, "precondition_not_supported");
+            ada.post("/api/v1/auth/logout").header(name, value).await.expect_problem(412, "precondition_not_supported");
+        }
+        assert_eq!(app.get("/api/v1/posts?total=true").await.expect(200).json()["total"], 0);
+        let made = ada.post("/api/v1/posts").json(&published(1)).await.expect(201);
+        let at = format!("/api/v1/posts/{}", made.json()["id"].as_str().unwrap());
+        let tag = made.header("etag").unwrap().to_owned();
+        for (name, value) in [("if-none-match", tag.as_str()), ("if-none-match", "*"), ("if-match", "\"x\"")] {
+            ada.patch(&at).header(name, value).json(&json!({ "title": "No" })).await.expect_problem(412, "precondition_failed");
+            ada.delete(&at).header(name, value).await.expect_problem(412, "precondition_failed");
+        }
+        ada.patch(&at).header("if-match", &tag).json(&json!({ "title": "Yes" })).await.expect(200);
+    }
+
     async fn the_author_is_included(db: TestDatabase) {
         let app = app(db).await;
         let ada = app.user("Ada").await;
