@@ -206,7 +206,9 @@ impl ApiBuilder {
         let proxies = TrustedProxies::read(&self.settings.trusted_proxies).map_err(BuildError)?;
         if let Some(limits) = &self.limits {
             let is_there = |id: &str| self.endpoints.iter().any(|(_, _, endpoint)| &*endpoint.id == id);
-            limits.check_operations(is_there).map_err(BuildError)?;
+            let is_named =
+                |name: &str| self.endpoints.iter().any(|(_, _, e)| e.limits.iter().any(|limit| **limit == *name));
+            limits.check_operations(is_there, is_named).map_err(BuildError)?;
         }
         let mut router = Router::default();
         let mut operations = Vec::new();

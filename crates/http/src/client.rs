@@ -38,7 +38,10 @@ pub(crate) fn counted(address: IpAddr) -> u128 {
 impl Network {
     fn read(text: &str) -> Option<Self> {
         let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits.parse::<u32>().ok()?)),
+            Some((address, bits)) if bits.bytes().all(|b| b.is_ascii_digit()) => {
+                (address, Some(bits.parse::<u32>().ok()?))
+            }
+            Some(_) => return None,
             None => (text, None),
         };
         let address: IpAddr = address.parse().ok()?;
@@ -146,7 +149,9 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_told() {
-        for text in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "localhost", "10.0.0.1/x"] {
+        for text in
+            ["", "10.0.0.0/33", "10.0.0/8", "::/129", "localhost", "10.0.0.1/x", "10.0.0.0/+8", "10.0.0.0/", "[::1]"]
+        {
             let error = TrustedProxies::read(&[text.to_owned()]).unwrap_err();
             assert!(error.contains(text) && error.contains("10.0.0.0/8"), "{error}");
         }

@@ -108,6 +108,8 @@ struct Inner {
     policies: Vec<One>,
     /// Those that were switched off.
     off: Vec<String>,
+    /// Those of the settings that do not say on what they are, though no domain declares them so.
+    nowhere: Vec<String>,
     limit: Arc<dyn Limit>,
     subject_key: [u8; 32],
 }
@@ -122,6 +124,9 @@ struct One {
 }
 
 impl Service for Limits {}
+
+/// On no operation that it says itself.
+const NOWHERE: On = On::Named(Vec::new());
 
 /// The platform's own: for everybody, and for each person, over all operations. High enough that no honest client meets
 /// them, low enough that one alone cannot take a server.
@@ -148,13 +153,20 @@ impl Limits {
             }
             policies.push(policy);
         }
-        let mut off = Vec::new();
+        let (mut off, mut nowhere) = (Vec::new(), Vec::new());
         for line in settings.lines()? {
             let name = match &line {
                 Line::Policy(policy) => &policy.name,
                 Line::Off(name) => name,
             };
             let known = policies.iter().position(|known| known.name == *name);
+            // One that a domain declares without operations is named by one, or taken from by a handler.
+            let is_used = |policy: &Policy| policy.on != NOWHERE || known.is_some_and(|at| policies[at].on == NOWHERE);
+            if let Line::Policy(policy) = &line
+                && !is_used(policy)
+            {
+                nowhere.push(policy.name.clone());
+            }
             match (line, known) {
                 (Line::Policy(policy), Some(at)) => policies[at] = policy,
                 (Line::Policy(policy), None) => policies.push(policy),
@@ -174,7 +186,7 @@ impl Limits {
             }
         }
         let policies = policies.into_iter().map(One::new).collect();
-        Ok(Self(Arc::new(Inner { is_enabled: settings.enabled, policies, off, limit, subject_key })))
+        Ok(Self(Arc::new(Inner { is_enabled: settings.enabled, policies, off, nowhere, limit, subject_key })))
     }
 
     /// Takes one from each of these policies for a subject that the handler names: the account somebody tries to sign in to.
@@ -250,11 +262,21 @@ impl Limits {
         Applied::new(self.clone(), policies, endpoint).map(Arc::new).map(Some)
     }
 
-    /// Whether every operation that a policy of the settings names is there.
+    /// Whether every operation that a policy of the settings names is there, and each of them is on some.
     ///
     /// # Errors
     /// The first that is not.
-    pub(crate) fn check_operations(&self, is_there: impl Fn(&str) -> bool) -> Result<(), String> {
+    pub(crate) fn check_operations(
+        &self,
+        is_there: impl Fn(&str) -> bool,
+        is_named: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
+        if let Some(name) = self.0.nowhere.iter().find(|name| !is_named(name)) {
+            return Err(format!(
+                "limits.policies has `{name}`, which would count nothing: it does not say on what, and no operation names it. \
+                 Add `on *`, or `on` and an operationId of `/openapi.json`."
+            ));
+        }
         for one in &self.0.policies {
             if let On::Named(names) = &one.policy.on
                 && let Some(name) = names.iter().find(|name| !is_there(name))

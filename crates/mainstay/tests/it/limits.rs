@@ -204,6 +204,9 @@ fn what_cannot_be_kept_is_told_at_the_start() {
             ("reports: 1/1m by address", "more than `reports` ever lets through"),
             ("x: 1/1m by address on get_nothing", "no operation has that operationId"),
             ("x: 1/1m by subject on get_open", "`Limits::take`"),
+            // A name that is misspelt, and one whose operations were left out.
+            ("report: 1/1m by user", "limits.policies has `report`, which would count nothing"),
+            ("address: 600/1m by address", "limits.policies has `address`, which would count nothing"),
             ("x: 1/1m by user on * gold=5", "the tiers are anonymous, user, admin"),
         ] {
             let started = setup(policies).try_start(TestDatabase::fresh(Backend::Sqlite).await).await;
