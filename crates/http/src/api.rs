@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::bodies::Bodies;
 use crate::client::TrustedProxies;
+use crate::cors::Cors;
 use crate::language::Languages;
 use crate::openapi::{Described, Info, describe};
 use crate::output::json_reply;
@@ -62,6 +63,7 @@ pub struct Api {
     ready_check: Option<ReadyCheck>,
     pub(crate) keeper: Option<Arc<dyn KeepAnswers>>,
     pub(crate) proxies: TrustedProxies,
+    pub(crate) cors: Cors,
     pub(crate) keys_running: idempotency::Running,
     document: Bytes,
     errors: BTreeMap<&'static str, ErrorDoc>,
@@ -204,6 +206,7 @@ impl ApiBuilder {
             }
         }
         let proxies = TrustedProxies::read(&self.settings.trusted_proxies).map_err(BuildError)?;
+        let cors = Cors::read(&self.settings.cors).map_err(BuildError)?;
         if let Some(limits) = &self.limits {
             let is_there = |id: &str| self.endpoints.iter().any(|(_, _, endpoint)| &*endpoint.id == id);
             let is_named =
@@ -246,6 +249,7 @@ impl ApiBuilder {
             ready_check: self.ready_check,
             keeper: self.keeper,
             proxies,
+            cors,
             keys_running: idempotency::Running::default(),
             document: serde_json::to_vec_pretty(&document).unwrap_or_default().into(),
             errors,

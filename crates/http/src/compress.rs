@@ -8,10 +8,20 @@ use http_types::header::{
 
 use crate::{Body, Reply};
 
+/// A content coding that answers can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Encoding {
+pub(crate) enum Encoding {
     Zstd,
     Gzip,
+}
+
+impl Encoding {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
 }
 
 /// What the client says it takes, with its weight in thousandths.
@@ -58,43 +68,53 @@ fn preferred(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
-/// Compresses a reply where it is worth it. Answers that must not be stored hold secrets, and a secret compressed beside
-/// chosen text leaks by its length (BREACH): those stay as they are.
-pub(crate) fn compress(request: &HeaderMap, reply: &mut Reply, above: usize) {
-    if reply.body().len() < above || reply.headers().contains_key(CONTENT_ENCODING) {
-        return;
+/// The coding that a reply is worth and its client takes; `Vary` says that it depends on the client. Length and type alone
+/// decide, so that a 304, and a HEAD, know the headers of the 200 they stand for. Answers that must not be stored hold
+/// secrets, and a secret compressed beside chosen text leaks by its length (BREACH): those stay as they are.
+pub(crate) fn choose(request: &HeaderMap, reply: &mut Reply, above: usize) -> Option<Encoding> {
+    if reply.body().is_empty() || reply.body().len() < above || reply.headers().contains_key(CONTENT_ENCODING) {
+        return None;
     }
     let text = |v: &HeaderValue| {
         let v = v.as_bytes();
         v.starts_with(b"application/json") || v.starts_with(b"application/problem+json") || v.starts_with(b"text/")
     };
     let is_text = reply.headers().get(CONTENT_TYPE).is_some_and(text);
-    let is_secret = reply.headers().get(CACHE_CONTROL).is_some_and(|v| v.as_bytes() == b"no-store");
+    let no_store = |v: &HeaderValue| v.as_bytes().windows(8).any(|word| word.eq_ignore_ascii_case(b"no-store"));
+    let is_secret = reply.headers().get(CACHE_CONTROL).is_some_and(no_store);
     if !is_text || is_secret {
-        return;
+        return None;
     }
     reply.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
-    let Some(encoding) = preferred(request) else { return };
+    preferred(request)
+}
+
+/// A compressed answer is another representation and needs a tag of its own (RFC 9110 section 8.8.3.3).
+pub(crate) fn mark(reply: &mut HeaderMap, encoding: Encoding) {
+    if let Some(tag) = reply.get(ETAG).and_then(|t| t.to_str().ok()).and_then(|t| t.strip_suffix('"'))
+        && let Ok(tag) = HeaderValue::try_from(format!("{tag}-{}\"", encoding.name()))
+    {
+        reply.insert(ETAG, tag);
+    }
+}
+
+/// Compresses a reply. Also where that makes it a few bytes longer, which JSON and text of some length never get: what
+/// depended on the outcome would have to be compressed to answer 304.
+pub(crate) fn compress(reply: &mut Reply, encoding: Encoding) {
     let Some(bytes) = reply.body().bytes() else { return };
-    let (packed, name) = match encoding {
-        Encoding::Zstd => (zstd::bulk::compress(bytes, 1), "zstd"),
+    let packed = match encoding {
+        Encoding::Zstd => zstd::bulk::compress(bytes, 1),
         Encoding::Gzip => {
             let mut encoder =
                 flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 3), flate2::Compression::fast());
-            (encoder.write_all(bytes).and_then(|()| encoder.finish()), "gzip")
+            encoder.write_all(bytes).and_then(|()| encoder.finish())
         }
     };
+    // Memory to memory: it cannot fail, and if it did the answer is whole without.
     let Ok(packed) = packed else { return };
-    if packed.len() >= bytes.len() {
-        return;
-    }
     *reply.body_mut() = Body::new(packed);
-    reply.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-    if let Some(tag) = reply.headers().get(ETAG).and_then(|t| t.to_str().ok()).and_then(|t| t.strip_suffix('"'))
-        && let Ok(tag) = HeaderValue::try_from(format!("{tag}-{name}\""))
-    {
-        reply.headers_mut().insert(ETAG, tag);
-    }
+    reply.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+    mark(reply.headers_mut(), encoding);
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http_types::header::{
-    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST,
-    HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LANGUAGE,
+    CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use http_types::{Method as HttpMethod, StatusCode};
 use kernel::{Ctx, Identity};
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::bodies::Place;
 use crate::conditional::{ETag, check_supported, none_match};
 use crate::limits::{RATELIMIT, RATELIMIT_POLICY, Told};
-use crate::router::{Found, allow_header};
+use crate::router::{Found, METHODS, allow_header};
 use crate::{Api, Body, Endpoint, Problem, Reply, Request, RequestBody, RequestError, compress, cors, idempotency};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -54,9 +54,12 @@ impl Api {
         }
 
         let (mut preflight_allow, mut told) = (None, None);
-        let outcome = match self.admit(&parts, matches!(body, RequestBody::Incoming(_))) {
+        let outcome = match self.admit(&parts, &body) {
             Err(error) => {
-                body.drain();
+                // Where this one ends nobody can tell: nothing more is read.
+                if error != RequestError::BadFraming {
+                    body.drain();
+                }
                 Err(error.into())
             }
             Ok(()) => match self.router.find(&parts.method, parts.uri.path()) {
@@ -90,10 +93,18 @@ impl Api {
                 Found::OtherMethods(allow) if parts.method == HttpMethod::OPTIONS => {
                     body.drain();
                     preflight_allow = cors::is_preflight(&parts.headers).then_some(allow);
-                    let mut reply = Reply::new(Body::empty());
-                    *reply.status_mut() = StatusCode::NO_CONTENT;
-                    reply.headers_mut().insert(ALLOW, allow_header(allow));
-                    Ok(reply)
+                    Ok(options(Some(allow)))
+                }
+                // A page sees the 404 only where its browser may ask for it (Fetch section 4.8).
+                Found::Nothing if parts.method == HttpMethod::OPTIONS && self.cors.lets_ask(&parts.headers) => {
+                    body.drain();
+                    preflight_allow = Some(METHODS);
+                    Ok(options(None))
+                }
+                // Of the server as a whole (RFC 9110 section 9.3.7).
+                Found::Nothing if parts.method == HttpMethod::OPTIONS && parts.uri.path() == "*" => {
+                    body.drain();
+                    Ok(options(Some(METHODS)))
                 }
                 Found::OtherMethods(allow) => {
                     body.drain();
@@ -114,8 +125,16 @@ impl Api {
                 if !is_too_much {
                     log_problem(&problem, &parts.method, parts.uri.path(), &request_id);
                 }
+                // Where the next request would begin nobody can tell (RFC 9112 section 6.3, RFC 9110 section 15.5.9).
+                let is_lost = matches!(problem.name(), "malformed_request" | "body_broken" | "request_timeout")
+                    && parts.version != http_types::Version::HTTP_2;
                 // Which language is asked for only once there is something to say.
-                problem.into_reply(parts.uri.path(), &request_id, self.languages.choose(&parts.headers))
+                let language = self.languages.choose(&parts.headers);
+                let mut reply = problem.into_reply(parts.uri.path(), &request_id, language);
+                if is_lost {
+                    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                reply
             }
         };
         if let Some(Told { policy, standing, is_why }) = told {
@@ -125,7 +144,7 @@ impl Api {
                 reply.headers_mut().insert(RATELIMIT, standing);
             }
         }
-        self.finish(&parts, &request_id, preflight_allow, &mut reply);
+        self.finish(&parts.method, &parts.headers, &request_id, preflight_allow, &mut reply);
         tracing::info!(
             target: "mainstay::access",
             method = parts.method.as_str(),
@@ -137,81 +156,88 @@ impl Api {
         reply
     }
 
-    /// Limits on what may be in a request's head.
-    fn admit(&self, parts: &http_types::request::Parts, is_from_wire: bool) -> Result<(), RequestError> {
-        let (headers, uri) = (&parts.headers, &parts.uri);
-        // RFC 9112 section 3.2. A call from within the process needs none.
-        if is_from_wire && parts.version == http_types::Version::HTTP_11 && !headers.contains_key(HOST) {
-            return Err(RequestError::BadHeader { name: "host" });
-        }
-        let size = headers.iter().fold(uri.path().len() + uri.query().map_or(0, str::len), |sum, (name, value)| {
-            sum + name.as_str().len() + value.len()
-        });
-        if size > self.settings.max_header_bytes || headers.len() > self.settings.max_headers {
-            return Err(RequestError::HeadersTooLarge);
-        }
-        if headers.len() != headers.keys_len() {
-            // Two of these would let two readers of one request disagree (RFC 9110 section 5.3, RFC 9112 section 3.2).
-            for (name, shown) in [
-                (AUTHORIZATION, "authorization"),
-                (CONTENT_TYPE, "content-type"),
-                (HOST, "host"),
-                (CONTENT_LENGTH, "content-length"),
-            ] {
-                if headers.get_all(name).iter().nth(1).is_some() {
-                    return Err(RequestError::BadHeader { name: shown });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// What every answer needs.
-    fn finish(
+    /// What every answer needs. Headers are made from the whole answer; its body goes last, if it goes.
+    pub(crate) fn finish(
         &self,
-        parts: &http_types::request::Parts,
+        method: &HttpMethod,
+        request: &HeaderMap,
         request_id: &str,
         preflight_allow: Option<&str>,
         reply: &mut Reply,
     ) {
-        let is_read = parts.method == HttpMethod::GET || parts.method == HttpMethod::HEAD;
-        if is_read && reply.status() == StatusCode::OK {
-            tag(&parts.headers, reply);
+        let is_read = method == HttpMethod::GET || method == HttpMethod::HEAD;
+        let is_ok = is_read && reply.status() == StatusCode::OK;
+        if !reply.headers().contains_key(CACHE_CONTROL) {
+            if is_ok {
+                tag(reply);
+            }
+            // Of other methods' answers nobody keeps any (RFC 9111 section 3), but what somebody is told who says who they
+            // are is theirs by its own word.
+            if is_read || request.contains_key(AUTHORIZATION) {
+                reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+            }
         }
         if let Ok(value) = HeaderValue::from_str(request_id) {
             reply.headers_mut().insert(X_REQUEST_ID, value);
         }
         reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        cors::decorate(&self.settings.cors, &parts.headers, reply.headers_mut(), preflight_allow);
-        compress::compress(&parts.headers, reply, self.settings.compress_above_bytes);
-        if parts.method == HttpMethod::HEAD {
-            let length = reply.body().len();
+        self.cors.decorate(request, reply.headers_mut(), preflight_allow);
+        let coding = compress::choose(request, reply, self.settings.compress_above_bytes);
+        if is_ok && is_known(request, reply.headers()) {
+            if let Some(coding) = coding {
+                compress::mark(reply.headers_mut(), coding);
+            }
+            shorten(reply);
+            return;
+        }
+        if let Some(coding) = coding {
+            compress::compress(reply, coding);
+        }
+        if method == HttpMethod::HEAD {
+            // RFC 9110 section 8.6: the length that GET would say, and none where there can be none.
+            if reply.status() != StatusCode::NO_CONTENT && reply.status() != StatusCode::NOT_MODIFIED {
+                let length = reply.body().len();
+                reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
             *reply.body_mut() = Body::empty();
-            reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
     }
 }
 
-/// Gives a JSON answer its strong entity tag, and shortens it to 304 where the client has it already.
-fn tag(request: &HeaderMap, reply: &mut Reply) {
+/// Gives a JSON answer its strong entity tag. One from a cache brings its own.
+fn tag(reply: &mut Reply) {
     let is_json = reply.headers().get(CONTENT_TYPE).is_some_and(|v| v.as_bytes() == b"application/json");
-    if !is_json || reply.headers().contains_key(CACHE_CONTROL) {
-        return;
-    }
-    let Some(bytes) = reply.body().bytes() else { return };
-    // One from a cache brings its own.
-    if !reply.headers().contains_key(ETAG) {
-        let Some(tag) = ETag::of(bytes).to_header() else { return };
+    if is_json
+        && !reply.headers().contains_key(ETAG)
+        && let Some(tag) = reply.body().bytes().and_then(|bytes| ETag::of(bytes).to_header())
+    {
         reply.headers_mut().insert(ETAG, tag);
     }
-    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    let is_known =
-        reply.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).is_some_and(|tag| none_match(request, tag));
-    if is_known {
-        *reply.body_mut() = Body::empty();
-        *reply.status_mut() = StatusCode::NOT_MODIFIED;
-        reply.headers_mut().remove(CONTENT_TYPE);
+}
+
+/// Whether the client has this answer already.
+fn is_known(request: &HeaderMap, reply: &HeaderMap) -> bool {
+    reply.get(ETAG).and_then(|tag| tag.to_str().ok()).is_some_and(|tag| none_match(request, tag))
+}
+
+/// Makes a 200 the 304 that stands for it: without the body and what describes nothing but the body (RFC 9110 section
+/// 15.4.5). Everything else stays as the 200 has it.
+fn shorten(reply: &mut Reply) {
+    *reply.body_mut() = Body::empty();
+    *reply.status_mut() = StatusCode::NOT_MODIFIED;
+    for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH] {
+        reply.headers_mut().remove(name);
     }
+}
+
+/// The answer to OPTIONS.
+fn options(allow: Option<&str>) -> Reply {
+    let mut reply = Reply::new(Body::empty());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    if let Some(allow) = allow {
+        reply.headers_mut().insert(ALLOW, allow_header(allow));
+    }
+    reply
 }
 
 /// Calls an endpoint, if its limits let it be called.

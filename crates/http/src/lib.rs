@@ -13,6 +13,8 @@ mod conditional;
 mod cors;
 mod endpoint;
 mod example;
+mod framing;
+mod head;
 mod idempotency;
 mod input;
 mod language;
@@ -31,6 +33,7 @@ mod router;
 mod schema;
 mod server;
 mod settings;
+mod unreadable;
 
 /// What this crate's own texts are in other languages: a language's tag, and a TOML table of it.
 pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];

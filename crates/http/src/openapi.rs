@@ -365,7 +365,9 @@ pub(crate) fn describe(
         if !endpoint.is_unlimited {
             op.error(Limited::DOC);
         }
-        for name in ["bad_header", "headers_too_large", "internal", "deadline_exceeded", "overloaded"] {
+        for name in
+            ["malformed_request", "bad_header", "headers_too_large", "internal", "deadline_exceeded", "overloaded"]
+        {
             op.request_error(name);
         }
         if endpoint.method != crate::Method::Get {

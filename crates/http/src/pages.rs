@@ -6,7 +6,6 @@ use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http_types::StatusCode;
 use http_types::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     REFERRER_POLICY, VARY, X_FRAME_OPTIONS,
@@ -15,7 +14,6 @@ use http_types::header::{
 use sha2::{Digest, Sha256};
 
 use crate::compress::takes_gzip;
-use crate::conditional::none_match;
 use crate::{Body, Endpoint, Method, Problem, Reply, Request, RequestError};
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -162,26 +160,20 @@ impl Shared {
         };
         let asset = &ASSETS[index];
         let is_packed = asset.is_packed && takes_gzip(request.headers());
-        let tag = format!("\"{version}-{name}\"");
-        let shown = if is_packed { format!("\"{version}-{name}-gzip\"") } else { tag.clone() };
+        let tag = if is_packed { format!("\"{version}-{name}-gzip\"") } else { format!("\"{version}-{name}\"") };
 
         let mut reply = Reply::new(Body::empty());
         let headers = reply.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
         headers
             .insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
-        if let Ok(shown) = HeaderValue::try_from(shown) {
-            headers.insert(ETAG, shown);
-        }
-        if is_packed {
-            headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-        }
-        if none_match(request.headers(), &tag) {
-            *reply.status_mut() = StatusCode::NOT_MODIFIED;
-            return Ok(reply);
+        if let Ok(tag) = HeaderValue::try_from(tag) {
+            headers.insert(ETAG, tag);
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
         *reply.body_mut() = if is_packed {
+            // Of one that is not, the layer says it.
+            reply.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
             reply.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             Body::new(Bytes::from_static(asset.bytes))
         } else if asset.is_packed {

@@ -26,6 +26,8 @@ pub(crate) struct Watch {
     idle: Duration,
     write: Duration,
     is_cut: AtomicBool,
+    /// Whether a head has said twice how long its body is.
+    is_ambiguous: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -66,6 +68,7 @@ impl Watch {
             idle: settings.header_timeout(),
             write: settings.write_timeout(),
             is_cut: AtomicBool::new(false),
+            is_ambiguous: AtomicBool::new(false),
             state: Mutex::new(state),
         })
     }
@@ -77,6 +80,20 @@ impl Watch {
 
     pub(crate) fn is_cut(&self) -> bool {
         self.is_cut.load(Ordering::Relaxed)
+    }
+
+    /// A head has said twice how long its body is.
+    pub(crate) fn doubt(&self) {
+        self.is_ambiguous.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        self.is_ambiguous.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request has begun and its answer has not wholly left.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state().open > 0
     }
 
     /// A request has begun. It is over when what this returns is gone.

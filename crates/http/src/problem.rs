@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_types::header::{
-    CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use kernel::{ApiError, Code, ErrorDoc, FieldFault, Refused, Text, text};
 use serde::Serialize;
@@ -119,6 +119,8 @@ impl Problem {
         *reply.status_mut() = http_types::StatusCode::from_u16(self.0.code.status()).unwrap_or_default();
         reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         reply.headers_mut().insert(CONTENT_LANGUAGE, told);
+        // What was wrong a moment ago may be right now, and it quotes the caller.
+        reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         reply.headers_mut().append(VARY, HeaderValue::from_static("accept-language"));
         let wait = self.0.retry_after.or((self.0.code == Code::Unavailable).then_some(Duration::from_secs(1)));
         if let Some(wait) = wait {
@@ -157,6 +159,12 @@ pub enum RequestError {
         /// Its name.
         name: &'static str,
     },
+    /// `Host` names no host, or another than the target.
+    BadHost,
+    /// It says in no one way where its body ends.
+    BadFraming,
+    /// Its head cannot be read.
+    Unreadable,
     /// Values are not acceptable: all of them.
     Invalid(Refused),
     /// No such path.
@@ -207,6 +215,7 @@ impl RequestError {
         doc(Code::Malformed, "malformed_json", "The body is not JSON."),
         doc(Code::Malformed, "repeated_field", "A field or parameter stands twice."),
         doc(Code::Malformed, "malformed_query", "The query string cannot be read."),
+        doc(Code::Malformed, "malformed_request", "The request cannot be read as HTTP."),
         doc(Code::Malformed, "bad_header", "A header stands twice or cannot be read."),
         doc(Code::Malformed, "bad_idempotency_key", "The `Idempotency-Key` is not one."),
         doc(Code::Malformed, "body_broken", "The connection broke while the body arrived."),
@@ -265,7 +274,8 @@ impl ApiError for RequestError {
             Self::MalformedJson { .. } => "malformed_json",
             Self::RepeatedField { .. } => "repeated_field",
             Self::MalformedQuery => "malformed_query",
-            Self::BadHeader { .. } => "bad_header",
+            Self::BadHeader { .. } | Self::BadHost => "bad_header",
+            Self::BadFraming | Self::Unreadable => "malformed_request",
             Self::Invalid(refused) => refused.name(),
             Self::NoRoute => "route_not_found",
             Self::NoMethod { .. } => "method_not_allowed",
@@ -295,6 +305,15 @@ impl ApiError for RequestError {
             }
             Self::MalformedQuery => text!("The query string is not valid: percent-encode it as UTF-8."),
             Self::BadHeader { name } => text!("The header `{name}` must stand once and be plain text.", name = *name),
+            Self::BadHost => text!(
+                "The header `Host` must name the host that is asked, and no other than the target does: `api.example.com:8080`."
+            ),
+            Self::BadFraming => {
+                text!("Say the length of the body once: by `Content-Length`, or by `Transfer-Encoding: chunked` alone.")
+            }
+            Self::Unreadable => {
+                text!("The request line or a header is not as HTTP wants it. Send it as RFC 9112 says.")
+            }
             Self::Invalid(refused) => refused.message(),
             Self::NoRoute => text!("There is nothing at this path. `/openapi.json` lists what there is."),
             Self::NoMethod { allow } => text!("This path takes {allow}.", allow),

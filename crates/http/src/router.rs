@@ -80,6 +80,9 @@ impl Router {
     }
 }
 
+/// All that some path takes.
+pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// The `Allow` header (RFC 9110 section 10.2.1).
 pub(crate) fn allow_header(allow: &str) -> HeaderValue {
     HeaderValue::from_str(allow).unwrap_or_else(|_| HeaderValue::from_static("GET"))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -15,9 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::framing::{Heads, LengthTwice};
 use crate::patience::{Frames, Look, STEP, Watch, Watched};
 use crate::pressure::Pressure;
-use crate::{Api, RequestBody, RuntimeKind, ServerSettings};
+use crate::{Api, RequestBody, RuntimeKind, ServerSettings, unreadable};
 
 /// A socket in front of an [`Api`]: HTTP/1.1 and HTTP/2 without TLS (h2c by prior knowledge, RFC 9113 section 3.3).
 #[derive(Debug)]
@@ -216,7 +218,7 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
         match accepted {
             Ok((stream, peer)) => {
                 let watch = Watch::new(api.settings());
-                let io = Guarded::new(stream, api.settings(), watch.clone(), room.lingering.clone());
+                let io = Guarded::new(stream, api.clone(), watch.clone(), room.lingering.clone());
                 tokio::spawn(connection(lane.clone(), peer, io, watch, permit, stage.clone()));
             }
             Err(error) => {
@@ -244,7 +246,7 @@ fn connection_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor>
         .http1()
         // Its timer is made anew for each request; `Watch` has one for the connection.
         .header_read_timeout(None)
-        // hyper's own limits stand above ours, which answer with a problem; past them it answers a bare 431.
+        // hyper's own limits stand above ours. What it says past them, and to what is no HTTP, `Guarded` makes a problem.
         .max_buf_size((settings.max_header_bytes * 2).max(64 * 1024));
     // Its own limit costs nothing; any other, two allocations for each request.
     if settings.max_headers >= HYPERS_HEADERS {
@@ -284,7 +286,10 @@ async fn connection(
     mut stage: watch::Receiver<Stage>,
 ) {
     let (watched, asked) = (watch.clone(), lane.clone());
-    let service = service_fn(move |request: http_types::Request<hyper::body::Incoming>| {
+    let service = service_fn(move |mut request: http_types::Request<hyper::body::Incoming>| {
+        if watched.is_ambiguous() {
+            request.extensions_mut().insert(LengthTwice);
+        }
         // How we are is told whoever asks, all the more now.
         let is_too_much = !request.uri().path().starts_with("/health/") && asked.pressure.is_too_much();
         let (lane, open) = (asked.clone(), watched.enter());
@@ -354,6 +359,7 @@ fn set_up(stream: &TcpStream, settings: &ServerSettings) {
 struct Guarded {
     /// There until dropped.
     stream: Option<TcpStream>,
+    api: Arc<Api>,
     watch: Arc<Watch>,
     lingering: Arc<Semaphore>,
     /// Bytes read so far, up to the length of HTTP/2's preface.
@@ -362,6 +368,10 @@ struct Guarded {
     is_preface: bool,
     /// Once the client is seen to speak HTTP/2.
     frames: Option<Frames>,
+    /// Until then.
+    heads: Heads,
+    /// The last that is said on this connection, in the place of what hyper would say.
+    last: Bytes,
     write_timeout: Duration,
     /// Bytes that left since the write timer was set.
     moved: usize,
@@ -372,16 +382,20 @@ struct Guarded {
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Guarded {
-    fn new(stream: TcpStream, settings: &ServerSettings, watch: Arc<Watch>, lingering: Arc<Semaphore>) -> Self {
-        set_up(&stream, settings);
+    fn new(stream: TcpStream, api: Arc<Api>, watch: Arc<Watch>, lingering: Arc<Semaphore>) -> Self {
+        set_up(&stream, api.settings());
+        let write_timeout = api.settings().write_timeout();
         Self {
             stream: Some(stream),
+            api,
             watch,
             lingering,
             opening: 0,
             is_preface: true,
             frames: None,
-            write_timeout: settings.write_timeout(),
+            heads: Heads::default(),
+            last: Bytes::new(),
+            write_timeout,
             moved: 0,
             write_timer: None,
         }
@@ -431,6 +445,33 @@ impl Guarded {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
+    /// Puts a problem in the place of what hyper itself says to a head that it cannot read; how much of `bytes` that is.
+    fn replace(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.frames.is_some() {
+            return None;
+        }
+        let bare = unreadable::find(bytes)?;
+        // While one is open these may be its answer's bytes, which only look so.
+        if self.watch.is_open() {
+            return None;
+        }
+        self.last = self.api.unreadable(bytes, bare).into();
+        Some(bytes.len())
+    }
+
+    /// Writes what is to be said last.
+    fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.last.is_empty() {
+            let last = self.last.clone();
+            let poll = self.poll_stream(|stream| stream.poll_write(cx, &last));
+            match ready!(self.watch_write(cx, poll))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.last.advance(count),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Looks at what was just read.
     fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.opening < PREFACE.len() {
@@ -441,12 +482,16 @@ impl Guarded {
                 self.frames = Some(Frames::new());
                 return self.read(&bytes[count..]);
             }
-        } else if let Some(frames) = &mut self.frames
+        }
+        if let Some(frames) = &mut self.frames
             && !frames.take(bytes)
         {
             tracing::debug!(target: "mainstay::server", "a connection was cut: too many frames that carry nothing");
             self.watch.cut();
             return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        if self.frames.is_none() && self.heads.take(bytes, || self.watch.is_open()) {
+            self.watch.doubt();
         }
         Ok(())
     }
@@ -474,6 +519,12 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // Heads alone: bodies follow in slices of their own. hyper writes HTTP/1 so wherever the socket takes it.
+        if let [heads] = bufs
+            && let Some(count) = self.replace(heads)
+        {
+            return Poll::Ready(Ok(count));
+        }
         let poll = self.poll_stream(|stream| stream.poll_write_vectored(cx, bufs));
         self.watch_write(cx, poll)
     }
@@ -483,11 +534,13 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_last(cx))?;
         let poll = self.poll_stream(|stream| stream.poll_flush(cx));
         self.watch_end(cx, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_last(cx))?;
         let poll = self.poll_stream(|stream| stream.poll_shutdown(cx));
         self.watch_end(cx, poll)
     }

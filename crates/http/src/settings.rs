@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::client::TrustedProxies;
+use crate::cors::Cors;
 
 /// How requests are received: the listener, its limits and its patience.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,15 +63,32 @@ pub enum RuntimeKind {
 }
 
 /// Cross-origin requests (the Fetch standard's CORS protocol). Closed unless origins are named.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CorsSettings {
-    /// Origins whose pages may call the API, each exactly as a browser sends it: `https://app.example.com`.
+    /// Origins whose pages may call the API: scheme, host and port, as in `https://app.example.com`. No wildcards.
     pub origins: Vec<String>,
+    /// Request headers that those pages may send, besides those the API itself reads.
+    pub allowed_headers: Vec<String>,
+    /// Response headers that those pages may read, besides those the API itself sends.
+    pub exposed_headers: Vec<String>,
     /// Whether those pages may send cookies.
     pub credentials: bool,
     /// How long a browser may remember a preflight's answer, in seconds.
     pub max_age_s: u32,
+}
+
+impl Default for CorsSettings {
+    fn default() -> Self {
+        Self {
+            origins: Vec::new(),
+            // What tracing in browsers adds to every request, and jQuery's mark.
+            allowed_headers: ["baggage", "sentry-trace", "tracestate", "x-requested-with"].map(str::to_owned).to_vec(),
+            exposed_headers: Vec::new(),
+            credentials: false,
+            max_age_s: 0,
+        }
+    }
 }
 
 impl Default for ServerSettings {
@@ -134,20 +152,7 @@ impl ServerSettings {
             return Err("server.max_headers is above 500. Set it lower.".to_owned());
         }
         TrustedProxies::read(&self.trusted_proxies)?;
-        for origin in &self.cors.origins {
-            let well_formed = origin.parse::<http_types::Uri>().is_ok_and(|uri| {
-                matches!(uri.scheme_str(), Some("http" | "https"))
-                    && uri.host().is_some()
-                    && !origin.ends_with('/')
-                    && uri.path_and_query().is_none_or(|p| p.as_str() == "/")
-            });
-            if !well_formed {
-                return Err(format!(
-                    "server.cors.origins holds `{origin}`, which no browser sends as an origin. \
-                     Write scheme and host (and port), as in `https://app.example.com`."
-                ));
-            }
-        }
+        Cors::read(&self.cors)?;
         Ok(())
     }
 

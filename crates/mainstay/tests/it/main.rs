@@ -4,14 +4,17 @@
 
 mod app;
 mod bodies;
+mod cors;
 mod document;
 mod endpoints;
 mod faults;
+mod heads;
 mod hostile;
 mod idempotency;
 mod languages;
 mod limits;
 mod pages;
+mod representations;
 mod wire;
 
 use std::sync::Arc;

@@ -54,7 +54,8 @@ fn of_settings(settings: &Settings) -> Vec<Finding> {
             "Let only the proxy with TLS reach that port, by a firewall or by listening on 127.0.0.1.",
         ));
     }
-    if let Some(origin) = settings.server.cors.origins.iter().find(|origin| origin.starts_with("http://")) {
+    let is_plain = |origin: &&String| origin.trim().to_ascii_lowercase().starts_with("http://");
+    if let Some(origin) = settings.server.cors.origins.iter().find(is_plain) {
         found.push(Finding::advice(
             "cors_http_origin",
             format!("Pages of {origin} may call the API; whoever is between can change such a page."),
@@ -125,6 +126,7 @@ mod tests {
             ("public_url", "http://api.example.com", "public_url_http"),
             ("server.listen", "0.0.0.0:80", "listens_beyond_this_machine"),
             ("server.cors.origins", "http://app.example.com", "cors_http_origin"),
+            ("server.cors.origins", "HTTP://App.example.com:80", "cors_http_origin"),
             ("log.filter", "info,mainstay=debug", "log_verbose"),
             ("limits.enabled", "false", "limits_off"),
             ("server.trusted_proxies", "", "proxy_not_named"),
