@@ -106,6 +106,9 @@ fn check_problem(path: &str, sent: &str, reply: &Reply) -> Result<(), String> {
     if reply.header("content-type") != Some("application/problem+json") {
         return Err("a failure is told as application/problem+json; this one is not".to_owned());
     }
+    if reply.header("cache-control") != Some("no-store") {
+        return Err("a problem is kept by nobody; this one lacks `Cache-Control: no-store`".to_owned());
+    }
     let body: Value =
         serde_json::from_slice(reply.bytes()).map_err(|error| format!("the problem is not JSON: {error}"))?;
     let text = |name: &str| body[name].as_str().filter(|text| !text.is_empty());

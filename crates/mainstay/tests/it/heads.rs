@@ -148,7 +148,7 @@ async fn a_body_whose_end_is_said_in_two_ways_is_refused_and_nothing_more_is_rea
         format!("{length}{coding}"),
         format!("{coding}{length}"),
         format!("{coding}Content-Length: 0\r\n"),
-        format!("Content-length:0\r\nx: y\r\nTRANSFER-ENCODING:Chunked\r\n"),
+        "Content-length:0\r\nx: y\r\nTRANSFER-ENCODING:Chunked\r\n".to_owned(),
     ] {
         let body = "f\r\n{\"text\":\"body\"}\r\n0\r\n\r\n";
         for cut in [usize::MAX, 24, 7] {
