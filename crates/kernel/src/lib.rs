@@ -14,6 +14,7 @@ mod limit;
 mod random;
 mod secret;
 mod text;
+mod text_profile;
 pub mod thread;
 
 /// What this crate's own texts are in other languages: a language's tag, and a TOML table of it.
@@ -36,3 +37,4 @@ pub use limit::{Bucket, Charge, Limit, MOST_CHARGES, Rate, RateError, Standing, 
 pub use random::Random;
 pub use secret::{Secret, SecretKey};
 pub use text::{Argument, Catalogue, CatalogueError, Text};
+pub use text_profile::{TextFault, TextProfile, nfc};
