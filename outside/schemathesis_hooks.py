@@ -21,12 +21,24 @@ from typing import Any
 
 import requests
 import schemathesis
+from hypothesis import strategies
 from schemathesis.core.parameters import ParameterLocation as Location
 
 URL = os.environ["MAINSTAY_URL"]
 API = f"{URL}/api/v1"
 ADMIN = {"email": os.environ["MAINSTAY_ADMIN_EMAIL"], "password": os.environ["MAINSTAY_ADMIN_PASSWORD"]}
 PASSWORD = "nineteen quiet harbours"
+
+# Letters, digits and signs: a `format` says of a text what no pattern can, such as which characters are assigned.
+LINES = strategies.text(
+    strategies.characters(
+        categories=["L", "N", "P", "Sm", "Sc"], exclude_characters="\u115f\u1160\u3164\uffa0"
+    ),
+    min_size=1,
+    max_size=60,
+)
+schemathesis.openapi.format("name", LINES)
+schemathesis.openapi.format("line", LINES)
 
 # Stands in a generated case until it is sent: a case may be generated and thrown away, and a token costs requests.
 PLACEHOLDER = "Bearer a-token-made-for-this-case"

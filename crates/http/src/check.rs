@@ -1,10 +1,12 @@
 //! The rules an `#[input]` type states with `#[check(…)]`. The same attribute becomes the field's JSON Schema, so a
 //! rule is written once. Lengths count characters, as JSON Schema does (not bytes, as `str::len` does).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use kernel::{Argument, Decimal, Faults, Id, IdKind, Json, Place, Secret, Text, Time, text};
-use serde_json::Value;
+use kernel::{Argument, Decimal, Faults, Id, IdKind, Json, Place, Secret, Text, TextFault, TextProfile, Time, text};
+use schemars::Schema;
+use serde_json::{Map, Value};
 
 use crate::Change;
 
@@ -16,8 +18,10 @@ use crate::Change;
     note = "put #[input] on `{Self}`, or use a type that has `Check`"
 )]
 pub trait Check {
-    /// Adds what is wrong with the value that stands at `pointer`.
-    fn check(&self, pointer: &mut Pointer, faults: &mut Faults);
+    /// Brings the texts in it into the form that is kept ([`TextProfile::read`]), and adds what is wrong with the value,
+    /// which stands at `pointer`. The profile is what the field says of its texts; a type whose fields say it themselves
+    /// does not need it.
+    fn check(&mut self, profile: TextProfile, pointer: &mut Pointer, faults: &mut Faults);
 }
 
 /// A type made by `#[input]`: it refuses unknown fields, has a schema, and can be checked.
@@ -53,6 +57,10 @@ impl Pointer {
     pub fn fault(&self, faults: &mut Faults, code: &'static str, message: Text) {
         faults.add(self.place, self.text.clone(), code, message);
     }
+
+    fn text_fault(&self, faults: &mut Faults, fault: TextFault) {
+        self.fault(faults, fault.code(), fault.text());
+    }
 }
 
 /// Appends `/name`, escaped (RFC 6901 section 3).
@@ -65,71 +73,81 @@ pub(crate) fn push_token(text: &mut String, name: &str) {
     }
 }
 
-/// What is said of a text that neither database keeps alike.
-pub(crate) const NUL: Text = text!("must not contain the NUL character");
-
-impl Check for str {
-    fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
-        // PostgreSQL cannot keep it, so neither database may.
-        if self.as_bytes().contains(&0) {
-            pointer.fault(faults, "nul_character", NUL);
+impl Check for String {
+    fn check(&mut self, profile: TextProfile, pointer: &mut Pointer, faults: &mut Faults) {
+        match profile.read(self) {
+            // What is borrowed is a part of it: all of it, where it is as long.
+            Ok(kept) if kept.len() == self.len() && matches!(kept, Cow::Borrowed(_)) => {}
+            Ok(kept) => *self = kept.into_owned(),
+            Err(fault) => pointer.text_fault(faults, fault),
         }
     }
 }
 
-impl Check for String {
-    fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
-        self.as_str().check(pointer, faults);
-    }
-}
-
 impl<T: Check> Check for Option<T> {
-    fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
+    fn check(&mut self, profile: TextProfile, pointer: &mut Pointer, faults: &mut Faults) {
         if let Some(value) = self {
-            value.check(pointer, faults);
+            value.check(profile, pointer, faults);
         }
     }
 }
 
 impl<T: Check> Check for Change<T> {
-    fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
-        if let Some(value) = self.as_option() {
-            value.check(pointer, faults);
+    fn check(&mut self, profile: TextProfile, pointer: &mut Pointer, faults: &mut Faults) {
+        if let Change::To(value) = self {
+            value.check(profile, pointer, faults);
         }
     }
 }
 
 impl<T: Check> Check for Vec<T> {
-    fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
-        for (i, item) in self.iter().enumerate() {
-            pointer.at(&i.to_string(), |p| item.check(p, faults));
+    fn check(&mut self, profile: TextProfile, pointer: &mut Pointer, faults: &mut Faults) {
+        for (i, item) in self.iter_mut().enumerate() {
+            pointer.at(&i.to_string(), |p| item.check(profile, p, faults));
         }
     }
 }
 
 impl<T: Check> Check for BTreeMap<String, T> {
-    fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
-        for (name, value) in self {
-            name.check(pointer, faults);
-            pointer.at(name, |p| value.check(p, faults));
+    fn check(&mut self, profile: TextProfile, pointer: &mut Pointer, faults: &mut Faults) {
+        let mut renamed = Vec::new();
+        for (name, value) in self.iter_mut() {
+            match profile.read(name) {
+                Ok(kept) if kept != name.as_str() => renamed.push((name.clone(), kept.into_owned())),
+                Ok(_) => {}
+                Err(fault) => pointer.text_fault(faults, fault),
+            }
+            pointer.at(name, |p| value.check(profile, p, faults));
+        }
+        for (sent, kept) in renamed {
+            if self.contains_key(&kept) {
+                pointer.at(&sent, |p| p.fault(faults, "repeated", text!("names `{name}` twice", name = kept)));
+            } else if let Some(value) = self.remove(&sent) {
+                self.insert(kept, value);
+            }
         }
     }
 }
 
 impl<T: Check> Check for Box<T> {
-    fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
-        (**self).check(pointer, faults);
+    fn check(&mut self, profile: TextProfile, pointer: &mut Pointer, faults: &mut Faults) {
+        (**self).check(profile, pointer, faults);
     }
 }
 
-impl<T: Check> Check for Secret<T> {
-    fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
-        self.expose().check(pointer, faults);
+/// A secret is compared by whoever made it: it is never normalised here. (Passwords have a profile of their own, RFC
+/// 8265's OpaqueString, which belongs to what hashes them.)
+impl<T: AsRef<str>> Check for Secret<T> {
+    fn check(&mut self, _: TextProfile, pointer: &mut Pointer, faults: &mut Faults) {
+        if let Err(fault) = TextProfile::Opaque.read(self.expose().as_ref()) {
+            pointer.text_fault(faults, fault);
+        }
     }
 }
 
+/// Data of any shape is kept as it was sent, but for NUL.
 impl Check for Json {
-    fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
+    fn check(&mut self, _: TextProfile, pointer: &mut Pointer, faults: &mut Faults) {
         fn has_nul(value: &Value) -> bool {
             match value {
                 Value::String(s) => s.contains('\0'),
@@ -139,7 +157,7 @@ impl Check for Json {
             }
         }
         if has_nul(self.value()) {
-            pointer.fault(faults, "nul_character", NUL);
+            pointer.text_fault(faults, TextFault::Nul);
         }
     }
 }
@@ -147,18 +165,53 @@ impl Check for Json {
 macro_rules! nothing_to_check {
     ($($t:ty),*) => {
         $(impl Check for $t {
-            fn check(&self, _: &mut Pointer, _: &mut Faults) {}
+            fn check(&mut self, _: TextProfile, _: &mut Pointer, _: &mut Faults) {}
         })*
     };
 }
 nothing_to_check!(bool, i8, i16, i32, i64, u8, u16, u32, u64, f64, Time, kernel::Role, kernel::Blob);
 
 impl<K: IdKind> Check for Id<K> {
-    fn check(&self, _: &mut Pointer, _: &mut Faults) {}
+    fn check(&mut self, _: TextProfile, _: &mut Pointer, _: &mut Faults) {}
 }
 
 impl<const SCALE: u32> Check for Decimal<SCALE> {
-    fn check(&self, _: &mut Pointer, _: &mut Faults) {}
+    fn check(&mut self, _: TextProfile, _: &mut Pointer, _: &mut Faults) {}
+}
+
+/// Writes a field's profile into its schema: into that of its text, or of the texts in its list or map. `#[input]` puts it
+/// there.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Described(pub TextProfile);
+
+impl schemars::transform::Transform for Described {
+    fn transform(&mut self, schema: &mut Schema) {
+        if let Some(schema) = schema.as_object_mut() {
+            describe(schema, self.0);
+        }
+    }
+}
+
+fn describe(schema: &mut Map<String, Value>, profile: TextProfile) {
+    let is_text = match schema.get("type") {
+        Some(Value::String(kind)) => kind == "string",
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "string"),
+        _ => false,
+    };
+    // An address or a moment says more by its own format.
+    let has_format = schema.get("format").is_some_and(|format| format != "password");
+    if is_text && !has_format {
+        if let Some(format) = profile.format() {
+            schema.insert("format".to_owned(), format.into());
+        }
+        schema.entry("pattern").or_insert_with(|| profile.pattern().into());
+    }
+    for inner in ["items", "additionalProperties"] {
+        if let Some(Value::Object(inner)) = schema.get_mut(inner) {
+            describe(inner, profile);
+        }
+    }
 }
 
 pub(crate) const CHARACTERS: Text = text!("characters");

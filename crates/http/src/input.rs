@@ -1,10 +1,10 @@
 use std::any::{TypeId, type_name};
 
 use http_types::header::CONTENT_TYPE;
-use kernel::{Ctx, Faults, Id, IdKind, JsonError, Place, Text, parse_json, text};
+use kernel::{Ctx, Faults, Id, IdKind, JsonError, Place, Text, TextFault, TextProfile, nfc, parse_json, text};
 use serde_json::Value;
 
-use crate::check::{self, Pointer};
+use crate::check::Pointer;
 use crate::openapi::{Operation, Parameter};
 use crate::schema::{all_faults, validate_value};
 use crate::{InputType, Problem, Request, RequestError, query};
@@ -99,9 +99,9 @@ fn must_be_json(request: &Request) -> Result<(), RequestError> {
 
 fn read_json<T: InputType>(bytes: &[u8]) -> Result<T, RequestError> {
     let refused = match serde_json::from_slice::<T>(bytes) {
-        Ok(value) => {
+        Ok(mut value) => {
             let mut faults = Faults::new();
-            value.check(&mut Pointer::root(Place::Body), &mut faults);
+            value.check(TextProfile::default(), &mut Pointer::root(Place::Body), &mut faults);
             if faults.is_empty() {
                 return Ok(value);
             }
@@ -138,7 +138,7 @@ fn explain_body<T: InputType>(bytes: &[u8], known: Faults) -> Result<T, RequestE
         JsonError::TooDeep => RequestError::MalformedJson { what: text!("nested deeper than 128 levels") },
     })?;
     let was_read = !known.is_empty();
-    let faults = all_faults::<T>(&value, Place::Body, known);
+    let faults = all_faults::<T>(&mut value, Place::Body, known);
     if was_read || !faults.is_empty() {
         return Err(RequestError::Invalid(faults.into()));
     }
@@ -221,19 +221,20 @@ impl<K: IdKind> PathPart for Id<K> {
 
 impl PathPart for String {
     fn read(text: &str) -> Result<Self, Text> {
-        if text.contains('\0') { Err(check::NUL) } else { Ok(text.to_owned()) }
+        if text.contains('\0') { Err(TextFault::Nul.text()) } else { Ok(nfc(text).into_owned()) }
     }
 }
 
 impl PathPart for i64 {
     fn read(text: &str) -> Result<Self, Text> {
-        text.parse().map_err(|_| text!("must be a whole number"))
+        query::parse_whole(text).ok_or_else(|| text!("must be a whole number"))
     }
 }
 
 impl PathPart for u32 {
     fn read(text: &str) -> Result<Self, Text> {
-        text.parse().map_err(|_| text!("must be a whole number from 0"))
+        let number = query::parse_whole(text).and_then(|number| number.try_into().ok());
+        number.ok_or_else(|| text!("must be a whole number from 0"))
     }
 }
 

@@ -55,7 +55,7 @@ pub use object::Object;
 pub use openapi::{Operation, Parameter, Schemas};
 pub use output::{Created, Json, Made, NoContent, Output, Page, Private, Success, Text, WriteMade};
 pub use problem::{Problem, RequestError};
-pub use query::{QueryPairs, parse_pairs};
+pub use query::{QueryPairs, parse_bool, parse_list, parse_pairs, parse_whole, time_text};
 pub use request::Request;
 pub use schema::{JsonValidator, validate_value};
 pub use server::{Server, ServerHandle};

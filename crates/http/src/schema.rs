@@ -2,12 +2,13 @@
 //! once, in the words of the wire. Nothing of serde's text reaches the caller: it names Rust types.
 
 use std::any::TypeId;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
-use kernel::{Faults, Place, Text, text};
+use kernel::{Faults, Place, Text, TextProfile, text};
 use serde_json::Value;
 
 use crate::InputType;
@@ -30,6 +31,8 @@ impl JsonValidator {
             .should_validate_formats(true)
             .with_format("email", check::is_email)
             .with_format("date-time", |text: &str| text.parse::<kernel::Time>().is_ok())
+            .with_format("line", |text: &str| TextProfile::Line.read(text).is_ok())
+            .with_format("name", |text: &str| TextProfile::Name.read(text).is_ok())
             .build(&schema)
             .map_err(|e| e.to_string())?;
         Ok(Self { schema, compiled })
@@ -75,26 +78,60 @@ pub(crate) fn input_schema<T: schemars::JsonSchema>() -> Value {
 ///
 /// # Errors
 /// All faults.
-pub fn validate_value<T: InputType>(value: Value, place: Place) -> Result<T, Faults> {
+pub fn validate_value<T: InputType>(mut value: Value, place: Place) -> Result<T, Faults> {
     let mut faults = Faults::new();
     match serde_path_to_error::deserialize::<_, T>(value.clone()) {
-        Ok(typed) => {
-            typed.check(&mut Pointer::root(place), &mut faults);
-            if faults.is_empty() { Ok(typed) } else { Err(all_faults::<T>(&value, place, faults)) }
+        Ok(mut typed) => {
+            typed.check(TextProfile::default(), &mut Pointer::root(place), &mut faults);
+            if faults.is_empty() { Ok(typed) } else { Err(all_faults::<T>(&mut value, place, faults)) }
         }
         Err(error) => {
-            let faults = all_faults::<T>(&value, place, faults);
+            let faults = all_faults::<T>(&mut value, place, faults);
             Err(if faults.is_empty() { unexplained(error.path(), place) } else { faults })
         }
     }
 }
 
-/// What the schema finds, beside what is known already.
-pub(crate) fn all_faults<T: InputType>(value: &Value, place: Place, mut faults: Faults) -> Faults {
+/// What the schema finds, beside what is known already. The value's texts are normalised first, as those of a good one
+/// are: a length counts what would be kept.
+pub(crate) fn all_faults<T: InputType>(value: &mut Value, place: Place, mut faults: Faults) -> Faults {
     if let Some(validator) = validator::<T>() {
+        normalize(value, &validator.schema, &validator.schema);
         validator.faults(value, place, &mut faults);
     }
     faults
+}
+
+/// Brings the texts of a value into the form that is kept, as far as their schemas say which it is and nothing is wrong with
+/// them.
+fn normalize(value: &mut Value, schema: &Value, root: &Value) {
+    if let Some(schema) = schema["$ref"].as_str().and_then(|at| root.pointer(at.trim_start_matches('#'))) {
+        return normalize(value, schema, root);
+    }
+    for schema in ["anyOf", "oneOf"].iter().filter_map(|word| schema[word].as_array()).flatten() {
+        normalize(value, schema, root);
+    }
+    match value {
+        Value::String(text) => {
+            if let Some(kept) = profile(schema).and_then(|profile| profile.read(text).ok().map(Cow::into_owned)) {
+                *text = kept;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| normalize(item, &schema["items"], root)),
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                let known = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
+                normalize(field, known, root);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The profile that `#[check(…)]` has written into a schema of a text.
+fn profile(schema: &Value) -> Option<TextProfile> {
+    let of_format = schema["format"].as_str().and_then(TextProfile::of_format);
+    of_format.or_else(|| schema["pattern"].as_str().and_then(TextProfile::of_pattern))
 }
 
 /// For a value that the type refuses though its schema does not: at least where it stands.
@@ -151,13 +188,17 @@ fn explain(error: &ValidationError<'_>, place: Place, faults: &mut Faults) {
         Kind::Maximum { limit } | Kind::ExclusiveMaximum { limit } => {
             faults.add(place, at, "range", text!("must be at most {max}", max = limit.to_string()));
         }
-        Kind::Pattern { pattern } if pattern.contains("u0000") => {
-            faults.add(place, at, "nul_character", check::NUL);
+        Kind::Pattern { pattern } if TextProfile::of_pattern(pattern).is_some() => {
+            text_fault(TextProfile::of_pattern(pattern), error, place, at, faults);
         }
         Kind::Pattern { pattern } => faults.add(place, at, "pattern", check::pattern_text(pattern)),
         Kind::Format { format } if format == "email" => faults.add(place, at, "email", check::EMAIL),
         Kind::Format { format } if format == "date-time" => {
-            faults.add(place, at, "format", kernel::TimeError.text());
+            let text = error.instance().as_str().filter(|_| place == Place::Query);
+            faults.add(place, at, "format", text.map_or_else(|| kernel::TimeError.text(), crate::query::time_text));
+        }
+        Kind::Format { format } if TextProfile::of_format(format).is_some() => {
+            text_fault(TextProfile::of_format(format), error, place, at, faults);
         }
         Kind::Format { format } => faults.add(place, at, "format", text!("must be a {format}", format)),
         Kind::Enum { options } => {
@@ -188,6 +229,20 @@ fn explain(error: &ValidationError<'_>, place: Place, faults: &mut Faults) {
     }
 }
 
+/// What a profile says of a text that its schema refuses.
+fn text_fault(
+    profile: Option<TextProfile>,
+    error: &ValidationError<'_>,
+    place: Place,
+    at: String,
+    faults: &mut Faults,
+) {
+    let read = profile.zip(error.instance().as_str()).map(|(profile, text)| profile.read(text).map(drop));
+    if let Some(Err(fault)) = read {
+        faults.add(place, at, fault.code(), fault.text());
+    }
+}
+
 fn length(place: Place, at: String, faults: &mut Faults, error: &ValidationError<'_>, limit: u64, unit: Text) {
     let (min, max) = match error.kind() {
         ValidationErrorKind::MinLength { .. } | ValidationErrorKind::MinItems { .. } => (Some(limit), None),
@@ -208,5 +263,70 @@ fn kind_text(kind: &str) -> Text {
         "number" => text!("a number"),
         "object" => text!("an object"),
         _ => text!("a string"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemars::transform::Transform;
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema_of(profile: TextProfile) -> Value {
+        let mut schema = schemars::json_schema!({ "type": ["string", "null"] });
+        check::Described(profile).transform(&mut schema);
+        schema.to_value()
+    }
+
+    /// Every character of the planes that have any, in places that matter to a rule.
+    fn samples() -> impl Iterator<Item = String> {
+        let characters = (0..0x3400).chain(0xa000..0xac00).chain(0xd7a4..0x1_1000).chain(0x1_b000..0x2_0000);
+        let characters = characters.chain(0xe_0000..0xe_0200).chain([0x2_0000, 0x10_fffd, 0x10_ffff]);
+        characters.filter_map(char::from_u32).flat_map(|c| [format!("{c}"), format!("a{c}"), format!(" {c}\u{301}b")])
+    }
+
+    /// A body that is refused is told the same by its type and by its schema; and the pattern, which is all that others
+    /// understand of it, refuses nothing that is accepted.
+    #[test]
+    fn a_profile_and_its_schema_agree() {
+        for profile in [TextProfile::Opaque, TextProfile::Text, TextProfile::Line, TextProfile::Name] {
+            let schema = schema_of(profile);
+            let validator = JsonValidator::new(schema.clone()).unwrap();
+            let pattern = JsonValidator::new(json!({ "type": "string", "pattern": schema["pattern"] })).unwrap();
+            for text in samples().chain([String::new(), " ".to_owned(), "a\r\nb\t".to_owned()]) {
+                let read = profile.read(&text);
+                let mut faults = Faults::new();
+                validator.faults(&json!(text), Place::Body, &mut faults);
+                let found: Vec<&str> = faults.into_sorted().into_iter().map(|fault| fault.code).collect();
+                let expected: Vec<&str> = read.as_ref().err().map(|fault| fault.code()).into_iter().collect();
+                assert_eq!(found, expected, "{} as {profile:?}", text.escape_unicode());
+                let matches = pattern.compiled.is_valid(&json!(text));
+                assert!(matches || read.is_err(), "{} is accepted as {profile:?}", text.escape_unicode());
+                if profile.format().is_none() {
+                    assert_eq!(matches, read.is_ok(), "{} as {profile:?}: the pattern says all", text.escape_unicode());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_profile_is_written_where_the_text_is() {
+        let described = |mut schema: schemars::Schema| {
+            check::Described(TextProfile::Line).transform(&mut schema);
+            schema.to_value()
+        };
+        let line = json!({ "type": "string", "format": "line", "pattern": TextProfile::Line.pattern() });
+        assert_eq!(described(schemars::json_schema!({ "type": "string" })), line);
+        let list = described(schemars::json_schema!({ "type": ["array", "null"], "items": { "type": "string" } }));
+        assert_eq!(list["items"], line);
+        let map = described(schemars::json_schema!({ "type": "object", "additionalProperties": { "type": "string" } }));
+        assert_eq!(map["additionalProperties"], line);
+        // A pattern of one's own stays; a format that says more too.
+        let own = described(schemars::json_schema!({ "type": "string", "pattern": "^[a-z]$" }));
+        assert_eq!(own, json!({ "type": "string", "format": "line", "pattern": "^[a-z]$" }));
+        let address = json!({ "type": "string", "format": "email" });
+        assert_eq!(described(serde_json::from_value(address.clone()).unwrap()), address);
+        assert_eq!(described(schemars::json_schema!({ "type": "integer" })), json!({ "type": "integer" }));
     }
 }

@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, Expr, ExprLit, Field, Lit, LitStr, Meta, Path, Result, Token, Type};
+use syn::{Attribute, Expr, ExprLit, Field, Ident, Lit, LitStr, Meta, Path, Result, Token, Type};
 
 /// The text of a doc comment.
 pub(crate) fn docs(attrs: &[Attribute]) -> String {
@@ -51,7 +51,12 @@ pub(crate) struct Rules {
     email: bool,
     pattern: Option<LitStr>,
     with: Option<Path>,
+    /// The variant of `TextProfile` that the field names.
+    profile: Option<Ident>,
 }
+
+/// The words for a profile of text, and what each is called in `kernel`.
+const PROFILES: [(&str, &str); 4] = [("name", "Name"), ("line", "Line"), ("text", "Text"), ("opaque", "Opaque")];
 
 fn min_max(meta: &syn::meta::ParseNestedMeta<'_>) -> Result<(Option<Expr>, Option<Expr>)> {
     let (mut min, mut max) = (None, None);
@@ -79,12 +84,31 @@ impl Rules {
                     path if path.is_ident("email") => rules.email = true,
                     path if path.is_ident("pattern") => rules.pattern = Some(meta.value()?.parse()?),
                     path if path.is_ident("with") => rules.with = Some(meta.value()?.parse()?),
-                    _ => return Err(meta.error("the rules are length, range, email, pattern and with")),
+                    path => {
+                        let Some((_, variant)) = PROFILES.iter().find(|(word, _)| path.is_ident(word)) else {
+                            return Err(meta.error(
+                                "the rules are length, range, email, pattern and with; the profiles of text are name, line, \
+                                 text and opaque",
+                            ));
+                        };
+                        if rules.profile.is_some() {
+                            return Err(meta.error("a text has one profile: name, line, text or opaque"));
+                        }
+                        rules.profile = Some(Ident::new(variant, path.span()));
+                    }
                 }
                 Ok(())
             })?;
         }
         Ok(rules)
+    }
+
+    /// The profile of the field's texts.
+    fn profile(&self) -> TokenStream {
+        match &self.profile {
+            Some(variant) => quote!(::mainstay::kernel::TextProfile::#variant),
+            None => quote!(::mainstay::kernel::TextProfile::Text),
+        }
     }
 
     /// The same rules for the schema.
@@ -104,10 +128,12 @@ impl Rules {
         if self.email {
             parts.push(quote!(email));
         }
-        match &self.pattern {
-            Some(pattern) => parts.push(quote!(extend("pattern" = #pattern))),
-            None if is_text(ty) && !self.email => parts.push(quote!(extend("pattern" = "^[^\\u0000]*$"))),
-            None => {}
+        if let Some(pattern) = &self.pattern {
+            parts.push(quote!(extend("pattern" = #pattern)));
+        }
+        if self.profile.is_some() || is_text(ty) {
+            let profile = if is_secret(ty) { quote!(::mainstay::kernel::TextProfile::Opaque) } else { self.profile() };
+            parts.push(quote!(transform = ::mainstay::http::check::Described(#profile)));
         }
         if parts.is_empty() { TokenStream::new() } else { quote!(#[schemars(#(#parts),*)]) }
     }
@@ -142,20 +168,34 @@ impl Rules {
     }
 }
 
-/// Whether a type is text, as far as its name tells: `String`, also inside `Option`, `Change` or `Secret`.
+/// Whether a type is text or holds it, as far as its name tells: `String`, also inside `Option`, `Change`, `Secret`, `Box`,
+/// or a list or map of it.
 fn is_text(ty: &Type) -> bool {
-    let Type::Path(path) = ty else { return false };
-    let Some(last) = path.path.segments.last() else { return false };
-    if last.ident == "String" {
-        return true;
+    let is_holder = |name: &str| ["Option", "Change", "Secret", "Box", "Vec", "BTreeMap"].contains(&name);
+    match last_name(ty).as_deref() {
+        Some("String") => true,
+        Some(name) if is_holder(name) => last_argument(ty).is_some_and(is_text),
+        _ => false,
     }
-    if ["Option", "Change", "Secret"].iter().any(|w| last.ident == w)
-        && let syn::PathArguments::AngleBracketed(arguments) = &last.arguments
-        && let Some(syn::GenericArgument::Type(inner)) = arguments.args.first()
-    {
-        return is_text(inner);
+}
+
+/// Whether a type is a `Secret`, also inside `Option` and `Change`.
+fn is_secret(ty: &Type) -> bool {
+    match last_name(ty).as_deref() {
+        Some("Secret") => true,
+        Some("Option" | "Change") => last_argument(ty).is_some_and(is_secret),
+        _ => false,
     }
-    false
+}
+
+/// `T` of `Option<T>` and of `BTreeMap<String, T>`.
+fn last_argument(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ty else { return None };
+    let syn::PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
+    match arguments.args.last()? {
+        syn::GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    }
 }
 
 /// The last name of a type's path: `Change` of `mainstay::Change<String>`.
@@ -171,8 +211,11 @@ pub(crate) fn check_field(field: &Field) -> Result<TokenStream> {
     let ident = field.ident.as_ref();
     let name = wire_name(field)?;
     let ty = &field.ty;
-    let calls = Rules::read(&field.attrs)?.calls(&quote!(&self.#ident));
-    let inner = quote_spanned!(ty.span() => <#ty as ::mainstay::http::Check>::check(&self.#ident, pointer, faults););
+    let rules = Rules::read(&field.attrs)?;
+    let (calls, profile) = (rules.calls(&quote!(&self.#ident)), rules.profile());
+    let inner = quote_spanned! { ty.span() =>
+        <#ty as ::mainstay::http::Check>::check(&mut self.#ident, #profile, pointer, faults);
+    };
     Ok(quote!(pointer.at(#name, |pointer| { #inner #calls });))
 }
 

@@ -52,7 +52,12 @@ pub(crate) fn expand_input(item: TokenStream) -> Result<TokenStream> {
 
         #[automatically_derived]
         impl #impl_generics ::mainstay::http::Check for #name #type_generics #where_clause {
-            fn check(&self, pointer: &mut ::mainstay::http::check::Pointer, faults: &mut ::mainstay::kernel::Faults) {
+            fn check(
+                &mut self,
+                _: ::mainstay::kernel::TextProfile,
+                pointer: &mut ::mainstay::http::check::Pointer,
+                faults: &mut ::mainstay::kernel::Faults,
+            ) {
                 let _ = (&pointer, &faults);
                 #body
             }

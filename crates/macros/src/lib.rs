@@ -27,8 +27,8 @@ method!(patch, "Patch", "PATCH");
 method!(delete, "Delete", "DELETE");
 
 /// Makes a type that can be read from a body or a query: unknown fields are refused, `#[check(…)]` states the rules
-/// (`length(min, max)` in characters or items, `range(min, max)`, `email`, `pattern = "…"`, `with = function`), and the
-/// schema says the same.
+/// (`length(min, max)` in characters or items, `range(min, max)`, `email`, `pattern = "…"`, `with = function`, and for text
+/// its profile: `name`, `line`, `text` or `opaque`), and the schema says the same.
 #[proc_macro_attribute]
 pub fn input(_: TokenStream, item: TokenStream) -> TokenStream {
     input::expand_input(item.into()).unwrap_or_else(|e| e.into_compile_error()).into()

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use mainstay::http::check::{Length, Pointer};
 use mainstay::http::{Check, Operation, Problem, Reply, Success};
-use mainstay::kernel::Faults;
+use mainstay::kernel::{Faults, TextProfile};
 use mainstay::prelude::*;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -28,7 +28,7 @@ pub(crate) struct NewAccount {
     #[schemars(example = &"seven green lanterns")]
     password: NewPassword,
     /// What others see.
-    #[check(length(min = 1, max = 100))]
+    #[check(name, length(min = 1, max = 100))]
     #[schemars(example = &"Ada")]
     display_name: String,
 }
@@ -40,8 +40,8 @@ pub(crate) struct NewAccount {
 pub(crate) struct NewPassword(Secret<String>);
 
 impl Check for NewPassword {
-    fn check(&self, pointer: &mut Pointer, faults: &mut Faults) {
-        self.0.check(pointer, faults);
+    fn check(&mut self, profile: TextProfile, pointer: &mut Pointer, faults: &mut Faults) {
+        self.0.check(profile, pointer, faults);
         if Password::new(self.0.expose()).is_common() {
             pointer.fault(faults, "common_password", COMMON_PASSWORD);
         }

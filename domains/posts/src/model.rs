@@ -24,11 +24,11 @@ pub struct Post {
     pub author_id: UserId,
     /// Its title, 1–200 characters.
     #[resource(write, filter, sort, example = "Hello")]
-    #[check(length(min = 1, max = 200))]
+    #[check(line, length(min = 1, max = 200))]
     pub title: String,
     /// Its text, at most 100,000 characters.
     #[resource(write, example = "The first one.")]
-    #[check(length(max = 100_000))]
+    #[check(text, length(max = 100_000))]
     pub body: String,
     /// Whether anyone may read it.
     #[resource(write, default = false, filter, example = true)]

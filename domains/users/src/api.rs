@@ -74,7 +74,7 @@ impl From<Person> for UserEntry {
 #[derive(Debug)]
 pub(crate) struct MePatch {
     /// What others see, 1–100 characters.
-    #[check(length(min = 1, max = 100))]
+    #[check(name, length(min = 1, max = 100))]
     #[schemars(example = &"Ada")]
     display_name: Change<String>,
 }

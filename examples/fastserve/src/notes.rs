@@ -29,11 +29,11 @@ pub(crate) struct Note {
     pub(crate) author_id: UserId,
     /// Its title, 1–200 characters.
     #[resource(write, filter, sort)]
-    #[check(length(min = 1, max = 200))]
+    #[check(line, length(min = 1, max = 200))]
     pub(crate) title: String,
     /// Its text, at most 10,000 characters.
     #[resource(write)]
-    #[check(length(max = 10_000))]
+    #[check(text, length(max = 10_000))]
     pub(crate) body: String,
     /// Whether anyone may read it.
     #[resource(write, default = false, filter)]

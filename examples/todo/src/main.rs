@@ -49,7 +49,7 @@ pub struct Todo {
     pub owner_id: UserId,
     /// What, in 1–200 characters.
     #[resource(write, sort)]
-    #[check(length(min = 1, max = 200))]
+    #[check(line, length(min = 1, max = 200))]
     pub title: String,
     /// Whether it is done.
     #[resource(write, default = false, filter)]

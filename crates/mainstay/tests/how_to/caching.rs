@@ -28,7 +28,7 @@ pub struct Poster {
     pub owner_id: UserId,
     /// What it says.
     #[resource(write)]
-    #[check(length(min = 1, max = 200))]
+    #[check(line, length(min = 1, max = 200))]
     pub words: String,
     /// How many liked it.
     pub likes: i64,

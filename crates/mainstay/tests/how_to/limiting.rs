@@ -28,7 +28,7 @@ async fn make_report(_caller: Caller<User>) -> Result<NoContent, VoucherError> {
 #[derive(Debug)]
 struct VoucherInput {
     /// As it is printed.
-    #[check(length(min = 1, max = 40))]
+    #[check(line, length(min = 1, max = 40))]
     code: String,
 }
 

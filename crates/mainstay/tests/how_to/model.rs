@@ -24,7 +24,7 @@ pub struct Book {
     pub owner_id: UserId,
     /// Its title, 1–200 characters.
     #[resource(write, filter, sort)]
-    #[check(length(min = 1, max = 200))]
+    #[check(line, length(min = 1, max = 200))]
     pub title: String,
     /// Its pages, if anyone has counted them.
     #[resource(write, filter, sort)]

@@ -166,6 +166,7 @@ async fn a_query_is_read_by_its_types() {
     assert_eq!(answer.json()["items"][0]["title"], "Some(7) Some(-5) Some(true)");
     for (query, code, faults) in [
         ("limit=0", "invalid_request", vec!["query /limit range"]),
+        ("limit=-1", "invalid_request", vec!["query /limit range"]),
         ("limit=1000000", "invalid_request", vec!["query /limit range"]),
         ("limit=99999999999999999999", "invalid_request", vec!["query /limit type"]),
         (
@@ -179,6 +180,81 @@ async fn a_query_is_read_by_its_types() {
         let (_, found, found_faults) = call(&api, get(&format!("/api/v1/books?{query}"))).await.faults();
         assert_eq!((found.as_str(), found_faults), (code, faults.iter().map(ToString::to_string).collect()), "{query}");
     }
+}
+
+/// What a query can hold.
+#[input]
+#[derive(Debug)]
+pub struct Question {
+    /// A whole number.
+    whole: Option<i64>,
+    /// Any number.
+    real: Option<f64>,
+    /// Yes or no.
+    flag: Option<bool>,
+    /// A moment.
+    at: Option<Time>,
+    /// Somebody.
+    person: Option<UserId>,
+    /// Texts.
+    #[serde(default)]
+    words: Vec<String>,
+    /// A text.
+    word: Option<String>,
+}
+
+/// Ask.
+#[get("/questions/{number}/{word}")]
+async fn get_question(
+    Path((number, word)): Path<(u32, String)>,
+    Query(asked): Query<Question>,
+) -> Result<Json<crate::Echo>, StoreError> {
+    let Question { whole, real, flag, at, .. } = asked;
+    let text = format!("{number} {word} {whole:?} {real:?} {flag:?} {at:?} {:?} {:?}", asked.words, asked.word);
+    Ok(Json(crate::Echo { text }))
+}
+
+/// One spelling for each value, as JSON writes it, wherever a query or a path holds one.
+#[tokio::test]
+async fn values_of_a_query_have_one_spelling() {
+    let api = api(&[&get_question]);
+    let ask = async |path: &str, query: &str| call(&api, get(&format!("/api/v1/questions/{path}?{query}"))).await;
+    for (path, query, text) in [
+        ("0/a", "whole=-0&real=1e1&flag=false", "0 a Some(0) Some(10.0) Some(false) None [] None"),
+        ("7/%E1%84%80%E1%85%A1", "word=%E1%84%80%E1%85%A1", "7 가 None None None None [] Some(\"가\")"),
+        ("7/a", "at=2026-01-01T00:00:00%2B09:00", "7 a None None None Some(2025-12-31T15:00:00Z) [] None"),
+        ("7/a", "words=a,%22b%2Cc%22,d", "7 a None None None None [\"a\", \"b,c\", \"d\"] None"),
+        ("7/a", "words=%E1%84%80%E1%85%A1", "7 a None None None None [\"가\"] None"),
+    ] {
+        assert_eq!(ask(path, query).await.json()["text"], text, "{path} {query}");
+    }
+    for text in ["%2B5", "+5", "%205", "5%20", "05", "5.0", "1e1", "0x5", "%D9%A5", "", "9223372036854775808"] {
+        assert_eq!(ask("7/a", &format!("whole={text}")).await.faults().2, ["query /whole type"], "{text}");
+        if !text.is_empty() {
+            assert_eq!(ask(&format!("{text}/a"), "").await.faults().2, ["path /number format"], "{text}");
+        }
+    }
+    for text in ["%2B5", "+5", ".5", "5.", "05", "0x5", "inf", "NaN", "1e999"] {
+        assert_eq!(ask("7/a", &format!("real={text}")).await.faults().2, ["query /real type"], "{text}");
+    }
+    for text in ["True", "1", "yes", "%20true", ""] {
+        assert_eq!(ask("7/a", &format!("flag={text}")).await.faults().2, ["query /flag type"], "{text}");
+    }
+    for text in
+        ["usr_0000000000000000000000000A", "%20usr_00000000000000000000000001", "usr_%2B0000000000000000000000001"]
+    {
+        assert_eq!(ask("7/a", &format!("person={text}")).await.faults().2, ["query /person pattern"], "{text}");
+    }
+    assert_eq!(
+        ask("7/a", "words=%22a&word=%1b").await.faults().2,
+        ["query /word control_character", "query /words type"]
+    );
+    // A plus that was not encoded.
+    let answer = ask("7/a", "at=2026-01-01T00:00:00+09:00").await;
+    assert_eq!(answer.faults().2, ["query /at format"]);
+    assert!(answer.json()["errors"][0]["message"].as_str().unwrap().contains("`%2B`"));
+    let answer = ask("7/a", "at=2026-01-01").await.json();
+    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("RFC 3339"));
 }
 
 #[tokio::test]

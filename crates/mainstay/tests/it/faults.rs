@@ -272,3 +272,177 @@ async fn too_large() {
     assert_eq!(call(&api, request).await.faults().0, 431);
     assert_eq!(call(&api, get(&format!("/health/live?{}", "a".repeat(20_000)))).await.faults().0, 431);
 }
+
+/// Texts of every profile, wherever a text can stand.
+#[input]
+#[derive(Debug)]
+pub struct NewLabel {
+    /// A name.
+    #[check(name, length(min = 1, max = 3))]
+    name: Option<String>,
+    /// Names.
+    #[check(name)]
+    #[serde(default)]
+    aliases: Vec<String>,
+    /// A line.
+    #[check(line)]
+    title: Option<String>,
+    /// A line with a form of its own.
+    #[check(line, pattern = "^.가?$")]
+    mark: Option<String>,
+    /// Lines.
+    #[check(text, length(max = 2))]
+    body: Option<String>,
+    /// What nothing is said of.
+    plain: Option<String>,
+    /// By name.
+    #[serde(default)]
+    notes: std::collections::BTreeMap<String, String>,
+    /// A signature.
+    #[check(opaque)]
+    signature: Option<String>,
+    /// A secret.
+    secret: Option<mainstay::kernel::Secret<String>>,
+    /// Data.
+    #[serde(default)]
+    data: Json2,
+    /// A change.
+    #[check(name)]
+    renamed: Change<Option<String>>,
+    /// Another part.
+    part: Option<Box<Part>>,
+    /// A number, to be wrong.
+    number: Option<i64>,
+}
+
+/// A part.
+#[input]
+#[derive(Debug)]
+pub struct Part {
+    /// A line.
+    #[check(line)]
+    title: String,
+}
+
+/// Label.
+#[post("/labels")]
+async fn create_label(Valid(new): Valid<NewLabel>) -> Result<Json<OrderView>, StoreError> {
+    let secret = new.secret.as_ref().map(|secret| secret.expose().clone());
+    let NewLabel { name, aliases, title, mark, body, plain, notes, signature, data, renamed, part, .. } = new;
+    let part = part.map(|part| part.title);
+    let all = (name, aliases, title, mark, body, plain, notes, signature, secret, data.value().clone(), renamed, part);
+    Ok(Json(OrderView { text: format!("{all:?}") }))
+}
+
+const LABELS: &str = "/api/v1/labels";
+/// `각`, as macOS writes it.
+const DECOMPOSED: &str = "\u{1100}\u{1161}\u{11a8}";
+
+/// RFC 8264 and 8266: each text by its profile, wherever it stands; told by the same rule where only the schema looks,
+/// because something else could not be read.
+#[tokio::test]
+async fn texts_are_judged_by_their_profile() {
+    let api = api(&[&create_label]);
+    for (body, faults) in [
+        (json!({"name": "\u{1b}x"}), vec!["/name control_character"]),
+        (json!({"name": "a\nb"}), vec!["/name line_break"]),
+        (json!({"name": "\u{202e}a"}), vec!["/name direction_control"]),
+        (json!({"name": "a\u{200b}"}), vec!["/name invisible_character"]),
+        (json!({"name": "a\u{e000}"}), vec!["/name unassigned_character"]),
+        (json!({"name": "a\u{378}"}), vec!["/name unassigned_character"]),
+        (json!({"name": "\u{301}"}), vec!["/name combining_marks"]),
+        (json!({"name": "  "}), vec!["/name nothing_visible"]),
+        (json!({"name": "    "}), vec!["/name length", "/name nothing_visible"]),
+        (json!({"name": ""}), vec!["/name length"]),
+        (json!({"name": "a\0b"}), vec!["/name nul_character"]),
+        (
+            json!({"aliases": ["a", "b\nc", "\u{3164}"]}),
+            vec!["/aliases/1 line_break", "/aliases/2 invisible_character"],
+        ),
+        (json!({"title": "a\r\nb"}), vec!["/title line_break"]),
+        (json!({"title": "\u{2800}"}), vec!["/title nothing_visible"]),
+        (json!({"title": "a\u{e0041}"}), vec!["/title invisible_character"]),
+        (json!({"mark": "나다"}), vec!["/mark pattern"]),
+        (json!({"mark": "\t"}), vec!["/mark control_character"]),
+        (json!({"body": "\u{1b}"}), vec!["/body control_character"]),
+        (json!({"body": "a\u{202d}"}), vec!["/body direction_control"]),
+        (json!({"plain": "a\u{7}"}), vec!["/plain control_character"]),
+        (json!({"plain": "a\0"}), vec!["/plain nul_character"]),
+        (json!({"signature": "a\0", "secret": "\0"}), vec!["/secret nul_character", "/signature nul_character"]),
+        (json!({"renamed": "a\tb"}), vec!["/renamed control_character"]),
+        (json!({"part": {"title": "a\nb"}}), vec!["/part/title line_break"]),
+        (json!({"notes": {"a": "b\u{1b}"}}), vec!["/notes/a control_character"]),
+    ] {
+        let expected = |more: &[&str]| -> Vec<String> {
+            let mut all: Vec<String> = faults.iter().chain(more).map(|fault| format!("body {fault}")).collect();
+            all.sort();
+            all
+        };
+        assert_eq!(call(&api, post(LABELS, body.to_string())).await.faults().2, expected(&[]), "{body}");
+        let mut unreadable = body.clone();
+        unreadable["number"] = json!("x");
+        let found = call(&api, post(LABELS, unreadable.to_string())).await.faults().2;
+        assert_eq!(found, expected(&["/number type"]), "{body}");
+    }
+    // A name of a map is no value of the schema: it is found once all can be read.
+    let named = json!({"notes": {"a\u{1b}": "b"}}).to_string();
+    assert_eq!(call(&api, post(LABELS, named)).await.faults().2, ["body /notes control_character"]);
+    let twice = json!({"notes": { (DECOMPOSED): "a", "각": "b" }}).to_string();
+    assert_eq!(call(&api, post(LABELS, twice)).await.faults().2, [format!("body /notes/{DECOMPOSED} repeated")]);
+}
+
+/// Unicode Normalization Form C, but for what is not ours to change. Lengths count what is kept.
+#[tokio::test]
+async fn texts_are_kept_in_one_form() {
+    let api = api(&[&create_label]);
+    let three = DECOMPOSED.repeat(3);
+    let body = json!({
+        "name": format!("  {three} "), "aliases": [" a  b "], "title": DECOMPOSED, "mark": "\u{1100}\u{1161}", "body": "\r\n",
+        "plain": DECOMPOSED, "notes": { (DECOMPOSED): DECOMPOSED }, "signature": DECOMPOSED, "secret": DECOMPOSED,
+        "data": [DECOMPOSED], "renamed": "a\u{3000}b", "part": { "title": DECOMPOSED },
+    });
+    let answer = call(&api, post(LABELS, body.to_string())).await;
+    let kept = format!(
+        "{:?}",
+        (
+            Some("각각각"),
+            ["a b"],
+            Some("각"),
+            Some("가"),
+            Some("\r\n"),
+            Some("각"),
+            std::collections::BTreeMap::from([("각", "각")]),
+            Some(DECOMPOSED),
+            Some(DECOMPOSED),
+            json!([DECOMPOSED]),
+            Change::To(Some("a b")),
+            Some("각"),
+        )
+    );
+    assert_eq!(answer.json()["text"], kept);
+    // What is told of it counts alike, when something else is wrong.
+    let mut wrong = body;
+    wrong["number"] = json!("x");
+    assert_eq!(call(&api, post(LABELS, wrong.to_string())).await.faults().2, ["body /number type"]);
+    wrong["name"] = json!(DECOMPOSED.repeat(4));
+    let found = call(&api, post(LABELS, wrong.to_string())).await.faults().2;
+    assert_eq!(found, ["body /name length", "body /number type"]);
+}
+
+#[tokio::test]
+async fn the_document_says_which_profile() {
+    let document = api(&[&create_label]).document_value();
+    let fields = &document["components"]["schemas"]["NewLabel"]["properties"];
+    for (field, format) in [("name", json!("name")), ("title", json!("line")), ("renamed", json!("name"))] {
+        assert_eq!(fields[field]["format"], format, "{field}");
+    }
+    assert_eq!(fields["aliases"]["items"]["format"], "name");
+    assert_eq!(fields["mark"]["pattern"], "^.가?$");
+    for field in ["name", "title", "body", "plain", "signature", "secret"] {
+        assert!(fields[field]["pattern"].as_str().unwrap().starts_with('^'), "{field}");
+    }
+    assert_eq!(
+        (&fields["signature"]["pattern"], &fields["secret"]["format"]),
+        (&json!("^[^\\u0000]*$"), &json!("password"))
+    );
+}

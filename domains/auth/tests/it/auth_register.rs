@@ -31,6 +31,24 @@ testkit::both! {
         }
     }
 
+    async fn a_name_that_deceives_is_refused(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let register = |name: &str| {
+            app.post(PATH).json(&json!({ "email": "ada@example.com", "password": PASSWORD, "display_name": name }))
+        };
+        for (name, code) in [
+            ("Ada\u{1b}", "control_character"),
+            ("Ada\n", "line_break"),
+            ("\u{2067}Ada", "direction_control"),
+            ("\u{2800}", "invisible_character"),
+            ("\u{a0}", "nothing_visible"),
+        ] {
+            register(name).await.expect_faults(&[("/display_name", code)]);
+        }
+        let account = register("  Ada\u{3000}\u{1100}\u{1161} ").await.expect(201).json();
+        assert_eq!(account["display_name"], "Ada 가");
+    }
+
     async fn every_fault_of_a_body_comes_back_at_once(db: TestDatabase) {
         let app = setup().start(db).await;
         app.post(PATH).json(&json!({})).await.expect_faults(&[

@@ -39,6 +39,34 @@ testkit::both! {
         assert_eq!((same.json(), same.header("etag")), (me, reply.header("etag")), "nothing was asked");
     }
 
+    /// RFC 8266: what deceives is no name, and a name is kept in one form.
+    async fn a_name_that_deceives_is_refused(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        for (name, code) in [
+            ("\u{1b}[2JAda", "control_character"),
+            ("Ada\r\nEve", "line_break"),
+            ("\u{202e}adA", "direction_control"),
+            ("Ad\u{200b}a", "invisible_character"),
+            ("\u{3164}", "invisible_character"),
+            ("A\u{e0041}", "invisible_character"),
+            ("\u{f8ff}", "unassigned_character"),
+            ("\u{301}\u{302}", "combining_marks"),
+            ("   ", "nothing_visible"),
+            ("a\0", "nul_character"),
+        ] {
+            ada.patch(PATH).json(&json!({ "display_name": name })).await.expect_faults(&[("/display_name", code)]);
+        }
+        assert_eq!(ada.get(PATH).await.expect(200).json()["display_name"], "Ada");
+        let typed = format!(" {}\u{a0} 길동 ", "\u{1112}\u{1169}\u{11bc}");
+        let changed = ada.patch(PATH).json(&json!({ "display_name": typed })).await.expect(200).json();
+        assert_eq!(changed["display_name"], "홍 길동");
+        assert_eq!(ada.get(PATH).await.expect(200).json(), changed);
+        let emoji = "👩\u{200d}👩\u{200d}👧 ❤\u{fe0f}";
+        ada.patch(PATH).json(&json!({ "display_name": emoji })).await.expect(200);
+        assert_eq!(ada.get(PATH).await.expect(200).json()["display_name"], emoji);
+    }
+
     async fn a_change_of_what_is_no_longer_so_is_refused(db: TestDatabase) {
         let app = setup().start(db).await;
         let ada = app.user("Ada").await;

@@ -1,6 +1,8 @@
 //! Values that a JSON Schema accepts, and ways to spoil one: over the part of JSON Schema that our documents use. What it
 //! does not know it names, so that nothing published goes untested.
 
+use std::sync::LazyLock;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -149,9 +151,12 @@ impl<'a> Schema<'a> {
                 let pattern = pattern.trim_start_matches('^').trim_end_matches('$');
                 proptest::string::string_regex(pattern).unwrap().boxed()
             }
-            (None | Some("password"), pattern) => {
-                let barred = pattern.is_some_and(|pattern| pattern.contains(',')).then_some(',');
-                let letter = any::<char>().prop_map(move |c| if c == '\0' || Some(c) == barred { 'a' } else { c });
+            // Whatever characters the pattern takes; of names and lines, whose formats take less, letters and signs.
+            (format @ (None | Some("password" | "line" | "name")), pattern) => {
+                let takes = Pattern::new(pattern.unwrap_or(""));
+                let is_any = !matches!(format, Some("line" | "name"));
+                let letter =
+                    any::<char>().prop_map(move |c| if takes.accepts(c) && (is_any || is_letter(c)) { c } else { 'a' });
                 let (min, max) = (self.size("minLength").unwrap_or(0), self.size("maxLength"));
                 let few = vec(letter.clone(), min..=max.unwrap_or(usize::MAX).min(min + FEW));
                 let many = letter.prop_map(move |c| vec![c; max.unwrap_or(FEW)]);
@@ -280,8 +285,17 @@ impl<'a> Schema<'a> {
         match (self.schema["format"].as_str(), self.schema["pattern"].as_str()) {
             (Some("email"), _) => wrong.push(("email", "nobody at example.com".to_owned())),
             (Some("date-time"), _) => wrong.push(("format", "2026-02-30T00:00:00Z".to_owned())),
-            (_, Some(pattern)) if pattern.contains("u0000") => {
-                wrong.push(("nul_character", format!("{}\0", "q".repeat(self.size("minLength").unwrap_or(0)))));
+            (format, Some(pattern)) if pattern.contains("u0000") => {
+                let start = "q".repeat(self.size("minLength").unwrap_or(0));
+                wrong.push(("nul_character", format!("{start}\0")));
+                if format != Some("password") && !pattern.starts_with("^[^\\u0000") {
+                    wrong.push(("control_character", format!("{start}\u{1b}")));
+                    wrong.push(("direction_control", format!("{start}\u{202e}")));
+                }
+                if matches!(format, Some("line" | "name")) {
+                    wrong.push(("line_break", format!("{start}\r\n")));
+                    wrong.push(("nothing_visible", " ".repeat(start.len().max(1))));
+                }
             }
             (_, Some(_)) => wrong.push(("pattern", "no such form".to_owned())),
             _ => {}
@@ -330,6 +344,25 @@ impl<'a> Schema<'a> {
         }
         texts.into_iter().map(|value| Wrong { pointer: pointer.to_owned(), code: None, value: Some(value) }).collect()
     }
+}
+
+/// A pattern, as JSON Schema reads it.
+struct Pattern(jsonschema::Validator);
+
+impl Pattern {
+    fn new(pattern: &str) -> Self {
+        Self(jsonschema::validator_for(&json!({ "pattern": pattern })).unwrap())
+    }
+
+    fn accepts(&self, c: char) -> bool {
+        self.0.is_valid(&json!(c))
+    }
+}
+
+/// A letter or digit of any script, or a sign of ASCII: no mark, which stands on another.
+fn is_letter(c: char) -> bool {
+    static LETTERS: LazyLock<Pattern> = LazyLock::new(|| Pattern::new(r"^[\p{L}\p{N}]$"));
+    c.is_ascii_punctuation() || LETTERS.accepts(c)
 }
 
 /// RFC 3339, in every zone, to the microsecond.
