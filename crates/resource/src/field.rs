@@ -1,4 +1,5 @@
-use kernel::{Blob, Decimal, Id, IdKind, Json, Text, Time, text};
+use http::{parse_bool, parse_whole, time_text};
+use kernel::{Blob, Decimal, Id, IdKind, Json, Text, TextProfile, Time, nfc, text};
 use schemars::JsonSchema;
 use store::Value;
 
@@ -80,7 +81,7 @@ impl FieldType for Time {
     const KIND: Kind = Kind::Time;
 
     fn parse(text: &str) -> Result<Value, Text> {
-        text.parse::<Self>().map(Into::into).map_err(|e| e.text())
+        text.parse::<Self>().map(Into::into).map_err(|_| time_text(text))
     }
 
     fn schema() -> serde_json::Value {
@@ -92,11 +93,7 @@ impl FieldType for bool {
     const KIND: Kind = Kind::Bool;
 
     fn parse(text: &str) -> Result<Value, Text> {
-        match text {
-            "true" => Ok(Value::Bool(true)),
-            "false" => Ok(Value::Bool(false)),
-            _ => Err(TRUE_OR_FALSE),
-        }
+        parse_bool(text).map(Value::Bool).ok_or(TRUE_OR_FALSE)
     }
 
     fn schema() -> serde_json::Value {
@@ -110,10 +107,10 @@ macro_rules! whole_numbers {
             const KIND: Kind = Kind::Int;
 
             fn parse(text: &str) -> Result<Value, Text> {
-                let number: Self = text.parse().map_err(|_| {
+                let number = parse_whole(text).and_then(|number| Self::try_from(number).ok());
+                number.map(|number| Value::Int(number.into())).ok_or_else(|| {
                     text!("must be a whole number from {least} to {most}", least = Self::MIN, most = Self::MAX)
-                })?;
-                Ok(Value::Int(number.into()))
+                })
             }
 
             fn schema() -> serde_json::Value {
@@ -128,14 +125,12 @@ impl FieldType for String {
     const KIND: Kind = Kind::Text;
 
     fn parse(text: &str) -> Result<Value, Text> {
-        if text.contains('\0') {
-            return Err(text!("must not contain the NUL character"));
-        }
-        Ok(Value::Text(text.to_owned()))
+        // Compared as it is kept: see `TextProfile`.
+        TextProfile::Opaque.read(&nfc(text)).map(|text| Value::Text(text.into_owned())).map_err(|e| e.text())
     }
 
     fn schema() -> serde_json::Value {
-        serde_json::json!({ "type": "string", "pattern": "^[^\\u0000]*$" })
+        serde_json::json!({ "type": "string", "pattern": TextProfile::Opaque.pattern() })
     }
 }
 

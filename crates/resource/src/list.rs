@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use http::{Operation, Parameter, Problem, RequestError, parse_pairs};
-use kernel::{Faults, Identity, Place, Text, text};
+use http::{Operation, Parameter, Problem, RequestError, parse_bool, parse_list, parse_pairs, parse_whole};
+use kernel::{Faults, Identity, Place, Text, nfc, text};
 use serde_json::{Value as Json, json};
 use store::Value;
 
@@ -40,7 +40,11 @@ impl Operator {
         (Operator::Gte, "gte", "Greater or equal."),
         (Operator::Lt, "lt", "Less."),
         (Operator::Lte, "lte", "Less or equal."),
-        (Operator::In, "in", "One of these, separated by commas (at most 50)."),
+        (
+            Operator::In,
+            "in",
+            "One of these, separated by commas (at most 50). A text with a comma stands in double quotes: `\"a, b\",c`.",
+        ),
         (Operator::Null, "null", "`true`: has no value; `false`: has one."),
         (Operator::StartsWith, "starts_with", "Begins with this text, upper and lower case told apart."),
     ];
@@ -108,12 +112,12 @@ impl ListQuery {
         let mut filter_texts = Vec::new();
         for (name, text) in &pairs {
             match name.as_ref() {
-                "limit" => match text.parse::<usize>() {
-                    Ok(limit) if (1..=MOST_LIMIT).contains(&limit) => list.limit = limit,
-                    Ok(_) => {
+                "limit" => match parse_whole(text).map(usize::try_from) {
+                    Some(Ok(limit)) if (1..=MOST_LIMIT).contains(&limit) => list.limit = limit,
+                    Some(_) => {
                         faults.add(Place::Query, "/limit", "range", text!("must be 1 to {most}", most = MOST_LIMIT))
                     }
-                    Err(_) => {
+                    None => {
                         let message = text!("must be a whole number, 1 to {most}", most = MOST_LIMIT);
                         faults.add(Place::Query, "/limit", "type", message);
                     }
@@ -122,14 +126,13 @@ impl ListQuery {
                 "sort" => list.read_sort(spec, text, &mut faults),
                 "fields" => list.selection.read_fields(spec, text, &mut faults),
                 "include" => list.selection.read_include(relations, text, &mut faults),
-                "total" => match text.as_ref() {
-                    "true" => list.wants_total = true,
-                    "false" => {}
-                    _ => faults.add(Place::Query, "/total", "type", TRUE_OR_FALSE),
+                "total" => match parse_bool(text) {
+                    Some(wants_total) => list.wants_total = wants_total,
+                    None => faults.add(Place::Query, "/total", "type", TRUE_OR_FALSE),
                 },
                 _ => {
                     if list.read_filter(spec, name, text, &mut faults) {
-                        filter_texts.push((name.clone(), text.clone()));
+                        filter_texts.push((name.clone(), nfc(text)));
                     }
                 }
             }
@@ -193,29 +196,21 @@ impl ListQuery {
             faults.add(Place::Query, pointer, "unknown_field", message);
             return false;
         };
-        let parsed: Result<Vec<Value>, Text> = match operator {
-            Operator::Null => match text {
-                "true" => Ok(vec![Value::Bool(true)]),
-                "false" => Ok(vec![Value::Bool(false)]),
-                _ => Err(TRUE_OR_FALSE),
-            },
-            Operator::In => {
-                let texts: Vec<&str> = text.split(',').collect();
-                if texts.len() > MOST_IN {
-                    Err(text!("may list at most {most} values", most = MOST_IN))
-                } else {
-                    texts.into_iter().map(column.parse).collect()
-                }
-            }
-            _ => (column.parse)(text).map(|v| vec![v]),
+        let one = |text: &str| (column.parse)(text).map_err(|message| (code(column.kind, text), message));
+        let parsed: Result<Vec<Value>, (&'static str, Text)> = match operator {
+            Operator::Null => parse_bool(text).map(|value| vec![Value::Bool(value)]).ok_or(("type", TRUE_OR_FALSE)),
+            Operator::In => list_values(column.kind, text)
+                .map_err(|message| ("format", message))
+                .and_then(|texts| texts.iter().map(|text| one(text)).collect()),
+            _ => one(text).map(|v| vec![v]),
         };
         match parsed {
             Ok(values) => {
                 self.filters.push(Filter { column, operator, values });
                 true
             }
-            Err(message) => {
-                faults.add(Place::Query, pointer, "format", message);
+            Err((code, message)) => {
+                faults.add(Place::Query, pointer, code, message);
                 false
             }
         }
@@ -272,6 +267,22 @@ impl ListQuery {
         let values: Vec<Value> = self.orders.iter().map(|o| row.value(o.index)).collect();
         cursors.write(&self.identity, &values)
     }
+}
+
+/// The rule that a filter's text breaks, named as operations with a described query name it.
+fn code(kind: Kind, text: &str) -> &'static str {
+    match kind {
+        Kind::Int if parse_whole(text).is_some() => "range",
+        Kind::Int | Kind::Bool => "type",
+        Kind::Text if text.contains('\0') => "nul_character",
+        _ => "format",
+    }
+}
+
+/// The texts in a list. Those of a text may stand in quotes; nothing else has commas of its own.
+fn list_values(kind: Kind, text: &str) -> Result<Vec<String>, Text> {
+    let texts = if kind == Kind::Text { parse_list(text)? } else { text.split(',').map(ToOwned::to_owned).collect() };
+    if texts.len() > MOST_IN { Err(text!("may list at most {most} values", most = MOST_IN)) } else { Ok(texts) }
 }
 
 fn identity(spec: &Spec, orders: &[Order], mut filters: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> String {
@@ -446,8 +457,8 @@ pub(crate) fn describe_list(spec: &Spec, relations: &[Relation], op: &mut Operat
                 Operator::In => {
                     let mut item = (column.schema)();
                     if column.kind == Kind::Text {
-                        // The comma separates.
-                        item["pattern"] = json!("^[^\\u0000,]*$");
+                        // The comma separates, but in quotes.
+                        item["pattern"] = json!(r#"^([^\u0000,"][^\u0000,]*|"([^\u0000"\\]|\\["\\])*")?$"#);
                     }
                     json!({ "type": "array", "items": item, "minItems": 1, "maxItems": MOST_IN })
                 }

@@ -8,4 +8,5 @@ mod includes;
 mod people;
 mod promises;
 mod specimen;
+mod texts;
 mod who;

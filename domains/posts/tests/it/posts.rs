@@ -97,6 +97,32 @@ both! {
         send(json!({"title": "x".repeat(201), "body": ""})).await.expect_faults(&[("/title", "length")]);
     }
 
+    /// A title is one line that shows something; a body has lines; both are kept and found in NFC.
+    async fn a_title_is_a_line_and_a_body_a_text(db: TestDatabase) {
+        let app = app(db).await;
+        let ada = app.user("Ada").await;
+        let send = |title: &str, body: &str| ada.post("/api/v1/posts").json(&json!({ "title": title, "body": body }));
+        for (title, body, faults) in [
+            ("a\nb", "", vec![("/title", "line_break")]),
+            ("a\tb", "\u{1b}", vec![("/body", "control_character"), ("/title", "control_character")]),
+            ("\u{202e}a", "\u{202e}", vec![("/body", "direction_control"), ("/title", "direction_control")]),
+            (" \u{200b}", "", vec![("/title", "nothing_visible")]),
+            ("a\u{2028}", "a\u{c}", vec![("/body", "control_character"), ("/title", "line_break")]),
+        ] {
+            send(title, body).await.expect_faults(&faults);
+        }
+        let made = send("\u{1100}\u{1161}\u{11a8}, \"x\"", "가\r\n\t\u{1112}\u{1161}\n").await.expect(201).json();
+        assert_eq!((&made["title"], &made["body"]), (&json!("각, \"x\""), &json!("가\r\n\t하\n")));
+        for query in [
+            "title=%E1%84%80%E1%85%A1%E1%86%A8,%20%22x%22",
+            "title[starts_with]=%E1%84%80%E1%85%A1%E1%86%A8",
+            "title[in]=x,%22%EA%B0%81,%20%5C%22x%5C%22%22",
+        ] {
+            let page = ada.get(&format!("/api/v1/posts?{query}")).await.expect(200).json();
+            assert_eq!(page["items"], json!([made]), "{query}");
+        }
+    }
+
     async fn a_korean_is_told_in_korean(db: TestDatabase) {
         let app = app(db).await;
         let ask = |path: &str| app.get(path).header("accept-language", "ko-KR").send();

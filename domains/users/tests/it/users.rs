@@ -73,9 +73,11 @@ testkit::both! {
     async fn an_absurd_limit_and_a_forged_cursor_are_refused(db: TestDatabase) {
         let app = setup().start(db).await;
         let (admin, _) = people(&app).await;
-        for limit in ["0", "-1", "101", "99999999999999999999999", "x", "1.5", ""] {
-            let reply = admin.get(&format!("{PATH}?limit={limit}")).await.expect_problem(422, "invalid_request");
-            assert!(reply.faults().iter().all(|(pointer, _)| pointer == "/limit") && !reply.faults().is_empty(), "{reply}");
+        for limit in ["0", "-1", "101", "1000000000000"] {
+            admin.get(&format!("{PATH}?limit={limit}")).await.expect_faults(&[("/limit", "range")]);
+        }
+        for limit in ["1000000000000000000000", "x", "", "1.5", "%2B5", "+5", "%205", "05", "5.0", "1e1", "0x5", "%D9%A5"] {
+            admin.get(&format!("{PATH}?limit={limit}")).await.expect_faults(&[("/limit", "type")]);
         }
         let cursor = admin.get(&format!("{PATH}?limit=1")).await.json()["next_cursor"].as_str().unwrap().to_owned();
         let changed = format!("{}{}", if cursor.starts_with('A') { 'B' } else { 'A' }, &cursor[1..]);
