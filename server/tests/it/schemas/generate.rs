@@ -288,9 +288,11 @@ impl<'a> Schema<'a> {
             (format, Some(pattern)) if pattern.contains("u0000") => {
                 let start = "q".repeat(self.size("minLength").unwrap_or(0));
                 wrong.push(("nul_character", format!("{start}\0")));
-                if format != Some("password") && !pattern.starts_with("^[^\\u0000") {
-                    wrong.push(("control_character", format!("{start}\u{1b}")));
-                    wrong.push(("direction_control", format!("{start}\u{202e}")));
+                let takes = Pattern::new(pattern);
+                for (code, c) in [("control_character", '\u{1b}'), ("direction_control", '\u{202e}')] {
+                    if !takes.accepts(c) {
+                        wrong.push((code, format!("{start}{c}")));
+                    }
                 }
                 if matches!(format, Some("line" | "name")) {
                     wrong.push(("line_break", format!("{start}\r\n")));
