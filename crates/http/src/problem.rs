@@ -211,7 +211,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    const DOCS: [ErrorDoc; 19] = [
+    const DOCS: [ErrorDoc; 20] = [
         doc(Code::Malformed, "malformed_json", "The body is not JSON."),
         doc(Code::Malformed, "repeated_field", "A field or parameter stands twice."),
         doc(Code::Malformed, "malformed_query", "The query string cannot be read."),
