@@ -261,6 +261,8 @@ pub enum OpenErrorKind {
     ReadOnly,
     /// The file is not an SQLite database.
     NotADatabase,
+    /// The file is another program's database.
+    Foreign,
     /// The file is a damaged database.
     Corrupt,
     /// Another process holds the database.
@@ -273,6 +275,8 @@ pub enum OpenErrorKind {
     Refused,
     /// There is no such database on the server.
     NoDatabase,
+    /// A pooler in between gives each transaction another connection, and the settings say otherwise.
+    Pooler,
     /// The connection would have to be encrypted, which is not possible yet.
     Tls,
     /// Anything else.

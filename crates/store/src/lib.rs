@@ -3,10 +3,12 @@
 mod alike;
 mod copy;
 mod error;
+mod health;
 mod migrate;
 mod postgres;
 mod reactions;
 mod row;
+mod schemas;
 mod scope;
 mod session_check;
 mod settings;

@@ -75,6 +75,9 @@ pub enum MigrateError {
         /// What the database said.
         source: Box<StoreError>,
     },
+    /// There is no room for what is to be made: it would be in another program's, or who asks may not make it. Why, and
+    /// what to do.
+    Refused(String),
     /// Rows are being carried into the database, or were when somebody stopped it.
     HalfCopied,
     /// The database failed outside any step.
@@ -99,6 +102,7 @@ impl fmt::Display for MigrateError {
             MigrateError::Step { domain, step, .. } => {
                 write!(f, "{domain}/migrations/{step}.sql failed, and nothing of it was kept")
             }
+            MigrateError::Refused(advice) => f.write_str(advice),
             MigrateError::HalfCopied => f.write_str(
                 "rows are being copied into this database, or were until that was stopped: let it end, run the same \
                  `db copy` again, or make the database anew",
@@ -138,6 +142,8 @@ pub(crate) struct Plan {
 pub(crate) struct DomainPlan {
     pub(crate) domain: &'static str,
     pub(crate) steps: Vec<Step>,
+    /// The tables that its steps make.
+    pub(crate) tables: Vec<String>,
 }
 
 /// One step: one transaction, or one index that is built without.
@@ -170,7 +176,7 @@ impl Plan {
             if domains.iter().any(|other| other.domain == domain) {
                 return Err(about("", "its migrations are listed twice".to_owned()));
             }
-            let mut steps = Vec::with_capacity(set.steps.len());
+            let (mut steps, mut tables) = (Vec::with_capacity(set.steps.len()), Vec::new());
             for (position, (name, text)) in set.steps.iter().copied().enumerate() {
                 let number = step_number(name, position).map_err(|advice| about(name, advice))?;
                 let script = text::expand(text, dialect).map_err(|advice| about(name, advice))?;
@@ -179,6 +185,7 @@ impl Plan {
                     text::expand(text, Dialect::Postgres).map_err(|advice| about(name, advice))?;
                 }
                 for table in script.tables {
+                    tables.push(table.clone());
                     if let Some(other) = owners.insert(table.clone(), domain).filter(|other| *other != domain) {
                         return Err(about(
                             name,
@@ -195,7 +202,7 @@ impl Plan {
                     concurrent_index: script.concurrent_index,
                 });
             }
-            domains.push(DomainPlan { domain, steps });
+            domains.push(DomainPlan { domain, steps, tables });
         }
         for (domain, name, table) in references {
             if let Some(other) = owners.get(&table).filter(|other| **other != domain) {
@@ -234,6 +241,12 @@ impl Plan {
             .filter(|(domain, step)| !known.iter().any(|(of, number, ..)| of == domain && *number == step.number))
     }
 
+    /// The tables of the domains that have made none of theirs yet.
+    pub(crate) fn unmade_tables<'a>(&'a self, known: &'a [Known]) -> impl Iterator<Item = &'a str> {
+        let is_unmade = |plan: &&DomainPlan| !known.iter().any(|(of, ..)| of == plan.domain);
+        self.domains.iter().filter(is_unmade).flat_map(|plan| plan.tables.iter().map(String::as_str))
+    }
+
     /// Every step in order, with its domain.
     pub(crate) fn steps(&self) -> impl Iterator<Item = (&'static str, &Step)> {
         self.domains.iter().flat_map(|plan| plan.steps.iter().map(|step| (plan.domain, step)))
@@ -245,6 +258,11 @@ impl Step {
     pub(crate) fn failed(&self, domain: &str, source: StoreError) -> MigrateError {
         MigrateError::Step { domain: domain.to_owned(), step: self.name.to_owned(), source: Box::new(source) }
     }
+}
+
+/// So many tables, in words.
+pub(crate) fn told(tables: i64) -> String {
+    if tables == 1 { "one table".to_owned() } else { format!("{tables} tables") }
 }
 
 fn check_domain(domain: &str) -> Result<(), String> {

@@ -24,19 +24,40 @@ impl Row<'_> {
                 if index >= *width {
                     return Err(self.no_column(index));
                 }
-                crate::sqlite::cell(row, index)?
+                crate::sqlite::cell(row, index).map_err(|error| self.unreadable(index, error))?
             }
             Source::Postgres(row) => {
                 if index >= row.len() {
                     return Err(self.no_column(index));
                 }
-                crate::postgres::cell(row, index)?
+                crate::postgres::cell(row, index).map_err(|error| self.unreadable(index, error))?
             }
         };
         let kind = cell.kind();
         T::from_cell(cell).ok_or_else(|| {
-            StoreError::internal(format!("column {index} holds {kind}, which is not a {}", std::any::type_name::<T>()))
+            let what = format!("{kind}, which is not a {}", std::any::type_name::<T>());
+            StoreError::internal(format!("{} holds {what}", self.place(index)))
         })
+    }
+
+    /// A column for the log: its name, and of which row, where that begins with an id or a number. Other values are
+    /// people's data.
+    fn place(&self, index: usize) -> String {
+        let first = match &self.0 {
+            Source::Sqlite(row, _) => crate::sqlite::cell(row, 0),
+            Source::Postgres(row) => crate::postgres::cell(row, 0),
+        };
+        let row = match first {
+            Ok(Cell::Id(id)) => format!(" of the row {id}"),
+            Ok(Cell::Blob(bytes)) => Uuid::from_slice(bytes).map_or(String::new(), |id| format!(" of the row {id}")),
+            Ok(Cell::Int(number)) if index > 0 => format!(" of the row {number}"),
+            _ => String::new(),
+        };
+        let name = match &self.0 {
+            Source::Sqlite(row, _) => row.as_ref().column_name(index).unwrap_or_default().to_owned(),
+            Source::Postgres(row) => row.columns()[index].name().to_owned(),
+        };
+        format!("column {index} (`{name}`){row}")
     }
 
     /// How many columns there are.
@@ -50,6 +71,16 @@ impl Row<'_> {
     /// Whether there are no columns.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn unreadable(&self, index: usize, error: StoreError) -> StoreError {
+        use std::error::Error as _;
+        let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        let what = format!("{} cannot be read: {cause}", self.place(index));
+        match error {
+            StoreError::Corrupt { .. } => StoreError::Corrupt { source: what.into() },
+            _ => StoreError::internal(what),
+        }
     }
 
     fn no_column(&self, index: usize) -> StoreError {

@@ -1,6 +1,7 @@
 use kernel::Secret;
 
 use crate::Dialect;
+use crate::schemas::Schemas;
 
 /// Where the data lives and how much the store may take on at once.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -17,6 +18,10 @@ pub struct StoreSettings {
     /// as long as one is at most `replica_max_lag_ms` behind and has what the caller wrote through this process; each has
     /// `pool_size` connections. Empty: there are none.
     pub replica_url: Secret<String>,
+    /// PostgreSQL: what the names of the schemas begin with, in a database that others use as well: with `mainstay_` the
+    /// tables of `auth` are in `mainstay_auth`. At most 23 lower-case letters, digits and `_`; it stays as it is for as long
+    /// as the database does. Empty: a schema is named as its domain.
+    pub schema_prefix: String,
     /// How far a standby may be behind, in milliseconds, 100–60000.
     pub replica_max_lag_ms: u64,
     /// SQLite: threads for reads that may scan, 1–64.
@@ -45,6 +50,7 @@ impl Default for StoreSettings {
             url: Secret::new("sqlite://data/mainstay.db".to_owned()),
             admin_url: Secret::new(String::new()),
             replica_url: Secret::new(String::new()),
+            schema_prefix: String::new(),
             replica_max_lag_ms: 1000,
             readers: 4,
             pool_size: 16,
@@ -85,7 +91,12 @@ impl StoreSettings {
         if self.slow_statement_ms > 60_000 {
             return Err(format!("`slow_statement_ms` is {}; it must be from 0 to 60000", self.slow_statement_ms));
         }
+        Schemas::check_prefix(&self.schema_prefix)
+            .map_err(|advice| format!("`schema_prefix` cannot begin the name of a schema: {advice}"))?;
         match self.place()? {
+            Place::Sqlite(_) if !self.schema_prefix.is_empty() => {
+                Err("`schema_prefix` is for PostgreSQL, and `url` names a file of SQLite; leave it out".to_owned())
+            }
             Place::Sqlite(_) if self.admin().is_some() || self.replica().is_some() => Err(
                 "`admin_url` and `replica_url` are for PostgreSQL, and `url` names a file of SQLite; leave them out"
                     .to_owned(),
@@ -180,6 +191,11 @@ mod tests {
             let error = with_admin(url, admin).validate().unwrap_err();
             assert!(error.contains(says) && !error.contains("hunter2"), "{url}: {error}");
         }
+        let prefixed =
+            |url: &str, prefix: &str| StoreSettings { schema_prefix: prefix.to_owned(), ..StoreSettings::at(url) };
+        assert_eq!(prefixed("postgres://a@h/d", "mainstay_").validate(), Ok(()));
+        assert!(prefixed("postgres://a@h/d", "Mainstay-").validate().unwrap_err().contains("`schema_prefix`"));
+        assert!(prefixed("sqlite://x.db", "mainstay_").validate().unwrap_err().contains("is for PostgreSQL"));
         assert!(StoreSettings { readers: 0, ..StoreSettings::default() }.validate().unwrap_err().contains("readers"));
         assert!(StoreSettings { wait_ms: 0, ..StoreSettings::default() }.validate().unwrap_err().contains("wait_ms"));
     }

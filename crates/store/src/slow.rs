@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use kernel::Ctx;
 
+use crate::StoreError;
+
 /// What is shown of a statement, in bytes.
 const SHOWN: usize = 500;
 
@@ -30,6 +32,19 @@ impl Slow {
                 "a slow statement"
             );
         }
+    }
+}
+
+/// Tells of a statement that failed by a fault of ours, of a row or of the file: which it was, and for whom. Callers are told nothing of it.
+pub(crate) fn tell_failed(ctx: &Ctx, sql: &str, error: &StoreError) {
+    if let StoreError::Internal { source } | StoreError::Corrupt { source } = error {
+        tracing::error!(
+            operation = ctx.operation(),
+            request_id = ctx.request_id(),
+            error = &**source as &dyn std::error::Error,
+            statement = shown(sql),
+            "a statement failed"
+        );
     }
 }
 

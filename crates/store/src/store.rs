@@ -4,9 +4,11 @@ use std::sync::Arc;
 use kernel::{Clock, Ctx};
 
 use crate::alike::MOST_ROWS;
+use crate::health::Health;
 use crate::postgres::Postgres;
 use crate::session_check::Proof;
 use crate::settings::Place;
+use crate::slow::tell_failed;
 use crate::sqlite::Sqlite;
 use crate::touch::UnderWay;
 use crate::{
@@ -125,25 +127,35 @@ impl Store {
     /// The steps that [`Store::migrate`] would apply. Applies none, and makes nothing.
     ///
     /// # Errors
-    /// What is wrong with a migration, or that the database was brought up to date by another program.
+    /// What is wrong with a migration, that the database was brought up to date by another program, or that there is no room
+    /// in it.
     pub async fn pending(&self, ctx: &Ctx, sets: &[Migrations]) -> Result<Vec<Applied>, MigrateError> {
         let plan = crate::migrate::Plan::new(sets, self.dialect())?;
         let read = self.read(ctx);
-        let (is_there, known) = match self.dialect() {
-            Dialect::Sqlite => (
-                "SELECT count(*) FROM sqlite_schema WHERE name = 'mainstay_migrations'",
-                "SELECT domain, step, name, checksum FROM mainstay_migrations",
+        let (is_there, migrations) = match &*self.engine {
+            Engine::Sqlite(_) => (
+                "SELECT count(*) FROM sqlite_schema WHERE name = 'mainstay_migrations'".to_owned(),
+                "mainstay_migrations".to_owned(),
             ),
-            Dialect::Postgres => (
-                "SELECT count(*) FROM pg_tables WHERE schemaname = 'mainstay' AND tablename = 'mainstay_migrations'",
-                "SELECT domain, step, name, checksum FROM mainstay.mainstay_migrations",
-            ),
+            Engine::Postgres(postgres) => {
+                let (schema, migrations) = (postgres.schemas().record(), postgres.schemas().migrations());
+                let there = format!(
+                    "SELECT count(*) FROM pg_tables WHERE schemaname = '{schema}' AND tablename = 'mainstay_migrations'"
+                );
+                (there, migrations)
+            }
         };
-        let known: Vec<crate::migrate::Known> = match read.row::<(i64,)>(is_there, &[]).await? {
-            Some((1..,)) => read.rows(known, &[]).await?,
+        let known: Vec<crate::migrate::Known> = match read.row::<(i64,)>(&is_there, &[]).await? {
+            Some((1..,)) => read.rows(&format!("SELECT domain, step, name, checksum FROM {migrations}"), &[]).await?,
             _ => Vec::new(),
         };
         plan.verify(&known)?;
+        if plan.pending(&known).next().is_some() {
+            match &*self.engine {
+                Engine::Sqlite(sqlite) => sqlite.check(ctx, &plan, &known).await?,
+                Engine::Postgres(postgres) => postgres.check(&plan).await?,
+            }
+        }
         let pending = plan.pending(&known);
         Ok(pending.map(|(domain, step)| Applied { domain, step: step.number, name: step.name }).collect())
     }
@@ -265,6 +277,24 @@ impl Store {
         }
     }
 
+    /// Why writes fail, as far as the last operations have shown, by the name of the error callers are told; none where they
+    /// succeed. It is over when something is committed: who wants to know whether it is, writes something.
+    pub fn trouble(&self) -> Option<&'static str> {
+        self.health().trouble()
+    }
+
+    /// Whether anything was committed since this was asked last.
+    pub fn take_committed(&self) -> bool {
+        self.health().take_committed()
+    }
+
+    fn health(&self) -> &Health {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.health(),
+            Engine::Postgres(postgres) => postgres.health(),
+        }
+    }
+
     /// How often a transaction was run again since the store was opened, because PostgreSQL found another in its way: a
     /// conflict or a deadlock. Much of it means that many change the same rows. On SQLite transactions run one after
     /// another, and none is.
@@ -343,6 +373,12 @@ impl Read<'_> {
             Engine::Sqlite(sqlite) => sqlite.by_keys(self.ctx, sql, params, most).await,
             Engine::Postgres(postgres) => postgres.by_keys(self.ctx, sql, params, most).await,
         }
+        .inspect_err(|error| self.failed(sql, error))
+    }
+
+    fn failed(&self, sql: &str, error: &StoreError) {
+        self.store.health().failed_to_read(error);
+        tell_failed(self.ctx, sql, error);
     }
 }
 
@@ -362,6 +398,7 @@ impl Reads for Read<'_> {
             }
             Engine::Postgres(postgres) => postgres.rows(self.ctx, sql, params, MOST_ROWS).await,
         }
+        .inspect_err(|error| self.failed(sql, error))
     }
 
     async fn rows_by_key<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {

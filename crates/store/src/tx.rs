@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use kernel::Ctx;
 
 use crate::alike::MOST_ROWS;
-use crate::slow::Slow;
+use crate::health::Health;
+use crate::slow::{Slow, tell_failed};
 use crate::{FromRow, Reactions, Reads, StoreError, Touched, Value, postgres, scope, sqlite};
 
 /// So many things a transaction touches one by one.
@@ -27,6 +28,7 @@ pub struct Tx {
 pub(crate) struct TxInner {
     pub(crate) ctx: Ctx,
     reactions: Arc<Reactions>,
+    health: Arc<Health>,
     slow: Slow,
     state: AtomicU8,
     touched: Mutex<Vec<Touched>>,
@@ -52,10 +54,17 @@ const RETRY: u8 = 2;
 const RECONNECT: u8 = 3;
 
 impl TxInner {
-    pub(crate) fn new(ctx: &Ctx, reactions: &Arc<Reactions>, slow: Slow, side: Side) -> Arc<Self> {
+    pub(crate) fn new(
+        ctx: &Ctx,
+        reactions: &Arc<Reactions>,
+        health: &Arc<Health>,
+        slow: Slow,
+        side: Side,
+    ) -> Arc<Self> {
         Arc::new(Self {
             ctx: ctx.clone(),
             reactions: reactions.clone(),
+            health: health.clone(),
             slow,
             state: AtomicU8::new(HEALTHY),
             touched: Mutex::default(),
@@ -189,12 +198,19 @@ impl Tx {
             Side::Postgres(held) => held.rows(&self.inner, sql, params, most).await,
         };
         self.inner.slow.watch(&self.inner.ctx, sql, since);
+        if let Err(error) = &result {
+            tell_failed(&self.inner.ctx, sql, error);
+        }
         self.note(result)
     }
 
     fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if result.is_err() {
+        if let Err(error) = &result {
             self.inner.fail();
+            match self.inner.side {
+                Side::Sqlite => self.inner.health.failed(error),
+                Side::Postgres(_) => self.inner.health.failed_on_server(error),
+            }
         }
         result
     }

@@ -13,20 +13,16 @@ use super::failure::Failure;
 use super::session::Driver;
 use super::value::cell;
 use crate::copy::{Batch, Column, CopyError, Done, Kind, Sum, Table};
+use crate::schemas::Schemas;
 use crate::sql::quoted;
 use crate::{Cell, Store, StoreError, Value};
-
-/// What was carried over so far.
-pub(crate) const COPIES: &str = "mainstay.copies";
-
-/// "mainstaz" in ASCII: held while a copy runs.
-const LOCK: i64 = 0x6d61_696e_7374_617a;
 
 /// A database that rows are carried into, over a connection of its own.
 #[derive(Debug)]
 pub(crate) struct Target {
     client: Client,
     _driver: Driver,
+    schemas: Schemas,
 }
 
 type Result<T> = std::result::Result<T, CopyError>;
@@ -48,20 +44,26 @@ impl Target {
                     .to_owned(),
             ));
         }
+        let schemas = postgres.schemas().clone();
         let (client, driver, _) = postgres.connect_admin().await?.into_parts();
-        let alone = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await?;
+        // Another than that of migrations, and of the same deployment.
+        let alone = client.query_one("SELECT pg_try_advisory_lock($1)", &[&!schemas.lock()]).await?;
         if !alone.get::<_, bool>(0) {
             return Err(CopyError::Refused("another copy into this database is under way; let it end".to_owned()));
         }
         let settings = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET TIME ZONE 'UTC'; \
                         SET client_min_messages = error";
         client.batch_execute(settings).await?;
-        Ok(Self { client, _driver: driver })
+        Ok(Self { client, _driver: driver, schemas })
+    }
+
+    fn name(&self, table: &Table) -> String {
+        format!("{}.{}", quoted(&self.schemas.of(&table.domain)), quoted(&table.name))
     }
 
     /// Whether an earlier copy was stopped before its end.
     pub(crate) async fn is_begun(&self) -> Result<bool> {
-        let there = self.client.query_one("SELECT to_regclass($1)::text", &[&COPIES]).await?;
+        let there = self.client.query_one("SELECT to_regclass($1)::text", &[&self.schemas.copies()]).await?;
         Ok(there.get::<_, Option<String>>(0).is_some())
     }
 
@@ -72,9 +74,11 @@ impl Target {
             JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
             WHERE n.nspname = ANY($1) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
             ORDER BY 1, 2, a.attnum";
+        let named: Vec<String> = domains.iter().map(|domain| self.schemas.of(domain)).collect();
         let mut tables: Vec<Table> = Vec::new();
-        for row in self.client.query(sql, &[&domains]).await? {
-            let (domain, name, column): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+        for row in self.client.query(sql, &[&named]).await? {
+            let (schema, name, column): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+            let domain = self.schemas.domain(&schema).to_owned();
             let kind = Type::from_oid(row.get(3)).and_then(|ty| kind_of(&ty));
             let kind = kind.ok_or_else(|| {
                 CopyError::Refused(format!(
@@ -92,8 +96,9 @@ impl Target {
 
     /// Takes the keys between tables away and begins to count.
     pub(crate) async fn begin(&self, tables: &[Table]) -> Result<()> {
+        let copies = self.schemas.copies();
         for table in tables {
-            let rows = self.client.query_opt(&format!("SELECT 1 FROM {} LIMIT 1", name(table)), &[]).await?;
+            let rows = self.client.query_opt(&format!("SELECT 1 FROM {} LIMIT 1", self.name(table)), &[]).await?;
             if rows.is_some() {
                 return Err(CopyError::Refused(format!(
                     "`{}` on the server has rows already; copy into a database that has none",
@@ -102,22 +107,24 @@ impl Target {
             }
         }
         let begin = format!(
-            "BEGIN; CREATE TABLE {COPIES} (domain text, name text, rows bigint NOT NULL DEFAULT 0,
+            "BEGIN; CREATE TABLE {copies} (domain text, name text, rows bigint NOT NULL DEFAULT 0,
                  last bigint NOT NULL DEFAULT -9223372036854775808, is_whole boolean NOT NULL DEFAULT false,
                  keys text[] NOT NULL DEFAULT '{{}}', PRIMARY KEY (domain, name))"
         );
         self.client.batch_execute(&begin).await?;
         for table in tables {
             let add = format!(
-                "INSERT INTO {COPIES} (domain, name, keys) SELECT $1::text, $2::text, coalesce(array_agg(
-                     format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', $1::text, $2::text, conname, pg_get_constraintdef(oid))), '{{}}')
+                "INSERT INTO {copies} (domain, name, keys) SELECT $1::text, $2::text, coalesce(array_agg(
+                     format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', $4::text, $2::text, conname, pg_get_constraintdef(oid))), '{{}}')
                  FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conrelid = $3::text::regclass"
             );
-            self.client.execute(&add, &[&table.domain, &table.name, &name(table)]).await?;
+            self.client
+                .execute(&add, &[&table.domain, &table.name, &self.name(table), &self.schemas.of(&table.domain)])
+                .await?;
             let keys = "SELECT conname::text FROM pg_catalog.pg_constraint
                 WHERE contype = 'f' AND conrelid = $1::text::regclass";
-            for key in self.client.query(keys, &[&name(table)]).await? {
-                let drop = format!("ALTER TABLE {} DROP CONSTRAINT {}", name(table), quoted(key.get(0)));
+            for key in self.client.query(keys, &[&self.name(table)]).await? {
+                let drop = format!("ALTER TABLE {} DROP CONSTRAINT {}", self.name(table), quoted(key.get(0)));
                 self.client.batch_execute(&drop).await?;
             }
         }
@@ -126,7 +133,8 @@ impl Target {
 
     /// How far a table has come.
     pub(crate) async fn done(&self, table: &Table) -> Result<Done> {
-        let sql = format!("SELECT rows, last, is_whole FROM {COPIES} WHERE domain = $1 AND name = $2");
+        let copies = self.schemas.copies();
+        let sql = format!("SELECT rows, last, is_whole FROM {copies} WHERE domain = $1 AND name = $2");
         let row = self.client.query_opt(&sql, &[&table.domain, &table.name]).await?.ok_or_else(|| {
             CopyError::Refused(format!(
                 "the copy that was begun knows no table `{}`: it is another program's; make the database anew",
@@ -138,6 +146,7 @@ impl Target {
 
     /// Writes rows, and that they are there, in one transaction.
     pub(crate) async fn write(&self, table: &Table, done: &Done, batch: Batch) -> Result<Done> {
+        let copies = self.schemas.copies();
         let now = Done { rows: done.rows + batch.rows.len() as u64, last: batch.last, is_whole: batch.is_last };
         self.client.batch_execute("BEGIN").await?;
         let result = self.write_rows(table, batch).await;
@@ -146,7 +155,7 @@ impl Target {
             let _ = self.client.batch_execute("ROLLBACK").await;
             return Err(error);
         }
-        let sql = format!("UPDATE {COPIES} SET rows = $3, last = $4, is_whole = $5 WHERE domain = $1 AND name = $2");
+        let sql = format!("UPDATE {copies} SET rows = $3, last = $4, is_whole = $5 WHERE domain = $1 AND name = $2");
         let rows = now.rows as i64;
         self.client.execute(&sql, &[&table.domain, &table.name, &rows, &now.last, &now.is_whole]).await?;
         self.client.batch_execute("COMMIT").await?;
@@ -155,7 +164,8 @@ impl Target {
 
     async fn write_rows(&self, table: &Table, batch: Batch) -> Result<()> {
         let types: Vec<Type> = table.columns.iter().map(|column| type_of(column.kind)).collect();
-        let sink = self.client.copy_in(&format!("COPY {} ({}) FROM STDIN BINARY", name(table), columns(table))).await?;
+        let sink =
+            self.client.copy_in(&format!("COPY {} ({}) FROM STDIN BINARY", self.name(table), columns(table))).await?;
         let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
         for row in &batch.rows {
             if row.iter().any(Value::has_nul) {
@@ -173,7 +183,7 @@ impl Target {
 
     /// What a table holds.
     pub(crate) async fn sum(&self, table: &Table) -> Result<Sum> {
-        let sql = format!("SELECT {} FROM {}", columns(table), name(table));
+        let sql = format!("SELECT {} FROM {}", columns(table), self.name(table));
         let none: [Value; 0] = [];
         let mut rows = pin!(self.client.query_raw(&sql, &none).await?);
         let mut sum = Sum::default();
@@ -186,18 +196,15 @@ impl Target {
 
     /// Puts the keys between tables back, and lets stores start on the database.
     pub(crate) async fn end(&self) -> Result<()> {
+        let copies = self.schemas.copies();
         self.client.batch_execute("BEGIN").await?;
-        let keys = self.client.query(&format!("SELECT unnest(keys) FROM {COPIES} ORDER BY domain, name"), &[]).await?;
+        let keys = self.client.query(&format!("SELECT unnest(keys) FROM {copies} ORDER BY domain, name"), &[]).await?;
         for key in keys {
             self.client.batch_execute(key.get(0)).await?;
         }
-        self.client.batch_execute(&format!("DROP TABLE {COPIES}; COMMIT; ANALYZE")).await?;
+        self.client.batch_execute(&format!("DROP TABLE {copies}; COMMIT; ANALYZE")).await?;
         Ok(())
     }
-}
-
-fn name(table: &Table) -> String {
-    format!("{}.{}", quoted(&table.domain), quoted(&table.name))
 }
 
 fn columns(table: &Table) -> String {

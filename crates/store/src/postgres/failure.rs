@@ -26,7 +26,8 @@ pub(crate) enum Then {
     Prepare,
     /// Take another connection: this one is dead.
     Reconnect,
-    /// Tell the caller, and do not use this connection again: it does not know a table, which may be newer than itself.
+    /// Tell the caller, and do not use this connection again: it does not know a table, which may be newer than itself, or
+    /// leads to a server that is no primary.
     Renew,
 }
 
@@ -71,6 +72,7 @@ impl From<Error> for Failure {
             "26000" => Then::Prepare,
             "0A000" if told.message().contains("cached plan") => Then::Prepare,
             "42P01" | "3F000" => Then::Renew,
+            "0A000" if is_of_standby(told) => Then::Renew,
             code if code.starts_with("57P") || code.starts_with("08") || code == "25P03" => Then::Reconnect,
             _ => Then::Tell,
         };
@@ -94,6 +96,7 @@ impl From<Error> for Failure {
             ("57014", _) => StoreError::Timeout,
             ("53100", _) => StoreError::Full,
             ("25006", _) => StoreError::ReadOnly,
+            ("0A000", _) if is_of_standby(told) => StoreError::ReadOnly,
             ("XX001" | "XX002", _) => StoreError::Corrupt { source: error.into() },
             (code, _) if ["53", "57P", "58", "08", "28", "3D"].iter().any(|class| code.starts_with(class)) => {
                 StoreError::unavailable(error)
@@ -102,6 +105,12 @@ impl From<Error> for Failure {
         };
         Self { error, then }
     }
+}
+
+/// Whether it is a standby that speaks, which cannot even begin what would write. By the names of the functions that say so:
+/// the message is in whatever language the server speaks.
+fn is_of_standby(told: &DbError) -> bool {
+    told.routine().is_some_and(|of| ["call_bool_check_hook", "GetSerializableTransactionSnapshot"].contains(&of))
 }
 
 /// The columns stand in the detail, `Key (org_id, user_id)=(…) already exists.`, in any language the server speaks.

@@ -66,6 +66,12 @@ impl Hosts {
         self.each.first().and_then(Config::get_user)
     }
 
+    /// Begins with the next server from now on: the one that answered is not the one that is wanted.
+    pub(crate) fn try_next(&self) {
+        let next = (self.first.load(Ordering::Relaxed) + 1) % self.each.len();
+        self.first.store(next, Ordering::Relaxed);
+    }
+
     /// A connection to the first server that takes one, and where that is.
     pub(crate) async fn connect(&self) -> Result<(Client, Driving, Address), tokio_postgres::Error> {
         let first = self.first.load(Ordering::Relaxed);

@@ -180,8 +180,12 @@ impl Lanes {
             };
             match failure.then {
                 Then::Prepare => shared.statements.write().unwrap_or_else(PoisonError::into_inner).clear(),
-                // The search path is read when a connection begins: a newer one may find the table.
-                Then::Renew | Then::Reconnect => lane.forget(&shared),
+                Then::Renew => {
+                    // The search path is read when a connection begins: a newer one may find the table.
+                    self.pool.ask_for_domains();
+                    lane.forget(&shared);
+                }
+                Then::Reconnect => lane.forget(&shared),
                 Then::Tell | Then::Again => {}
             }
             // A read changes nothing, so it can be tried once more.

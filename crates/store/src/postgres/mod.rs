@@ -9,10 +9,12 @@ mod migrate;
 mod open;
 mod pool;
 mod replica;
+mod room;
 mod session;
 mod tls;
 mod turn;
 mod value;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -26,8 +28,10 @@ use self::lanes::Lanes;
 use self::pool::Pool;
 use self::replica::Replica;
 use crate::alike::MOST_KEYS;
+use crate::health::Health;
 use crate::migrate::Plan;
 use crate::session_check::Proof;
+use crate::schemas::Schemas;
 use crate::slow::Slow;
 use crate::tx::{Side, TxInner};
 use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
@@ -85,6 +89,7 @@ impl Postgres {
         let lanes = Lanes::new(pool.clone(), lanes, settings.queue, slow);
         let max_lag = Duration::from_millis(settings.replica_max_lag_ms);
         let standbys = open::standbys(settings)?.into_iter();
+        tokio::spawn(watch::watch(Arc::downgrade(&pool)));
         let replicas = standbys.map(|standby| Replica::start(&pool, standby, max_lag)).collect();
         Ok(Self {
             pool,
@@ -203,11 +208,15 @@ impl Postgres {
     ) -> Result<Vec<T>, StoreError> {
         let mut tries = Tries::default();
         loop {
-            let mut lease = self.pool.lease(ctx).await?;
+            let mut lease = self.lease_to_write(ctx).await?;
             let since = Instant::now();
             let written = lease.write(ctx, proof.as_ref(), sql, params, most).await;
             drop(lease);
             self.slow.watch(ctx, sql, since);
+            match &written {
+                Ok(_) => self.health().wrote(),
+                Err(failure) => self.health().failed_on_server(&failure.error),
+            }
             match written {
                 Err(Failure { then: Then::Again | Then::Prepare, .. }) => {
                     self.again(ctx, &mut tries, StoreError::Busy).await?;
@@ -220,6 +229,14 @@ impl Postgres {
                 }
             }
         }
+    }
+
+    /// A connection for something that may write, unless the database is known to refuse that.
+    async fn lease_to_write(&self, ctx: &Ctx) -> Result<pool::Lease, StoreError> {
+        if self.health().is_read_only() {
+            return Err(StoreError::ReadOnly);
+        }
+        self.pool.lease(ctx).await
     }
 
     fn reconnect(&self, tries: &mut Tries<'_>) {
@@ -257,14 +274,15 @@ impl Postgres {
         Fut: Future<Output = Result<T, E>>,
         E: From<StoreError>,
     {
-        let mut lease = self.pool.lease(ctx).await?;
+        let mut lease = self.lease_to_write(ctx).await?;
         if let Err(failure) = lease.begin(ctx, proof).await {
+            self.health().failed_on_server(&failure.error);
             return match failure.then {
                 Then::Reconnect => Ok(Ended::Reconnect(Err(failure.error.into()))),
                 _ => Err(failure.error),
             };
         }
-        let tx = TxInner::new(ctx, reactions, self.slow, Side::Postgres(Box::new(Held::new(lease))));
+        let tx = TxInner::new(ctx, reactions, self.health(), self.slow, Side::Postgres(Box::new(Held::new(lease))));
         let Side::Postgres(held) = &tx.side else { return Err(StoreError::internal("a transaction of another kind")) };
         let result = turn::drive(&tx, held, work).await;
         let lease = held.take();
@@ -282,6 +300,10 @@ impl Postgres {
         if commits {
             // Also where it is not known whether it came to be.
             self.replicas.iter().for_each(|replica| replica.wrote(ctx.identity()));
+            match &ended {
+                Ok(()) => self.health().wrote(),
+                Err(failure) => self.health().failed_on_server(&failure.error),
+            }
             return Ok(match ended {
                 Ok(()) => Ended::With(result?),
                 Err(Failure { error, then: Then::Again }) => Ended::Again(error),
@@ -302,6 +324,21 @@ impl Postgres {
         let result = migrate::run(&self.pool, &plan, clock).await;
         self.replicas.iter().for_each(|replica| replica.pool().follow(&self.pool));
         result
+    }
+
+    /// Whether what is not applied yet could be.
+    pub(crate) async fn check(&self, plan: &Plan) -> Result<(), MigrateError> {
+        migrate::check(&self.pool, plan).await
+    }
+
+    /// How its schemas are named.
+    pub(crate) fn schemas(&self) -> &Schemas {
+        self.pool.schemas()
+    }
+
+    /// Whether it takes writes.
+    pub(crate) fn health(&self) -> &Arc<Health> {
+        self.pool.health()
     }
 
     pub(crate) async fn ping(&self, ctx: &Ctx) -> Result<(), StoreError> {

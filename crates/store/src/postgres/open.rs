@@ -11,6 +11,7 @@ use tokio_postgres::config::Host;
 use super::hosts::Hosts;
 use super::pool::{Pool, Use};
 use super::tls::{self, Asked};
+use super::watch;
 use crate::{OpenError, OpenErrorKind, StoreSettings};
 
 /// How long the first connection may take.
@@ -73,6 +74,14 @@ pub(crate) async fn pool(url: &str, settings: &StoreSettings) -> Result<Arc<Pool
     let (first, config) = hosts(url)?;
     let admin = settings.admin().map(hosts).transpose()?.map(|(hosts, _)| hosts);
     let pool = Pool::new(first, admin, settings);
+    if pool.keeps_state() {
+        match tokio::time::timeout(PATIENCE, pool.is_shared_out()).await {
+            Ok(Ok(true)) => return Err(pooler(&config)),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => return Err(explain(&config, error)),
+            Err(_) => return Err(no_server(&config, "does not answer")),
+        }
+    }
     let mut session = match tokio::time::timeout(PATIENCE, pool.connect(Use::Alone)).await {
         Ok(Ok(session)) => session,
         Ok(Err(error)) => return Err(explain(&config, error)),
@@ -92,8 +101,24 @@ pub(crate) async fn pool(url: &str, settings: &StoreSettings) -> Result<Arc<Pool
             ),
         ));
     }
+    // An operator's word is heard from the first write on.
+    if watch::is_read_only(&mut session).await.is_ok_and(|is_read_only| is_read_only) {
+        pool.health().set_read_only(true);
+    }
     pool.adopt(session);
     Ok(pool)
+}
+
+fn pooler(config: &Config) -> OpenError {
+    OpenError::new(
+        OpenErrorKind::Pooler,
+        format!(
+            "a pooler at {} gives each transaction another connection (PgBouncer's transaction mode), which keeps neither \
+             statements prepared nor a connection's settings; set `prepared_statements = false`, and `admin_url` to the \
+             server itself, or name the server itself in `url`",
+            address(config)
+        ),
+    )
 }
 
 fn database(config: &Config) -> &str {

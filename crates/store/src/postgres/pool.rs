@@ -12,12 +12,15 @@ use kernel::Ctx;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_postgres::SimpleQueryMessage;
 
 use super::failure::{Failure, Then};
 use super::hosts::{CONNECT, Hosts};
-use super::migrate::path_of;
 use super::session::{Open, Session, Statements, TransactionStart};
 use crate::session_check::Proof;
+use super::watch;
+use crate::health::Health;
+use crate::schemas::Schemas;
 use crate::{FromRow, StoreError, StoreSettings, Value, sql};
 
 /// How long a connection may take to be brought back from a cancelled statement.
@@ -68,9 +71,13 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<Session>>,
     /// Counts the changes of `search_path`; connections of an older count are not used again.
     generation: AtomicU64,
-    search_path: Mutex<Option<String>>,
-    /// Behind a pooler a new connection does not bring a newer path with it: then the role's is looked up.
-    wants_path: AtomicBool,
+    schemas: Schemas,
+    /// Whose schemas are in the search path, in this order.
+    domains: Mutex<Vec<String>>,
+    /// Whether the record of migrations is to be asked for domains that are not among these: at first, and when a table is
+    /// not found that another process may have made.
+    wants_domains: AtomicBool,
+    health: Arc<Health>,
     closed: AtomicBool,
     /// Connections are driven by the runtime that opened the store, whoever uses them.
     runtime: Handle,
@@ -93,8 +100,10 @@ impl Pool {
             waiting: AtomicUsize::new(0),
             idle: Mutex::default(),
             generation: AtomicU64::new(0),
-            search_path: Mutex::default(),
-            wants_path: AtomicBool::new(!settings.prepared_statements),
+            schemas: Schemas::new(&settings.schema_prefix),
+            domains: Mutex::default(),
+            wants_domains: AtomicBool::new(true),
+            health: Arc::default(),
             closed: AtomicBool::new(false),
             runtime: Handle::current(),
         })
@@ -110,6 +119,36 @@ impl Pool {
         self.keeps_state || self.admin.is_some()
     }
 
+    /// How its schemas are named.
+    pub(crate) fn schemas(&self) -> &Schemas {
+        &self.schemas
+    }
+
+    /// Whether the database takes writes.
+    pub(crate) fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// Whether a pooler is between us and the server that gives each transaction another connection. Then two of ours see
+    /// one of the server's, or one of ours sees two. Asked before anything is set on a connection: through such a pooler it
+    /// would be set for others.
+    pub(crate) async fn is_shared_out(&self) -> Result<bool, tokio_postgres::Error> {
+        let one = self.client(&self.hosts, Use::Alone).await?.client;
+        // Where there is no second one to be had, nothing is known.
+        let Ok(Open { client: other, .. }) = self.client(&self.hosts, Use::Alone).await else { return Ok(false) };
+        for _ in 0..3 {
+            let before = backend(&one).await?;
+            other.batch_execute("BEGIN").await?;
+            let meanwhile = backend(&other).await;
+            let after = backend(&one).await;
+            other.batch_execute("ROLLBACK").await?;
+            if meanwhile? == before || after? != before {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The role that every query runs as.
     pub(crate) fn role(&self) -> Option<&str> {
         self.hosts.role()
@@ -117,10 +156,16 @@ impl Pool {
 
     /// A new connection, outside the pool.
     pub(crate) async fn connect(&self, by: Use) -> Result<Session, tokio_postgres::Error> {
-        let generation = self.generation.load(Ordering::Acquire);
-        let path = lock(&self.search_path).clone();
-        let path = path.map_or(String::new(), |path| format!("search_path = {path}"));
         let open = self.client(&self.hosts, by).await?;
+        if self.wants_domains.swap(false, Ordering::AcqRel)
+            && let Err(error) = self.learn_domains(&open).await
+        {
+            self.wants_domains.store(true, Ordering::Release);
+            return Err(error);
+        }
+        let generation = self.generation.load(Ordering::Acquire);
+        let path = self.schemas.path(lock(&self.domains).iter().map(String::as_str));
+        let path = if path.is_empty() { path } else { format!("search_path = {path}") };
         if !self.keeps_state {
             let begin = TransactionStart::new(by.statement_timeout(), &path);
             return Ok(Session::new(open, generation, Statements::Unnamed(begin)));
@@ -157,18 +202,67 @@ impl Pool {
         Ok(Open { client, driver, address })
     }
 
-    /// The search path of every connection from now on.
-    pub(crate) fn set_search_path(&self, path: String) {
-        *lock(&self.search_path) = Some(path);
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        self.forget_idle();
+    /// Whose tables every connection finds from now on.
+    pub(crate) fn set_domains(&self, domains: Vec<String>) {
+        *lock(&self.domains) = domains;
+        self.renew();
     }
 
     /// Takes over another pool's search path.
     pub(crate) fn follow(&self, other: &Pool) {
-        if let Some(path) = lock(&other.search_path).clone() {
-            self.set_search_path(path);
+        let domains = lock(&other.domains).clone();
+        if !domains.is_empty() {
+            self.set_domains(domains);
         }
+    }
+
+    /// A table was not found: it may be a newer domain's.
+    pub(crate) fn ask_for_domains(&self) {
+        self.wants_domains.store(true, Ordering::Release);
+    }
+
+    /// Adds the domains of the record of migrations, where there is one and it may be read. The last to be changed come
+    /// first: tables of one that the product no longer has must not stand before those of another.
+    async fn learn_domains(&self, open: &Open) -> Result<(), tokio_postgres::Error> {
+        let record = self.schemas.record();
+        let readable = format!(
+            "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = '{record}' AND c.relname = 'mainstay_migrations'
+                 AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
+        );
+        if first_values(open.client.simple_query(&readable).await?).is_empty() {
+            return Ok(());
+        }
+        let all = format!(
+            "SELECT domain FROM {} GROUP BY domain ORDER BY max(applied_at) DESC, domain",
+            self.schemas.migrations()
+        );
+        let recorded = first_values(open.client.simple_query(&all).await?);
+        let mut domains = lock(&self.domains).clone();
+        let known = domains.len();
+        domains.extend(recorded.into_iter().filter(|domain| !lock(&self.domains).contains(domain)));
+        if domains.len() > known {
+            self.set_domains(domains);
+        }
+        Ok(())
+    }
+
+    /// Uses no connection again that there is now, once what is under way on it is over.
+    pub(crate) fn renew(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.forget_idle();
+    }
+
+    /// Connects to the next of the servers from now on.
+    pub(crate) fn try_next_host(&self) {
+        self.hosts.try_next();
+    }
+
+    /// A connection that nobody uses, if there is one and a place for it.
+    pub(crate) fn try_idle(self: &Arc<Self>) -> Option<Lease> {
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        let session = self.take_idle()?;
+        Some(Lease { pool: self.clone(), held: Some((session, permit)), in_transaction: false })
     }
 
     /// Drops the connections nobody uses: they are likely as dead as the one that was just found so.
@@ -215,33 +309,13 @@ impl Pool {
     pub(crate) async fn lease(self: &Arc<Self>, ctx: &Ctx) -> Result<Lease, StoreError> {
         self.check_open(ctx)?;
         let permit = self.permit(ctx).await?;
-        let mut session = match self.take_idle() {
+        // A new one asks for what is wanted.
+        let idle = if self.wants_domains.load(Ordering::Acquire) { None } else { self.take_idle() };
+        let session = match idle {
             Some(session) => session,
             None => self.connect_within(ctx, Use::Alone).await?,
         };
-        if self.wants_path.swap(false, Ordering::AcqRel) {
-            if let Err(error) = self.learn_path(ctx, &mut session).await {
-                self.wants_path.store(true, Ordering::Release);
-                return Err(error);
-            }
-            if !self.is_current(session.generation) {
-                session = self.connect_within(ctx, Use::Alone).await?;
-            }
-        }
         Ok(Lease { pool: self.clone(), held: Some((session, permit)), in_transaction: false })
-    }
-
-    /// Takes over the search path that the role has now, if it is another one.
-    async fn learn_path(&self, ctx: &Ctx, session: &mut Session) -> Result<(), StoreError> {
-        let path = ctx.within(path_of(session, None)).await.map_err(|_| StoreError::Timeout)?;
-        let path = path.map_err(|failure| failure.error)?;
-        let known = lock(&self.search_path).clone();
-        if let Some(path) = path
-            && known.is_none_or(|known| known.replace('"', "") != path.replace('"', ""))
-        {
-            self.set_search_path(path);
-        }
-        Ok(())
     }
 
     async fn permit(&self, ctx: &Ctx) -> Result<OwnedSemaphorePermit, StoreError> {
@@ -337,6 +411,11 @@ impl Lease {
         ctx.within(session.begin(proof)).await.map_err(late)?
     }
 
+    /// Whether the server takes no writes.
+    pub(crate) async fn is_read_only(&mut self) -> Result<bool, Failure> {
+        watch::is_read_only(self.session()?).await
+    }
+
     /// Commits or rolls back.
     pub(crate) async fn end(&mut self, ctx: &Ctx, command: &str) -> Result<(), Failure> {
         let session = self.session()?;
@@ -389,8 +468,8 @@ impl Lease {
     }
 
     fn heed(&self, failure: &Failure) {
-        if failure.then == Then::Renew && !self.pool.keeps_state {
-            self.pool.wants_path.store(true, Ordering::Release);
+        if failure.then == Then::Renew {
+            self.pool.ask_for_domains();
         }
     }
 }
@@ -411,6 +490,20 @@ async fn gathering<T>(connection: impl Future<Output = T>) -> T {
         connection.as_mut().poll(context)
     })
     .await
+}
+
+/// The number of the server's process behind a connection.
+async fn backend(client: &tokio_postgres::Client) -> Result<Vec<String>, tokio_postgres::Error> {
+    Ok(first_values(client.simple_query("SELECT pg_backend_pid()").await?))
+}
+
+/// The first column, as text.
+fn first_values(messages: Vec<SimpleQueryMessage>) -> Vec<String> {
+    let value = |message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    };
+    messages.into_iter().filter_map(value).collect()
 }
 
 fn late(_: kernel::DeadlinePassed) -> Failure {

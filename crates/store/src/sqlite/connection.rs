@@ -251,7 +251,10 @@ pub(crate) fn cell<'a>(row: &'a rusqlite::Row<'_>, index: usize) -> Result<Cell<
         ValueRef::Null => Cell::Null,
         ValueRef::Integer(value) => Cell::Int(value),
         ValueRef::Real(value) => Cell::Real(value),
-        ValueRef::Text(bytes) => Cell::Text(std::str::from_utf8(bytes).map_err(StoreError::internal)?),
+        // No program writes what is no UTF-8: the file was damaged where SQLite itself does not notice.
+        ValueRef::Text(bytes) => {
+            Cell::Text(std::str::from_utf8(bytes).map_err(|error| StoreError::Corrupt { source: error.into() })?)
+        }
         ValueRef::Blob(bytes) => Cell::Blob(bytes),
     })
 }

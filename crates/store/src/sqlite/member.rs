@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::desk;
 use super::limit::{Gone, Limit, during};
 use crate::session_check::Proof;
+use crate::health::Health;
 use crate::slow::Slow;
 use crate::tx::{STALL, Side, Tx, TxInner};
 use crate::{Reactions, StoreError, scope};
@@ -51,6 +52,7 @@ pub(crate) struct Call<F, T, E> {
     pub(crate) reactions: Arc<Reactions>,
     /// What has to hold before the closure runs.
     pub(crate) proof: Option<Proof>,
+    pub(crate) health: Arc<Health>,
     pub(crate) slow: Slow,
     pub(crate) gone: Gone,
     pub(crate) reply: oneshot::Sender<Result<T, E>>,
@@ -74,7 +76,7 @@ where
 
     fn run(&mut self, parker: &Arc<Parker>) -> Ran {
         let limit = self.limit();
-        let tx = TxInner::new(&self.ctx, &self.reactions, self.slow, Side::Sqlite);
+        let tx = TxInner::new(&self.ctx, &self.reactions, &self.health, self.slow, Side::Sqlite);
         desk::set_turn(Some(tx.clone()));
         let ended = catch_unwind(AssertUnwindSafe(|| {
             // Made, polled and dropped as part of the closure.

@@ -23,11 +23,17 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS mainstay_migrations (
 ) STRICT, WITHOUT ROWID";
 
 pub(crate) fn run(connection: &mut Connection, plan: &Plan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
-    let known = in_transaction(connection, |connection| {
-        connection.execute_batch(TABLE)?;
-        known(connection)
+    let (known, taken) = in_transaction(connection, |connection| {
+        let known = recorded(connection)?;
+        let taken = taken(connection, plan, &known)?;
+        // Nothing is made where not all can be.
+        if taken.is_empty() {
+            connection.execute_batch(TABLE)?;
+        }
+        Ok((known, taken))
     })?;
     plan.verify(&known)?;
+    refuse(&taken)?;
     let mut applied = Vec::new();
     for (domain, step) in plan.pending(&known) {
         if apply(connection, domain, step, clock).map_err(|source| step.failed(domain, source))? {
@@ -37,9 +43,34 @@ pub(crate) fn run(connection: &mut Connection, plan: &Plan, clock: &Clock) -> Re
     Ok(applied)
 }
 
+/// The tables that are to be made by a domain that has made none yet, and are there already.
+fn taken(connection: &Connection, plan: &Plan, known: &[Known]) -> rusqlite::Result<Vec<String>> {
+    let mut taken = Vec::new();
+    let mut named = connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1")?;
+    for table in plan.unmade_tables(known) {
+        if named.exists([table])? {
+            taken.push(table.to_owned());
+        }
+    }
+    Ok(taken)
+}
+
+/// What is there already is another program's.
+pub(crate) fn refuse(taken: &[String]) -> Result<(), MigrateError> {
+    if taken.is_empty() {
+        return Ok(());
+    }
+    Err(MigrateError::Refused(format!(
+        "the file is another program's database: it has tables that are to be made, and were not made by this program: `{}`; \
+         name another file in `database.url` (nothing was made)",
+        taken.join("`, `")
+    )))
+}
+
 /// What the file remembers, if it remembers anything.
 pub(crate) fn recorded(connection: &Connection) -> rusqlite::Result<Vec<Known>> {
-    match connection.table_exists(None, "mainstay_migrations")? {
+    // Asked of the file: what the connection knows of the tables by itself may be of before another process made them.
+    match connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'mainstay_migrations'")?.exists([])? {
         true => known(connection),
         false => Ok(Vec::new()),
     }

@@ -26,11 +26,12 @@ use self::limit::{Gone, Limit};
 use self::reader::{Lanes, Readers};
 use self::writer::{Work, Writer};
 use crate::alike::MOST_KEYS;
-use crate::migrate::Plan;
+use crate::health::Health;
+use crate::migrate::{Known, Plan};
 use crate::session_check::Proof;
 use crate::slow::Slow;
 use crate::{
-    Applied, FromRow, MigrateError, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx, Value,
+    Applied, FromRow, MigrateError, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx, Value, params,
 };
 
 pub(crate) use self::connection::cell;
@@ -49,6 +50,7 @@ pub(crate) struct Sqlite {
     writer: Writer,
     home: Arc<Home>,
     closed: Arc<AtomicBool>,
+    health: Arc<Health>,
     slow: Slow,
 }
 
@@ -78,12 +80,14 @@ impl Sqlite {
             OpenError::new(OpenErrorKind::Other, "the store's threads cannot be started; raise the limit of processes")
                 .because(error)
         };
+        let health = Arc::<Health>::default();
         Ok(Self {
             lanes: Lanes::new(slots(lanes)),
             readers: Readers::start(slots(settings.readers), settings.queue).map_err(threads)?,
-            writer: Writer::start(connection, home.clone(), wait, settings.queue).map_err(threads)?,
+            writer: Writer::start(connection, home.clone(), health.clone(), wait, settings.queue).map_err(threads)?,
             home,
             closed,
+            health,
             slow: Slow::after_ms(settings.slow_statement_ms),
         })
     }
@@ -183,6 +187,7 @@ impl Sqlite {
             ctx: ctx.clone(),
             reactions: reactions.clone(),
             proof,
+            health: self.health.clone(),
             slow: self.slow,
             gone: gone.clone(),
             reply,
@@ -206,6 +211,19 @@ impl Sqlite {
         answer.await.map_err(|_| StoreError::internal("the writer dropped the migration"))?
     }
 
+    /// Whether what is not applied yet could be.
+    pub(crate) async fn check(&self, ctx: &Ctx, plan: &Plan, known: &[Known]) -> Result<(), MigrateError> {
+        let mut taken = Vec::new();
+        for table in plan.unmade_tables(known) {
+            let sql = "SELECT count(*) FROM sqlite_schema WHERE name = $1";
+            let found: Vec<(i64,)> = self.by_keys(ctx, sql, &params![table], 1).await?;
+            if found.first().is_some_and(|(count,)| *count > 0) {
+                taken.push(table.to_owned());
+            }
+        }
+        migrate::refuse(&taken)
+    }
+
     pub(crate) async fn ping(&self, ctx: &Ctx) -> Result<(), StoreError> {
         if !self.writer.is_alive() {
             return Err(StoreError::unavailable("the writer has ended"));
@@ -213,6 +231,11 @@ impl Sqlite {
         self.home.check()?;
         // Looks into the file, unlike `SELECT 1`.
         self.by_keys::<(i64,)>(ctx, "SELECT count(*) FROM sqlite_schema", &[], 1).await.map(|_| ())
+    }
+
+    /// Whether it takes writes.
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
     }
 
     pub(crate) async fn close(&self) {

@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ffi};
+use rusqlite::{Connection, OptionalExtension as _, ffi};
 
-use super::connection::{self, Role};
+use super::connection::{self, Role, while_busy};
 use crate::{OpenError, OpenErrorKind};
 
 /// The writer's connection and the file's absolute path.
@@ -15,6 +15,9 @@ pub(crate) fn writer(path: &str, wait: Duration) -> Result<(PathBuf, Connection)
         OpenError::new(OpenErrorKind::Settings, format!("`{path}` is no path; name a file in `url`")).because(error)
     })?;
     prepare(&path)?;
+    if let Some(table) = foreign_table(&path, wait).map_err(|error| explain(&path, error))? {
+        return Err(foreign(&path, &table));
+    }
     let connection = connection::open(&path, Role::Writer, wait)
         .and_then(|connection| {
             // The first look into the file: this is where a damaged one is noticed.
@@ -64,6 +67,33 @@ fn prepare(path: &Path) -> Result<(), OpenError> {
         }
         .because(error)),
     }
+}
+
+/// A table of a file that has some, and not our record: looked for by a connection that changes nothing, where the writer's
+/// would make the file keep its log differently from then on. Litestream makes tables of its own before anybody else.
+fn foreign_table(path: &Path, wait: Duration) -> rusqlite::Result<Option<String>> {
+    if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+        return Ok(None);
+    }
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+        AND name NOT LIKE '\\_litestream\\_%' ESCAPE '\\'
+        AND NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'mainstay_migrations') LIMIT 1";
+    // Where another process makes it at the moment, SQLite says that it is busy without asking the busy handler.
+    while_busy(wait, || {
+        let connection = connection::open(path, Role::Reader { cache_kib: 100 }, wait)?;
+        connection.query_row(sql, [], |row| row.get(0)).optional()
+    })
+}
+
+fn foreign(path: &Path, table: &str) -> OpenError {
+    OpenError::new(
+        OpenErrorKind::Foreign,
+        format!(
+            "`{}` is another program's database (it has a table `{table}`, and no record of ours), and is left as it is; name \
+             another file in `url`",
+            path.display()
+        ),
+    )
 }
 
 fn not_writable(path: &Path) -> OpenError {

@@ -19,6 +19,7 @@ use super::failure::map;
 use super::home::Home;
 use super::member::{Member, Parker, Ran};
 use super::{desk, limit, raw};
+use crate::health::Health;
 use crate::{StoreError, Violation, ViolationKind};
 
 /// The most transactions that share a commit.
@@ -46,6 +47,7 @@ impl Writer {
     pub(crate) fn start(
         connection: Connection,
         home: Arc<Home>,
+        health: Arc<Health>,
         wait: Duration,
         queue: usize,
     ) -> std::io::Result<Self> {
@@ -56,7 +58,8 @@ impl Writer {
         std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
             // Closures may ask for the time, or create a timer; without a runtime that would panic.
             let _runtime = runtime.enter();
-            let thread = WriterThread { receiver, parker: Parker::new(), kept_back: Cell::new(None), home, wait };
+            let thread =
+                WriterThread { receiver, parker: Parker::new(), kept_back: Cell::new(None), home, health, wait };
             desk::seat(Some(connection));
             // A panic in there is a fault of ours: those who wait are told, and a new connection goes on.
             while catch_unwind(AssertUnwindSafe(|| thread.serve())).is_err() {
@@ -114,6 +117,7 @@ struct WriterThread {
     /// Work that came while a group was open and does not belong into one.
     kept_back: Cell<Option<Work>>,
     home: Arc<Home>,
+    health: Arc<Health>,
     wait: Duration,
 }
 
@@ -178,6 +182,7 @@ impl WriterThread {
             let Some(first) = waiting.front() else { return };
             let begun = self.home.check().and_then(|()| limit::during(first.limit(), || command("BEGIN IMMEDIATE")));
             let Err(error) = begun else { break };
+            self.health.failed(&error);
             // Whoever comes next tries again: it may have been the first one's own deadline.
             if let Some(mut first) = waiting.pop_front() {
                 first.fail(error);
@@ -218,6 +223,7 @@ impl WriterThread {
             return done.into_iter().for_each(|done| done.member.settle());
         };
         tracing::warn!(error = &error as &dyn std::error::Error, members = done.len(), "a shared commit failed");
+        self.health.failed(&error);
         roll_back();
         if let [only] = &mut done[..] {
             if kept {
@@ -232,7 +238,12 @@ impl WriterThread {
     /// The last question before anyone is told that it is kept: kept where it will be found? The commit itself would not
     /// have noticed.
     fn acknowledge(&self, done: &mut [Done]) {
-        if let Err(error) = self.home.check() {
+        let found = self.home.check();
+        match &found {
+            Ok(()) => self.health.wrote(),
+            Err(error) => self.health.failed(error),
+        }
+        if let Err(error) = found {
             let mut first = Some(error);
             for done in done.iter_mut().filter(|done| done.ran == Ran::Keep) {
                 let again = || StoreError::unavailable("the database's file was removed or replaced while it was open");

@@ -465,7 +465,8 @@ fn connections_are_kept_after_a_deadline() {
         }
         // Each cancellation is a connection of its own to the server.
         let made = proxy.made.load(Ordering::SeqCst);
-        assert!(made <= 10 + 2 * 2 + 3, "{made} connections were made");
+        // Two more saw whether a pooler is in between.
+        assert!(made <= 10 + 2 * 2 + 3 + 2, "{made} connections were made");
     });
 }
 

@@ -10,9 +10,11 @@ mod lanes;
 mod migrations;
 mod proxy;
 mod reactions;
+mod read_only;
 mod reads;
 mod replicas;
 mod session_check;
+mod schemas;
 #[cfg(feature = "tls")]
 mod tls;
 mod transactions;

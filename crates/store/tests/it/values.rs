@@ -1,7 +1,7 @@
 use kernel::{Decimal, Json, Role, Time, UserId};
 use serde_json::json;
-use store::{Migrations, Reactions, Reads as _, Store, Value, params, placeholders};
-use testkit::{TestDatabase, everywhere};
+use store::{Migrations, Reactions, Reads as _, Store, StoreError, Value, params, placeholders};
+use testkit::{Backend, TestDatabase, everywhere};
 
 use crate::ctx;
 
@@ -224,4 +224,32 @@ everywhere! {
             }
         }
     }
+}
+
+/// What no program of ours has written: the log can say which row it was.
+#[test]
+fn a_row_that_cannot_be_read_is_named() {
+    testkit::run(async {
+        let db = TestDatabase::fresh(Backend::Sqlite).await;
+        let store = crate::open(&db).await;
+        let file = rusqlite::Connection::open(db.file().unwrap()).unwrap();
+        file.execute_batch(
+            "PRAGMA ignore_check_constraints = ON;
+             INSERT INTO parents (id, code) VALUES (x'0190b5c0000070008000000000000001', CAST(x'ff' AS TEXT));
+             INSERT INTO children (parent_id, name, age) VALUES (x'0190b5c0000070008000000000000001', 'x', -7);",
+        )
+        .unwrap();
+        let told = |error: StoreError| std::error::Error::source(&error).unwrap().to_string();
+        let error = store.read(&ctx()).rows::<(kernel::UserId, String)>("SELECT id, code FROM parents", &[]).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "no program writes that: {error}");
+        assert_eq!(store.trouble(), Some("store_corrupt"));
+        let text = told(error);
+        assert!(text.contains("`code`") && text.contains("0190b5c0-0000-7000-8000-000000000001"), "{text}");
+        let error = store.read(&ctx()).rows::<(kernel::UserId, u32)>("SELECT parent_id, age FROM children", &[]).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, StoreError::Internal { .. }), "what a program might have done: {error}");
+        let text = told(error);
+        assert!(text.contains("`age`") && text.contains("0190b5c0-0000-7000-8000-000000000001"), "{text}");
+    });
 }
