@@ -2,7 +2,7 @@ use kernel::Random;
 use tokio::time::Instant;
 
 use crate::settings::Place;
-use crate::{Away, CacheSettings, OpenError};
+use crate::{Away, CacheSettings, KeySpace, OpenError};
 
 /// Where what is more than one node's lies: nowhere, as there is one node, or in a Redis. Cheap to clone; the
 /// connection ends with the last clone and whatever was made of it.
@@ -36,28 +36,29 @@ pub struct Facts {
 
 impl Backend {
     /// Opens what the settings name, inside a runtime of tokio, which drives the connection from then on. A Redis that
-    /// does not answer is no error: a line in the log says so, and it is tried again until it does.
+    /// does not answer is no error: a line in the log says so, and it is tried again until it does. What lies there is in
+    /// `space`, whatever is made of this backend.
     ///
     /// # Errors
     /// When a setting is wrong.
-    pub async fn open(settings: &CacheSettings, random: &Random) -> Result<Self, OpenError> {
+    pub async fn open(settings: &CacheSettings, space: &KeySpace, random: &Random) -> Result<Self, OpenError> {
         settings.validate().map_err(OpenError::Settings)?;
         match settings.place().map_err(OpenError::Settings)? {
             Place::Memory => Ok(Self::memory()),
-            Place::Redis(url) => Self::redis(url, settings, random).await,
+            Place::Redis(url) => Self::redis(url, settings, space, random).await,
         }
     }
 
     #[cfg(feature = "redis")]
-    async fn redis(url: &str, settings: &CacheSettings, random: &Random) -> Result<Self, OpenError> {
+    async fn redis(url: &str, settings: &CacheSettings, space: &KeySpace, random: &Random) -> Result<Self, OpenError> {
         let route = crate::redis::Route::new(url).map_err(OpenError::Settings)?;
         let timeout = std::time::Duration::from_millis(settings.timeout_ms);
-        Ok(Self(Kind::Redis(crate::redis::Link::open(route, timeout, random).await)))
+        Ok(Self(Kind::Redis(crate::redis::Link::open(route, space, timeout, random).await)))
     }
 
     /// The settings were refused before.
     #[cfg(not(feature = "redis"))]
-    async fn redis(_: &str, _: &CacheSettings, _: &Random) -> Result<Self, OpenError> {
+    async fn redis(_: &str, _: &CacheSettings, _: &KeySpace, _: &Random) -> Result<Self, OpenError> {
         Ok(Self::memory())
     }
 

@@ -1,5 +1,7 @@
 use kernel::Secret;
 
+use crate::KeySpace;
+
 /// What a node remembers, and where nodes share it.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -9,6 +11,10 @@ pub struct CacheSettings {
     /// `redis+sentinel://host:26379,host:26379/NAME` and `redis+cluster://host:6379,host:6379` where there are several
     /// of it. A secret, because it may hold a password.
     pub url: Secret<String>,
+    /// The name of this deployment among those that share a Redis: everything that is kept there begins with `ms:NAME:`.
+    /// 1–64 letters, digits, `_`, `-`, `.`; the same on all nodes of a deployment, and another on every other. Empty: a
+    /// name that follows from the database and the secret, which is so by itself.
+    pub namespace: String,
     /// How much a node keeps in memory of its own, in bytes, 0–68719476736; 0: nothing, and without Redis whoever asks
     /// has it loaded, also where another does so at the moment.
     pub memory_bytes: u64,
@@ -19,7 +25,12 @@ pub struct CacheSettings {
 
 impl Default for CacheSettings {
     fn default() -> Self {
-        Self { url: Secret::new("memory:".to_owned()), memory_bytes: 64 << 20, timeout_ms: 100 }
+        Self {
+            url: Secret::new("memory:".to_owned()),
+            namespace: String::new(),
+            memory_bytes: 64 << 20,
+            timeout_ms: 100,
+        }
     }
 }
 
@@ -42,6 +53,9 @@ impl CacheSettings {
         }
         if !(5..=5000).contains(&self.timeout_ms) {
             return Err(format!("`timeout_ms` is {}; it must be from 5 to 5000", self.timeout_ms));
+        }
+        if !self.namespace.is_empty() {
+            KeySpace::new(&self.namespace).map_err(|advice| format!("`namespace` is not acceptable: {advice}"))?;
         }
         match self.place()? {
             Place::Memory => Ok(()),
@@ -102,6 +116,9 @@ mod tests {
         let at = |timeout_ms| CacheSettings { timeout_ms, ..CacheSettings::default() };
         assert!(at(4).validate().unwrap_err().contains("timeout_ms"));
         assert!(at(5001).validate().unwrap_err().contains("timeout_ms"));
+        let named = |namespace: &str| CacheSettings { namespace: namespace.to_owned(), ..CacheSettings::default() };
+        assert_eq!(named("shop-production").validate(), Ok(()));
+        assert!(named("shop:production").validate().unwrap_err().contains("`namespace`"));
         let large = CacheSettings { memory_bytes: MOST_MEMORY + 1, ..CacheSettings::default() };
         assert!(large.validate().unwrap_err().contains("memory_bytes"));
     }

@@ -14,7 +14,7 @@ use crate::erasure::{self, Eraser, Erasing};
 use crate::idempotency::{self, Answers, Tidying};
 use crate::settings::{Settings, SettingsError, SettingsOf};
 use crate::shared::{Answers as KeptAnswers, Shared};
-use crate::{Command, Database, Domain, Section};
+use crate::{Command, Database, Domain, Section, deployment};
 
 /// A product: a list of domains, and the glue between them.
 pub struct App {
@@ -223,7 +223,7 @@ impl App {
             title: "Mainstay".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             description: String::new(),
-            domains: vec![erasure::domain(), idempotency::domain()],
+            domains: vec![erasure::domain(), idempotency::domain(), deployment::domain()],
             glue: Reactions::new(),
             texts: Vec::new(),
         }
@@ -356,7 +356,9 @@ impl App {
             .await
             .map_err(|e| StartError::caused("the database cannot be opened", e))?;
         let applied = migrate(&store, &sets, &clock).await?;
-        let shared = Shared::open(&settings, &random).await?;
+        let ctx = Ctx::system("start", Duration::from_secs(30), &clock, &random);
+        let space = deployment::key_space(&settings.cache, &secret, deployment::id(&store, &ctx).await?);
+        let shared = Shared::open(&settings, &space.map_err(StartError::new)?, &random).await?;
         let store = store.watched_by(shared.watch());
         let store = match session_check {
             Some(check) => store.checking_sessions(check),
@@ -408,10 +410,10 @@ impl App {
         api.keeper(Arc::new(Answers::new(store.clone())));
         let tidying = Tidying::start(store.clone(), boot.clock.clone(), boot.random.clone());
         let erasing = Erasing::start(eraser, store.clone(), boot.clock.clone(), boot.random.clone());
-        let pinged = store.clone();
+        let writes = Arc::new(deployment::Writes::new(store.clone()));
         api.ready_check(Arc::new(move |ctx| {
-            let store = pinged.clone();
-            Box::pin(async move { store.ping(&ctx).await.is_ok() })
+            let writes = writes.clone();
+            Box::pin(async move { writes.are_taken(&ctx).await })
         }));
         let api = api.build().map_err(|e| StartError::new(e.to_string()))?;
         Ok(Running { api, store, applied, settings, tidying: Arc::new(tidying), erasing: Arc::new(erasing), shared })

@@ -6,6 +6,7 @@ extern crate self as mainstay;
 mod allocator;
 mod app;
 mod database;
+mod deployment;
 mod domain;
 mod erasure;
 mod idempotency;

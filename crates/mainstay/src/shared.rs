@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache::{Backend, Bus, Cache, Cached, Changing, Key, Limiter, Plan, Target, Unanswered, WhenAway};
+use cache::{Backend, Bus, Cache, Cached, Changing, Key, KeySpace, Limiter, Plan, Target, Unanswered, WhenAway};
 use http::{
     Body, Endpoint, Handler, KeptFor, Limits, Policy, Problem, Reply, Request, RequestError, Security, WithoutRedis,
 };
@@ -29,8 +29,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) async fn open(settings: &Settings, random: &Random) -> Result<Self, StartError> {
-        let backend = Backend::open(&settings.cache, random).await.map_err(|e| StartError::new(e.to_string()))?;
+    pub(crate) async fn open(settings: &Settings, space: &KeySpace, random: &Random) -> Result<Self, StartError> {
+        let opened = Backend::open(&settings.cache, space, random).await;
+        let backend = opened.map_err(|e| StartError::new(e.to_string()))?;
         let bus = Bus::new(&backend);
         let cache = Cache::new(&settings.cache, &backend, &bus);
         Ok(Self { backend, bus, cache, wanted: Arc::default() })

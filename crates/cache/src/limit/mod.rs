@@ -37,7 +37,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// each.
 ///
 /// **In Redis** one script judges all buckets of a call at once, by Redis's own clock, so nodes need not agree on the
-/// time. It is exact over all nodes. All keys begin with `{limits}:`, so in a cluster they lie on one server: a call
+/// time. It is exact over all nodes. All keys have `{limits}` in them, so in a cluster those of a deployment lie on one server: a call
 /// takes from several buckets at once, which only one can do. Redis must keep what it is given: one that evicts keys
 /// gives their quotas anew (`maxmemory-policy noeviction` or one of `volatile-ttl` does less harm than
 /// `allkeys-random`).

@@ -1,5 +1,6 @@
 //! Buckets in Redis, and what is done while it is away.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,7 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The mark beside the buckets: in which `era` they were filled, since when they count (`lost_at`), and a `name` of its
 /// own, by which a node knows whether it is the mark it has looked at. Who empties Redis takes it along.
-const MARK: &str = "{limits}:era";
+const MARK: &str = "era";
+
+/// What is in braces lies on one server of a cluster.
+const TOGETHER: &str = "{limits}:";
 
 /// Judges the buckets of one call. KEYS: the mark, the buckets. ARGV: the mark's name, then for each bucket the
 /// interval, the tolerance, the quota, the cost, and what the node let through while Redis was away. That is taken whatever
@@ -100,6 +104,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    fn key(&self, what: impl fmt::Display) -> String {
+        self.link.space().key(format_args!("{TOGETHER}{what}"))
+    }
+
     pub(super) fn new(link: &Link, bus: &Bus, when_away: WhenAway) -> Self {
         Self {
             link: link.clone(),
@@ -198,10 +206,10 @@ async fn ask(shared: &Shared, line: &Line, charges: &[Charge], deadline: Instant
     let mut told = Telling { shared, charges, told: shared.debts.take(charges) };
     for is_second in [false, true] {
         let sent = shared.micros(Instant::now());
-        let mut script = shared.take.key(MARK);
+        let mut script = shared.take.key(shared.key(MARK));
         script.arg(&*name);
         for (charge, debt) in charges.iter().zip(told.told) {
-            add(&mut script, charge.bucket, charge.rate.into(), charge.cost, debt);
+            add(shared, &mut script, charge.bucket, charge.rate.into(), charge.cost, debt);
         }
         let answer: Vec<i64> = line.run(&script, deadline).await?;
         match answer.split_first() {
@@ -245,8 +253,8 @@ impl Drop for Telling<'_> {
     }
 }
 
-fn add(script: &mut ScriptInvocation<'_>, bucket: Bucket, shape: Shape, cost: u32, debt: u64) {
-    script.key(format!("{{limits}}:{bucket}"));
+fn add(shared: &Shared, script: &mut ScriptInvocation<'_>, bucket: Bucket, shape: Shape, cost: u32, debt: u64) {
+    script.key(shared.key(bucket));
     // More than all of it says no more, and keeps numbers small.
     let debt = debt.min(shape.quota.into());
     script.arg(shape.interval).arg(shape.tolerance()).arg(shape.quota).arg(cost).arg(debt);
@@ -270,10 +278,10 @@ async fn pay(shared: Arc<Shared>) {
 async fn tell(shared: &Shared, some: &[(Bucket, Shape, u64)]) -> Result<(), Away> {
     let (line, deadline) = (shared.link.line()?, Instant::now() + PATIENCE);
     let name = settle(shared, &line, deadline).await?;
-    let mut script = shared.take.key(MARK);
+    let mut script = shared.take.key(shared.key(MARK));
     script.arg(&*name);
     for (bucket, shape, units) in some {
-        add(&mut script, *bucket, *shape, 0, *units);
+        add(shared, &mut script, *bucket, *shape, 0, *units);
     }
     let answer: Vec<i64> = line.run(&script, deadline).await?;
     if answer.first() == Some(&-1) { Err(Away::Refused) } else { Ok(()) }
@@ -284,7 +292,7 @@ async fn tell(shared: &Shared, some: &[(Bucket, Shape, u64)]) -> Result<(), Away
 async fn settle(shared: &Shared, line: &Line, deadline: Instant) -> Result<Arc<str>, Away> {
     let before = lock(&shared.known).name.clone();
     let new = u128::from_le_bytes(shared.link.random().bytes());
-    let mut script = shared.settle.key(MARK);
+    let mut script = shared.settle.key(shared.key(MARK));
     script.arg(&**line.era()).arg(before.as_deref().unwrap_or_default()).arg(format!("{new:x}"));
     let name: Arc<str> = line.run::<String>(&script, deadline).await?.into();
     let mut known = lock(&shared.known);

@@ -72,8 +72,8 @@ enum Came {
 
 impl Ear {
     pub(crate) fn open(link: &Link, air: &Arc<Air>) -> Self {
-        // Channels are not apart by database: products that share a Redis would hear each other.
-        let channel = format!("ms:bus:{}", link.route().db()).into();
+        // Channels are not apart by database.
+        let channel = link.space().key(format_args!("bus:{}", link.route().db())).into();
         let voice = Voice { channel, node: link.random().bytes() };
         let listening = Listening { link: link.clone(), voice: voice.clone(), air: air.clone(), nodes: HashMap::new() };
         Self { link: link.clone(), voice, task: tokio::spawn(listening.run()).abort_handle() }
@@ -137,7 +137,8 @@ impl Listening {
             }
         };
         let told = |error: redis::RedisError| error.to_string();
-        let Met { mut wire, era: here } = self.link.route().connect_to_hear(hear).await.map_err(told)?;
+        let Met { mut wire, era: here } =
+            self.link.route().connect_to_hear(self.link.space(), hear).await.map_err(told)?;
         // The master has changed in between: the others are heard elsewhere.
         if here != era {
             return Ok(());

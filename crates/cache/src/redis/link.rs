@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::line::Counts;
 use super::route::CONNECT;
 use super::{Line, Met, Route};
-use crate::{Asked, Away};
+use crate::{Asked, Away, KeySpace};
 
 /// The pause before the first new attempt; each further one is twice as long.
 const LEAST_PAUSE: Duration = Duration::from_millis(50);
@@ -40,6 +40,7 @@ struct Held {
 
 struct Shared {
     route: Route,
+    space: KeySpace,
     timeout: Duration,
     random: Random,
     /// The connection, while there is one that is not known to be broken.
@@ -84,9 +85,10 @@ impl Drop for Held {
 impl Link {
     /// Makes the first attempt, which takes [`CONNECT`] at most, and goes on from there. `timeout` bounds each
     /// question.
-    pub(crate) async fn open(route: Route, timeout: Duration, random: &Random) -> Self {
+    pub(crate) async fn open(route: Route, space: &KeySpace, timeout: Duration, random: &Random) -> Self {
         let shared = Arc::new(Shared {
             route,
+            space: space.clone(),
             timeout,
             random: random.clone(),
             line: RwLock::default(),
@@ -143,6 +145,11 @@ impl Link {
         &self.0.shared.route
     }
 
+    /// What is this deployment's there.
+    pub(crate) fn space(&self) -> &KeySpace {
+        &self.0.shared.space
+    }
+
     /// The randomness of whatever goes over it.
     pub(crate) fn random(&self) -> &Random {
         &self.0.shared.random
@@ -170,7 +177,7 @@ impl Shared {
             true => format!("no answer within {} ms", CONNECT.as_millis()),
             false => error.to_string(),
         };
-        let met: Met = self.route.connect().await.map_err(told)?;
+        let met: Met = self.route.connect(&self.space).await.map_err(told)?;
         let line = Arc::new(Line::new(met, number, self.timeout, self.counts.clone()));
         line.ping().await.map_err(|_| format!("no answer within `timeout_ms`, {} ms", self.timeout.as_millis()))?;
         Ok(line)

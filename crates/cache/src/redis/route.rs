@@ -14,6 +14,8 @@ use redis::{
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::KeySpace;
+
 /// How long a new connection may take, from the first packet until it is known who answers.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
 /// What a sentinel listens on, where the URL does not say.
@@ -163,22 +165,26 @@ impl Route {
     }
 
     /// A new connection for questions, within [`CONNECT`].
-    pub(crate) async fn connect(&self) -> Result<Met, RedisError> {
-        within(CONNECT, self.meet(None::<NoPush>)).await
+    pub(crate) async fn connect(&self, space: &KeySpace) -> Result<Met, RedisError> {
+        within(CONNECT, self.meet(space, None::<NoPush>)).await
     }
 
     /// A new connection that hears what is published: each message is given to `hear`, which must not wait.
-    pub(crate) async fn connect_to_hear(&self, hear: impl AsyncPushSender + Clone) -> Result<Met, RedisError> {
-        within(CONNECT, self.meet(Some(hear))).await
+    pub(crate) async fn connect_to_hear(
+        &self,
+        space: &KeySpace,
+        hear: impl AsyncPushSender + Clone,
+    ) -> Result<Met, RedisError> {
+        within(CONNECT, self.meet(space, Some(hear))).await
     }
 
-    async fn meet(&self, hear: Option<impl AsyncPushSender + Clone>) -> Result<Met, RedisError> {
+    async fn meet(&self, space: &KeySpace, hear: Option<impl AsyncPushSender + Clone>) -> Result<Met, RedisError> {
         match &self.kind {
-            Kind::One(info) => one(info.clone(), hear).await,
+            Kind::One(info) => one(info.clone(), space, hear).await,
             Kind::Sentinel { sentinels, name, data } => {
                 let master = find_master(sentinels, name).await?;
                 let info = ConnectionAddr::Tcp(master.host, master.port).into_connection_info()?;
-                let met = one(info.set_redis_settings((**data).clone()), hear).await?;
+                let met = one(info.set_redis_settings((**data).clone()), space, hear).await?;
                 // A server that was replaced and took over again is the same process, without what others did meanwhile
                 // to what it remembers of before: the count of failovers tells the two times apart.
                 Ok(Met { era: format!("{}-{}", met.era, master.epoch), ..met })
@@ -195,7 +201,7 @@ impl Route {
                     builder = builder.use_protocol(ProtocolVersion::RESP3).push_sender(hear);
                 }
                 let mut wire = builder.build()?.get_async_connection().await?;
-                probe(&mut wire).await?;
+                probe(&mut wire, space).await?;
                 // Which of its processes was started when is not followed: `cluster` is one word for all time.
                 Ok(Met { wire: Wire::Cluster(wire), era: "cluster".to_owned() })
             }
@@ -264,7 +270,7 @@ async fn within<T>(limit: Duration, work: impl Future<Output = RedisResult<T>>) 
 }
 
 /// A connection to one server, which must be one that takes writes.
-async fn one(info: ConnectionInfo, hear: Option<impl AsyncPushSender>) -> RedisResult<Met> {
+async fn one(info: ConnectionInfo, space: &KeySpace, hear: Option<impl AsyncPushSender>) -> RedisResult<Met> {
     // Each question has its own bound; the driver's would be a second one.
     let mut config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None);
     let mut settings = info.redis_settings().clone();
@@ -287,13 +293,13 @@ async fn one(info: ConnectionInfo, hear: Option<impl AsyncPushSender>) -> RedisR
     let Some(era) = told(&server, "run_id") else {
         return Err((ErrorKind::Client, "this Redis does not tell its run_id (INFO server)").into());
     };
-    probe(&mut wire).await?;
+    probe(&mut wire, space).await?;
     Ok(Met { wire: Wire::One(wire), era })
 }
 
 /// Asks for a key that nobody has: a server that is loading, or a cluster that is down, answers everything else.
-async fn probe(wire: &mut impl ConnectionLike) -> RedisResult<()> {
-    redis::cmd("EXISTS").arg("ms:probe").query_async::<Value>(wire).await.map(drop)
+async fn probe(wire: &mut impl ConnectionLike, space: &KeySpace) -> RedisResult<()> {
+    redis::cmd("EXISTS").arg(space.key("probe")).query_async::<Value>(wire).await.map(drop)
 }
 
 /// Where the present master is, and after how many failovers.

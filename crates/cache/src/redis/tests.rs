@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::{Link, Route, Status};
-use crate::{Asked, Away};
+use crate::{Asked, Away, KeySpace};
 
 /// Longer than anything that is waited for here.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_millis(500);
 
 async fn open(url: &str) -> Link {
-    Link::open(Route::new(url).unwrap(), TIMEOUT, &Random::seeded(1)).await
+    Link::open(Route::new(url).unwrap(), &KeySpace::new("test").unwrap(), TIMEOUT, &Random::seeded(1)).await
 }
 
 fn soon() -> Instant {
@@ -153,7 +153,13 @@ fn one_hiccup_does_not_end_a_connection() {
 fn a_caller_with_little_time_says_nothing_of_redis() {
     run(async {
         let server = RedisServer::start();
-        let link = Link::open(Route::new(&server.url()).unwrap(), Duration::from_secs(20), &Random::seeded(1)).await;
+        let link = Link::open(
+            Route::new(&server.url()).unwrap(),
+            &KeySpace::new("test").unwrap(),
+            Duration::from_secs(20),
+            &Random::seeded(1),
+        )
+        .await;
         server.freeze();
         for _ in 0..5 {
             let until = Instant::now() + Duration::from_millis(5);

@@ -218,7 +218,7 @@ impl Shared {
 
     /// What Redis has under this key, if it is good.
     pub(crate) async fn find(&self, line: &Line, key: &Key, deadline: Instant) -> Result<Option<Found>, Away> {
-        let names = Names::of(line, key.entity());
+        let names = self.names(line, key.entity());
         let mut ask = redis::cmd("MGET");
         ask.arg(names.name(b'v', key.bytes()));
         for level in above(key) {
@@ -249,7 +249,7 @@ impl Shared {
         }
         let mut ask = redis::cmd("MGET");
         for (tag, _) in tags {
-            ask.arg(Names::of_tag(line, tag).name(b'g', b""));
+            ask.arg(self.names_of_tag(line, tag).name(b'g', b""));
         }
         let marks: Vec<Option<Vec<u8>>> = line.ask(&ask, deadline).await?;
         Ok(marks.len() == tags.len()
@@ -266,7 +266,7 @@ impl Shared {
         deadline: Instant,
     ) -> Result<Begun, Away> {
         let began = Instant::now();
-        let names = Names::of(line, key.entity());
+        let names = self.names(line, key.entity());
         let levels: Vec<&[u8]> = above(key).collect();
         let mut script = self.scripts.begin.key(names.name(b'l', key.bytes()));
         for level in &levels {
@@ -320,7 +320,7 @@ impl Shared {
         value.extend_from_slice(bytes.unwrap_or_default());
 
         let (line, key) = (&ticket.line, &ticket.key);
-        let names = Names::of(line, key.entity());
+        let names = self.names(line, key.entity());
         let mut script = self.scripts.fill.key(names.name(b'v', key.bytes()));
         script.key(names.name(b'l', key.bytes()));
         for level in above(key) {
@@ -346,7 +346,7 @@ impl Shared {
         keep: Duration,
         deadline: Instant,
     ) -> Result<Option<String>, Away> {
-        let names = Names::of_tag(&ticket.line, tag.as_str());
+        let names = self.names_of_tag(&ticket.line, tag.as_str());
         let mut script = self.scripts.tag.key(names.name(b'g', b""));
         script.key(names.name(b'o', b"")).arg(self.word()).arg(ms(keep + MARGIN));
         let answer: Vec<String> = ticket.line.run(&script, deadline).await?;
@@ -358,7 +358,7 @@ impl Shared {
 
     /// Gives back the right to load: it failed, and another may.
     pub(crate) async fn release(&self, ticket: &Ticket, deadline: Instant) {
-        let names = Names::of(&ticket.line, ticket.key.entity());
+        let names = self.names(&ticket.line, ticket.key.entity());
         let mut script = self.scripts.release.key(names.name(b'l', ticket.key.bytes()));
         script.arg(&ticket.lease);
         // Otherwise it ends by itself.
@@ -380,7 +380,7 @@ impl Shared {
         // In a cluster, what lies together goes together.
         let mut together: HashMap<Vec<u8>, Vec<&Target>> = HashMap::new();
         for target in targets {
-            together.entry(Names::of_target(&line, target).base).or_default().push(target);
+            together.entry(self.names_of_target(&line, target).base).or_default().push(target);
         }
         for (base, targets) in together {
             let names = Names { base };
@@ -408,6 +408,22 @@ impl Shared {
         }
         Ok(())
     }
+
+    fn names(&self, line: &Line, entity: &str) -> Names {
+        Names { base: self.link.space().key(format_args!("{{{entity}}}:{}:", line.era())).into_bytes() }
+    }
+
+    fn names_of_tag(&self, line: &Line, tag: &str) -> Names {
+        // No entity has a slash in it.
+        Names { base: self.link.space().key(format_args!("{{tag/{tag}}}:{}:", line.era())).into_bytes() }
+    }
+
+    fn names_of_target(&self, line: &Line, target: &Target) -> Names {
+        match target {
+            Target::Key(key) | Target::Under(key) => self.names(line, key.entity()),
+            Target::Tag(tag) => self.names_of_tag(line, tag.as_str()),
+        }
+    }
 }
 
 /// What a key is under, without itself.
@@ -419,28 +435,12 @@ fn ms(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Names of what lies together in Redis: `ms:{entity}:era:`, then what it is, and whose.
+/// Names of what lies together in Redis: `{entity}:era:` in the deployment's space, then what it is, and whose.
 struct Names {
     base: Vec<u8>,
 }
 
 impl Names {
-    fn of(line: &Line, entity: &str) -> Self {
-        Self { base: format!("ms:{{{entity}}}:{}:", line.era()).into_bytes() }
-    }
-
-    fn of_tag(line: &Line, tag: &str) -> Self {
-        // No entity has a slash in it.
-        Self { base: format!("ms:{{tag/{tag}}}:{}:", line.era()).into_bytes() }
-    }
-
-    fn of_target(line: &Line, target: &Target) -> Self {
-        match target {
-            Target::Key(key) | Target::Under(key) => Self::of(line, key.entity()),
-            Target::Tag(tag) => Self::of_tag(line, tag.as_str()),
-        }
-    }
-
     /// `v`alue, `l`ease, mark (`w`) of a key; changes of a `k`ey, of what is `u`nder it; the mark (`g`) and changes
     /// (`o`) of a tag.
     fn name(&self, kind: u8, text: &[u8]) -> Vec<u8> {

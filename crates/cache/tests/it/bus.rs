@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cache::{Away, Backend, Bus, CacheSettings, Heard};
+use cache::{Away, Backend, Bus, CacheSettings, Heard, KeySpace};
 use kernel::Random;
 use testkit::{RedisCluster, RedisSentinel, RedisServer, run};
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ struct Node {
 impl Node {
     async fn start(url: &str) -> Self {
         let settings = CacheSettings { timeout_ms: 500, ..CacheSettings::at(url) };
-        let backend = Backend::open(&settings, &Random::os()).await.unwrap();
+        let backend = Backend::open(&settings, &KeySpace::new("test").unwrap(), &Random::os()).await.unwrap();
         let bus = Bus::new(&backend);
         let told = Arc::new(Mutex::new(Vec::new()));
         let put = told.clone();

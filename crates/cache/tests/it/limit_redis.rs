@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::{Backend, Bus, CacheSettings, Limiter, WhenAway};
+use cache::{Backend, Bus, CacheSettings, KeySpace, Limiter, WhenAway};
 use kernel::{Charge, Clock, Ctx, Random, Taken, Taking};
 use testkit::{RedisCluster, RedisSentinel, RedisServer, run};
 use tokio::sync::Barrier;
@@ -32,7 +32,7 @@ impl Node {
 
     async fn with(url: &str, when_away: WhenAway) -> Self {
         let settings = CacheSettings { timeout_ms: 500, ..CacheSettings::at(url) };
-        let backend = Backend::open(&settings, &Random::os()).await.unwrap();
+        let backend = Backend::open(&settings, &KeySpace::new("test").unwrap(), &Random::os()).await.unwrap();
         let bus = Bus::new(&backend);
         let limiter = Limiter::new(&backend, &bus, when_away);
         Self { backend, bus, limiter }
@@ -140,7 +140,7 @@ fn it_stands_as_in_memory() {
         assert!(refused.reset > Duration::from_secs(60) && refused.reset <= Duration::from_secs(100), "{refused:?}");
         assert_eq!((other.is_enough, other.remaining, other.reset), (true, 5, Duration::ZERO));
         // It is gone from Redis when the bucket is full again.
-        let keys = server.cli(&["KEYS", "{limits}:*"]);
+        let keys = server.cli(&["KEYS", "ms:test:{limits}:*"]);
         let key = keys.lines().find(|key| !key.ends_with(":era")).unwrap();
         let left: u64 = server.cli(&["PTTL", key]).trim().parse().unwrap();
         assert!((200_000..=300_000).contains(&left), "{left}");

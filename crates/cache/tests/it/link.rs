@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache::{Asked, Backend, CacheSettings, OpenError};
+use cache::{Asked, Backend, CacheSettings, KeySpace, OpenError};
 use kernel::Random;
 use testkit::{RedisServer, run};
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn open(url: &str) -> Result<Backend, OpenError> {
     let settings = CacheSettings { timeout_ms: 500, ..CacheSettings::at(url) };
-    Backend::open(&settings, &Random::seeded(1)).await
+    Backend::open(&settings, &KeySpace::new("test").unwrap(), &Random::seeded(1)).await
 }
 
 async fn until(is_so: impl Fn() -> bool) {

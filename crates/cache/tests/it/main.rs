@@ -9,6 +9,8 @@ mod limit;
 mod limit_redis;
 #[cfg(feature = "redis")]
 mod link;
+#[cfg(feature = "redis")]
+mod space;
 mod values;
 mod values_forget;
 #[cfg(feature = "redis")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use cache::{Backend, Bus, Cache, CacheSettings, Cached, Key, Plan, PlanStats, Tag, Target};
+use cache::{Backend, Bus, Cache, CacheSettings, Cached, Key, KeySpace, Plan, PlanStats, Tag, Target};
 use kernel::{Ctx, Random, Secret};
 use testkit::{RedisCluster, RedisSentinel, RedisServer};
 use tokio::time::Instant;
@@ -52,7 +52,7 @@ pub(crate) async fn node_with(url: &str, plan: Plan<u64>) -> Node {
 /// One that need not hear anything.
 async fn deaf_node(url: &str, plan: Plan<u64>) -> Node {
     let settings = CacheSettings { url: Secret::new(url.to_owned()), timeout_ms: 250, ..CacheSettings::default() };
-    let backend = Backend::open(&settings, &Random::os()).await.unwrap();
+    let backend = Backend::open(&settings, &KeySpace::new("test").unwrap(), &Random::os()).await.unwrap();
     let bus = Bus::new(&backend);
     let cache = Cache::new(&settings, &backend, &bus);
     let numbers = cache.plan(plan).unwrap();

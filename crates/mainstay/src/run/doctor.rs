@@ -90,26 +90,36 @@ impl Patient {
 
 /// Examines everything and says what was found. The exit code is 1 when something is serious.
 pub fn run(program: &Program<'_>, flags: &Flags, is_json: bool) -> Result<ExitCode> {
-    let mut findings = match super::settings::load(program.app().sections(), flags, None, Purpose::Look) {
+    let (mut findings, in_redis) = match super::settings::load(program.app().sections(), flags, None, Purpose::Look) {
         Ok(loaded) => examine(program, &loaded)?,
-        Err(error) => vec![Finding::serious(
-            "settings_refused",
-            format!("The server would not start: {error:#}."),
-            format!("Correct them until `{} config check` is content, and ask again.", program.name),
-        )],
+        Err(error) => {
+            let refused = Finding::serious(
+                "settings_refused",
+                format!("The server would not start: {error:#}."),
+                format!("Correct them until `{} config check` is content, and ask again.", program.name),
+            );
+            (vec![refused], None)
+        }
     };
     findings.sort_by_key(|finding| (finding.severity, finding.code));
     let serious = findings.iter().filter(|finding| finding.severity == Severity::Serious).count();
     if is_json {
-        let report = serde_json::json!({ "serious": serious, "findings": findings });
+        let mut report = serde_json::json!({ "serious": serious, "findings": findings });
+        if let Some(name) = &in_redis {
+            report["redis_namespace"] = name.as_str().into();
+        }
         say(&serde_json::to_string_pretty(&report).context("the report cannot be written")?)?;
     } else {
         say(&text(&findings, serious))?;
+        if let Some(name) = &in_redis {
+            say(&format!("What this deployment keeps in Redis begins with ms:{name}:."))?;
+        }
     }
     Ok(if serious == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn examine(program: &Program<'_>, loaded: &Loaded) -> Result<Vec<Finding>> {
+/// What was found, and what the deployment is called in the Redis that it shares.
+fn examine(program: &Program<'_>, loaded: &Loaded) -> Result<(Vec<Finding>, Option<String>)> {
     let memory_bytes = machine::memory_bytes();
     let mut findings = settings::examine(loaded);
     findings.extend(machine::examine(&loaded.settings));
@@ -118,22 +128,19 @@ fn examine(program: &Program<'_>, loaded: &Loaded) -> Result<Vec<Finding>> {
         let ctx = Ctx::system("doctor", PATIENCE, &clock, &random);
         let (database, found) = database::examine(program, &loaded.settings, &ctx).await;
         findings.extend(found);
-        findings.extend(redis::examine(&loaded.settings, &ctx, &random).await);
         let is_current = !findings.iter().any(|finding| database::HIDES_TABLES.contains(&finding.code));
-        let patient = Patient {
-            settings: loaded.settings.clone(),
-            database: database.clone().filter(|_| is_current),
-            memory_bytes,
-            clock,
-            random,
-        };
+        let current = database.clone().filter(|_| is_current);
+        let space = redis::space(&loaded.settings, current.as_ref(), &ctx).await;
+        findings.extend(redis::examine(&loaded.settings, space.as_ref(), &ctx, &random).await);
+        let patient = Patient { settings: loaded.settings.clone(), database: current, memory_bytes, clock, random };
         for examine in program.app().examinations() {
             findings.extend(examine(patient.clone()).await);
         }
         if let Some(store) = database {
             store.close().await;
         }
-        Ok(findings)
+        let is_shared = loaded.settings.cache.url.expose() != "memory:";
+        Ok((findings, space.filter(|_| is_shared).map(|space| space.name().to_owned())))
     })
 }
 

@@ -259,6 +259,34 @@ fn of_many_at_once_on_three_nodes_as_many_are_let_through_as_the_limit_says() {
     });
 }
 
+/// Contract 24: two deployments on one Redis. Whose nodes are one is told by the database they have.
+#[test]
+fn deployments_that_share_a_redis_have_an_allowance_each() {
+    testkit::run(async {
+        let redis = RedisServer::start();
+        let with_redis = || setup("address: 3/1h by address on get_open,user: off").set("cache.url", redis.url());
+        let one = with_redis().start(TestDatabase::fresh(Backend::Sqlite).await).await;
+        let other = with_redis().start(TestDatabase::fresh(Backend::Sqlite).await).await;
+        let node = one.second_node().await;
+        for _ in 0..3 {
+            get(&one, "/api/v1/open", A).await.expect(200);
+        }
+        get(&node, "/api/v1/open", A).await.expect_problem(429, "rate_limited");
+        for _ in 0..3 {
+            get(&other, "/api/v1/open", A).await.expect(200);
+        }
+        // The same after all of its nodes have begun anew.
+        let again = one.restart().await;
+        get(&again, "/api/v1/open", A).await.expect_problem(429, "rate_limited");
+        // Each by its own name, whoever chose it.
+        let named = one.another_node(|setup| setup.set("cache.namespace", "shop")).await.unwrap();
+        get(&named, "/api/v1/open", A).await.expect(200);
+        let keys = redis.cli(&["--scan"]);
+        let names: std::collections::BTreeSet<_> = keys.lines().filter_map(|key| key.split(':').nth(1)).collect();
+        assert!(names.len() == 3 && names.contains("shop"), "{keys}");
+    });
+}
+
 #[test]
 fn the_document_says_what_is_answered() {
     testkit::run(async {

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use kernel::{Ctx, Time};
-use store::{Dialect, MigrateError, Reactions, Reads, Store, StoreError};
+use store::{Dialect, MigrateError, OpenErrorKind, Reactions, Reads, Store, StoreError};
 
 use super::{Finding, PATIENCE, indexes};
 use crate::Settings;
 use crate::run::Program;
 
 /// Findings after which a domain's tables may not be what this program thinks.
-pub const HIDES_TABLES: &[&str] = &["migrations_pending", "migrations_differ", "database_not_answering"];
+pub const HIDES_TABLES: &[&str] =
+    &["migrations_pending", "migrations_differ", "database_of_others", "database_not_answering"];
 
 /// Half of what there is.
 const MOST_FROZEN_AGE: i64 = 1_000_000_000;
@@ -32,6 +33,19 @@ pub async fn examine(program: &Program<'_>, settings: &Settings, ctx: &Ctx) -> (
     let opened = tokio::time::timeout(PATIENCE, Store::open(&settings.database, Reactions::new())).await;
     let store = match opened {
         Ok(Ok(store)) => store,
+        Ok(Err(error)) if error.kind() == OpenErrorKind::Pooler => {
+            return (
+                None,
+                vec![Finding::serious(
+                    "database_behind_pooler",
+                    format!("The server would not start: {error}."),
+                    "Set database.prepared_statements = false, and database.admin_url to the server itself.",
+                )],
+            );
+        }
+        Ok(Err(error)) if error.kind() == OpenErrorKind::Foreign => {
+            return (None, vec![of_others(&error.to_string())]);
+        }
         Ok(Err(error)) => return (None, vec![away(&error.to_string())]),
         Err(_) => return (None, vec![away("it did not answer in time")]),
     };
@@ -50,7 +64,16 @@ pub async fn examine(program: &Program<'_>, settings: &Settings, ctx: &Ctx) -> (
                 "Run the program they belong to; no other can be trusted with them.",
             ));
         }
+        Err(error @ MigrateError::Refused(_)) => found.push(of_others(&error.to_string())),
         Err(error) => found.push(away(&error.to_string())),
+    }
+    if let Some(code) = store.trouble() {
+        found.push(Finding::serious(
+            "database_takes_no_writes",
+            format!("The database takes no writes ({code}): they are answered with 503, and no node is ready."),
+            "End what made it read-only: default_transaction_read_only of the server, the database or the role, or a standby \
+             in database.url.",
+        ));
     }
     if store.dialect() == Dialect::Postgres {
         match of_postgres(&store, ctx, settings).await {
@@ -59,13 +82,21 @@ pub async fn examine(program: &Program<'_>, settings: &Settings, ctx: &Ctx) -> (
         }
         // Where there are no tables yet, there is nothing to say of them.
         if !found.iter().any(|finding| HIDES_TABLES.contains(&finding.code)) {
-            match indexes::examine(&store, ctx).await {
+            match indexes::examine(&store, ctx, &settings.database.schema_prefix).await {
                 Ok(more) => found.extend(more),
                 Err(error) => found.push(away(&error.to_string())),
             }
         }
     }
     (Some(store), found)
+}
+
+fn of_others(why: &str) -> Finding {
+    Finding::serious(
+        "database_of_others",
+        format!("The tables cannot be made: {}.", why.trim_end_matches('.')),
+        "Do as it says; the server would not start, and nothing was made or changed.",
+    )
 }
 
 fn away(why: &str) -> Finding {

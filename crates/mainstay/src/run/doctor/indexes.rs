@@ -10,10 +10,10 @@ const MANY_ROWS: i64 = 50_000;
 /// As often as this a table is read whole, on purpose or for want of an index.
 const OFTEN: i64 = 1000;
 
-pub async fn examine(store: &Store, ctx: &Ctx) -> Result<Vec<Finding>, StoreError> {
+pub async fn examine(store: &Store, ctx: &Ctx, prefix: &str) -> Result<Vec<Finding>, StoreError> {
     let read = store.read(ctx);
     // The schemas of domains are those that the migrations' record names.
-    let ours = "n.nspname IN (SELECT domain FROM mainstay.mainstay_migrations)";
+    let ours = format!("n.nspname IN (SELECT '{prefix}' || domain FROM {prefix}mainstay.mainstay_migrations)");
     let invalid = format!(
         "SELECT n.nspname::text, c.relname::text, '' FROM pg_catalog.pg_index i
          JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

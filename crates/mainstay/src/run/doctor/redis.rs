@@ -1,15 +1,28 @@
 //! What nodes share, as the server would find it.
 
-use cache::Backend;
-use kernel::{Ctx, Random};
+use cache::{Backend, KeySpace};
+use kernel::{Ctx, Random, SecretKey};
+use store::Store;
 
 use super::Finding;
-use crate::Settings;
+use crate::{Settings, deployment};
+
+/// The part of Redis that is this deployment's, where it is known: a database without tables has no deployment yet.
+pub async fn space(settings: &Settings, database: Option<&Store>, ctx: &Ctx) -> Option<KeySpace> {
+    if !settings.cache.namespace.is_empty() {
+        return KeySpace::new(&settings.cache.namespace).ok();
+    }
+    let secret = SecretKey::new(settings.secret_key.expose()).ok()?;
+    let id = deployment::find_id(database?, ctx).await.ok()??;
+    deployment::key_space(&settings.cache, &secret, id).ok()
+}
 
 /// Asks the Redis of the settings, if there is one.
-pub async fn examine(settings: &Settings, ctx: &Ctx, random: &Random) -> Vec<Finding> {
+pub async fn examine(settings: &Settings, space: Option<&KeySpace>, ctx: &Ctx, random: &Random) -> Vec<Finding> {
+    // Nothing is kept there meanwhile, whatever the name.
+    let Some(space) = space.cloned().or_else(|| KeySpace::new("doctor").ok()) else { return Vec::new() };
     // Wrong settings were told before.
-    let Ok(backend) = Backend::open(&settings.cache, random).await else { return Vec::new() };
+    let Ok(backend) = Backend::open(&settings.cache, &space, random).await else { return Vec::new() };
     let facts = backend.facts(ctx.deadline()).await;
     backend.close().await;
     match facts {
