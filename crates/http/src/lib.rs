@@ -27,6 +27,7 @@ mod pages;
 mod patience;
 mod pressure;
 mod problem;
+mod pulse;
 mod query;
 mod request;
 mod router;

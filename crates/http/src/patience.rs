@@ -102,6 +102,13 @@ impl Watch {
         Open(self.clone())
     }
 
+    /// The process woke then: what it slept through counts against no client, whose bytes may have come meanwhile.
+    pub(crate) fn woke(&self, at: Instant) {
+        let mut state = self.state();
+        state.idle_since = state.idle_since.max(at);
+        state.waiting.iter_mut().for_each(|waiting| waiting.moved_at = waiting.moved_at.max(at));
+    }
+
     /// Whether patience has ended.
     pub(crate) fn look(&self, now: Instant) -> Look {
         let state = self.state();
@@ -364,6 +371,25 @@ mod tests {
         assert_eq!(watch.look(now), Look::Stuck, "a little now and then is not enough");
         drop(piece);
         assert!(watch.look(Instant::now()) != Look::Stuck, "nothing waits any more");
+    }
+
+    #[test]
+    fn what_the_process_slept_through_counts_against_no_client() {
+        let settings = ServerSettings { write_timeout_ms: 10_000, header_timeout_ms: 10_000, ..Default::default() };
+        let (watch, second) = (Watch::new(&settings), Duration::from_secs(1));
+        let woke = Instant::now() + 11 * second;
+        assert_eq!(watch.look(woke), Look::Idle);
+        watch.woke(woke);
+        assert_eq!(watch.look(woke), Look::Again(woke + 10 * second), "its request may be there, unread");
+        let piece = Piece::new(vec![0; 100].into(), watch.enter());
+        let woke = woke + 11 * second;
+        assert_eq!(watch.look(woke), Look::Stuck);
+        watch.woke(woke);
+        assert_eq!(watch.look(woke), Look::Again(woke + 10 * second), "its reader may have made room");
+        // The same once more is no news.
+        watch.woke(woke);
+        assert_eq!(watch.look(woke + 10 * second), Look::Stuck);
+        drop(piece);
     }
 
     #[test]

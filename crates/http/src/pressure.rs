@@ -11,6 +11,8 @@ use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::pulse::Pulse;
+
 /// It is too much once new requests wait longer than this for their turn. Less is no reason to refuse any: a thousand
 /// callers who each wait for their answers are served sooner by answers.
 const TOO_LONG: Duration = Duration::from_millis(100);
@@ -45,6 +47,7 @@ pub(crate) struct Pressure {
     /// Requests that were one too many, since the log was told.
     refused: AtomicUsize,
     task: AbortHandle,
+    pulse: Arc<Pulse>,
 }
 
 /// What the thread asks and the task answers: how long it takes from being woken to having a turn.
@@ -84,7 +87,8 @@ impl Pressure {
         });
         let (limit, refused) = (AtomicUsize::new(usize::MAX), AtomicUsize::new(0));
         let (each, task) = (Mutex::new(CHEAP), task.abort_handle());
-        let pressure = Arc::new(Self { runtime: runtime.metrics(), lanes, each, limit, refused, task });
+        let runtime = runtime.metrics();
+        let pressure = Arc::new(Self { runtime, lanes, each, limit, refused, task, pulse: Pulse::new() });
         let measured = Arc::downgrade(&pressure);
         // A thread, because what a lane wakes goes before what waits.
         if let Err(error) =
@@ -106,6 +110,11 @@ impl Pressure {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
         is_too_much
+    }
+
+    /// Whether the process has slept.
+    pub(crate) const fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
     }
 
     /// Tells the log, once for all.
@@ -154,6 +163,7 @@ impl Drop for Pressure {
 fn measure(pressure: &Weak<Pressure>, question: &Question) {
     let mut told = Instant::now();
     while let Some(pressure) = pressure.upgrade() {
+        pressure.pulse.beat(Instant::now());
         let depth = pressure.runtime.global_queue_depth();
         let mut asked = question.asked();
         match &*asked {

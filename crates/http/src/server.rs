@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,6 +19,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::framing::{Heads, LengthTwice};
 use crate::patience::{Frames, Look, STEP, Watch, Watched};
 use crate::pressure::Pressure;
+use crate::pulse::{AwakeTimer, Pulse};
 use crate::{Api, RequestBody, RuntimeKind, ServerSettings, unreadable};
 
 /// A socket in front of an [`Api`]: HTTP/1.1 and HTTP/2 without TLS (h2c by prior knowledge, RFC 9113 section 3.3).
@@ -198,12 +199,13 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
             return;
         }
     };
-    let builder = connection_builder(api.settings());
     let lanes = match api.settings().runtime {
         RuntimeKind::WorkStealing => lane_count(api.settings()),
         RuntimeKind::PerCore => 1,
     };
-    let lane = Arc::new(Lane { pressure: Pressure::start(lanes), builder, api: api.clone() });
+    let pressure = Pressure::start(lanes);
+    let builder = connection_builder(api.settings(), pressure.pulse());
+    let lane = Arc::new(Lane { pressure, builder, api: api.clone() });
     loop {
         // Room first: what finds none waits in the system's backlog, not in our memory.
         let permit = tokio::select! {
@@ -240,7 +242,7 @@ const HYPERS_HEADERS: usize = 100;
 /// Bytes of one HTTP/2 request's body that may be on their way (RFC 9113 section 5.2): a large body takes some round trips.
 const STREAM_WINDOW: u32 = 64 * 1024;
 
-fn connection_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
+fn connection_builder(settings: &ServerSettings, pulse: &Arc<Pulse>) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -255,7 +257,7 @@ fn connection_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor>
     // No `pipeline_flush`: while unread bytes wait it flushes nothing, so the 400 for a head that cannot be read was lost.
     builder
         .http2()
-        .timer(TokioTimer::new())
+        .timer(AwakeTimer(pulse.clone()))
         .max_concurrent_streams(settings.max_streams)
         // What a connection may have sent that nobody has read yet: hyper's own mebibyte, times the connections, is
         // gigabytes.
@@ -306,6 +308,8 @@ async fn connection(
     }));
     loop {
         let next = tokio::select! {
+            // What has come is read before its client is judged.
+            biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     // The client's doing: it went away, was too slow, or spoke no HTTP.
@@ -313,7 +317,7 @@ async fn connection(
                 }
                 break;
             }
-            () = look.as_mut() => match watch.look(Instant::now()) {
+            () = look.as_mut() => match judge(&lane, &watch) {
                 Look::Again(next) => {
                     look.as_mut().reset(next);
                     continue;
@@ -334,6 +338,15 @@ async fn connection(
         }
     }
     drop(permit);
+}
+
+/// Whether patience has ended, by the time that this process was awake.
+fn judge(lane: &Lane, watch: &Watch) -> Look {
+    let now = Instant::now();
+    if let Some(woke) = lane.pressure.pulse().woke_at(now.into_std()) {
+        watch.woke(woke.into());
+    }
+    watch.look(now)
 }
 
 /// Unsent bytes of answers that the system keeps for one connection. It would take megabytes from us, and hold them for a
