@@ -8,7 +8,7 @@ use mainstay::store::{Reactions, Store, Value as Stored};
 use serde_json::Value;
 use testkit::{Backend, RedisServer, TestDatabase, both};
 
-use crate::process::{Folder, PASSWORD, Said, mainstay, run};
+use crate::process::{Folder, PASSWORD, Said, Server, mainstay, run};
 
 /// Settings of which nothing is to be said.
 const GOOD: [(&str, &str); 7] = [
@@ -153,7 +153,7 @@ both! {
         let sql = "ALTER TABLE accounts RENAME COLUMN role TO gone";
         match db.file() {
             Some(file) => rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap(),
-            None => db.change_on_server(sql).await,
+            None => db.change_on_server(&sql.replace("accounts", "auth.accounts")).await,
         }
         assert_eq!(of_database(&folder, &good), set(["accounts_not_readable"]));
     }
@@ -183,6 +183,59 @@ fn what_a_servers_indexes_lack_is_told() {
         }
         db.change_on_server("DROP INDEX posts.again; CREATE INDEX of_post ON posts.notes (post_id, other_id)").await;
         assert_eq!(of_database(&folder, &good), set(["no_administrator"]));
+    });
+}
+
+#[test]
+fn what_a_deployment_is_called_in_redis_is_told() {
+    let folder = Folder::new();
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let good = [&GOOD[..], &[("MAINSTAY_CACHE__URL", url.as_str())]].concat();
+    let name = |variables: &[(&str, &str)]| {
+        let (said, _) = doctor(&folder, variables);
+        serde_json::from_str::<Value>(&said.out).unwrap()["redis_namespace"].clone()
+    };
+    assert_eq!(name(&good), Value::Null, "there is no database yet");
+    // It says where it listens while it is developed with.
+    let serve = [&good[..], &[("MAINSTAY_MODE", "development")]].concat();
+    Server::run(mainstay(&folder).args(["serve", "--listen", "127.0.0.1:0"]).envs(serve.iter().copied())).kill();
+    let own = name(&good);
+    assert_eq!(own.as_str().map(str::len), Some(16), "{own}");
+    assert!(redis.cli(&["--scan"]).lines().all(|key| key.starts_with(&format!("ms:{}:", own.as_str().unwrap()))));
+    let named = [&good[..], &[("MAINSTAY_CACHE__NAMESPACE", "shop")]].concat();
+    assert_eq!(name(&named), "shop");
+    let said = run(mainstay(&folder).arg("doctor").envs(named.iter().copied()), "");
+    assert!(said.out.contains("begins with ms:shop:."), "{}", said.out);
+}
+
+#[test]
+fn what_keeps_a_server_from_its_database_is_told() {
+    testkit::run(async {
+        // A schema of another program's.
+        let db = TestDatabase::fresh(Backend::Postgres).await;
+        let folder = Folder::new();
+        let good = [&GOOD[..], &[("MAINSTAY_DATABASE__URL", db.url())]].concat();
+        db.change_on_server("CREATE SCHEMA auth; CREATE TABLE auth.users (id int)").await;
+        assert!(of_database(&folder, &good).contains("database_of_others"));
+        let said = run(mainstay(&folder).arg("migrate").envs(good.iter().copied()), "");
+        assert_eq!(said.code, Some(1));
+        assert!(said.err.contains("`auth`") && said.err.contains("database.schema_prefix"), "{}", said.err);
+        let good = [&good[..], &[("MAINSTAY_DATABASE__SCHEMA_PREFIX", "mainstay_")]].concat();
+        assert_eq!(run(mainstay(&folder).arg("migrate").envs(good.iter().copied()), "").code, Some(0));
+        assert_eq!(of_database(&folder, &good), set(["no_administrator"]));
+        // An operator's word.
+        let name = db.url().rsplit('/').next().unwrap();
+        db.change_on_server(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+        assert_eq!(of_database(&folder, &good), set(["database_takes_no_writes", "no_administrator"]));
+        // A pooler that the settings do not know of.
+        let db = TestDatabase::fresh(Backend::Pooler).await;
+        let settings = db.settings();
+        let pooled = [&GOOD[..], &[("MAINSTAY_DATABASE__URL", settings.url.expose().as_str())]].concat();
+        assert!(of_database(&folder, &pooled).contains("database_behind_pooler"));
+        let said = run(mainstay(&folder).arg("migrate").envs(pooled.iter().copied()), "");
+        assert_eq!(said.code, Some(1));
+        assert!(said.err.contains("prepared_statements = false"), "{}", said.err);
     });
 }
 
