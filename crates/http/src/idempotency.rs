@@ -6,16 +6,16 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_types::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
 use http_types::{Method, StatusCode};
-use kernel::{Ctx, Identity, Place, UserId};
+use kernel::{Code, Ctx, Identity, KeyedHash, Place, UserId};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
+use crate::layer::guarded;
 use crate::{Body, Endpoint, Operation, Parameter, Problem, Reply, Request, RequestBody, RequestError, Security};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -31,11 +31,12 @@ const MOST_CHARACTERS: usize = 255;
 /// another type.
 pub type MadeReply = Arc<dyn Fn(&dyn Any) -> Option<Result<Reply, Problem>> + Send + Sync>;
 
-/// One use of a key: the key, by whom, for which path. A digest, so that what is stored tells nobody the key.
+/// One use of a key: the key, by whom, for which path. A digest, so that what is stored tells nobody the key. Callers who are
+/// not known share nothing but what they send: each body is a use of its own, and nobody's key is in another's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyUse(pub [u8; 32]);
 
-/// What was asked: a digest of the query and the body.
+/// What was asked: a digest of the query and the body. Made with a key of the deployment's: a body may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
 
@@ -55,6 +56,9 @@ pub type Keeping<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send
 
 /// Keeps answers for 24 hours beside the effects they tell of. The façade supplies it over the store.
 pub trait KeepAnswers: Send + Sync + 'static {
+    /// What [`KeyUse`] and [`Fingerprint`] are made with: the same on all nodes.
+    fn hash(&self) -> &KeyedHash;
+
     /// The answer kept for this use of a key, and what it answered.
     fn find<'a>(&'a self, ctx: &'a Ctx, key: KeyUse) -> Keeping<'a, Option<(Fingerprint, KeptAnswer)>>;
 
@@ -74,15 +78,9 @@ pub struct KeyedRun {
     /// By whom; none where the operation does not look.
     pub user_id: Option<UserId>,
     made: MadeReply,
-    fate: AtomicU8,
+    /// Whether a transaction saved the answer. Whether that took effect, the handler's outcome tells.
+    is_saved: AtomicBool,
 }
-
-/// No transaction has returned what the answer is made of.
-const OPEN: u8 = 0;
-/// The answer was saved in a transaction. Whether that took effect, the handler's outcome tells.
-const SAVED: u8 = 1;
-/// Another run, on another node, had saved its answer first; the transaction was rolled back.
-const BEATEN: u8 = 2;
 
 impl fmt::Debug for KeyedRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,12 +99,7 @@ impl KeyedRun {
 
     /// To be told when the answer was saved in a transaction that is yet to be committed.
     pub fn is_saved(&self) {
-        self.fate.store(SAVED, Ordering::Release);
-    }
-
-    /// To be told when another run's answer was there.
-    pub fn is_beaten(&self) {
-        self.fate.store(BEATEN, Ordering::Release);
+        self.is_saved.store(true, Ordering::Release);
     }
 }
 
@@ -117,7 +110,8 @@ pub(crate) struct Running(Mutex<HashSet<KeyUse>>);
 impl Running {
     fn begin(&self, key: KeyUse) -> Option<Turn<'_>> {
         let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        is_new.then_some(Turn { running: self, key })
+        // Made only where it is given out: dropping one ends the turn of whoever has it.
+        is_new.then(|| Turn { running: self, key })
     }
 }
 
@@ -144,7 +138,7 @@ pub(crate) async fn run(mut request: Request, endpoint: &Endpoint) -> Result<Rep
     let (Some(keeper), Some(made)) = (api.keeper.clone(), endpoint.made.clone()) else {
         return (endpoint.handler)(request).await;
     };
-    let key = key(&request)?.to_owned();
+    let name = key(&request)?.to_owned();
     let identity = match endpoint.security {
         // It does not look who asks.
         None => Identity::Anonymous,
@@ -155,10 +149,14 @@ pub(crate) async fn run(mut request: Request, endpoint: &Endpoint) -> Result<Rep
         return (endpoint.handler)(request).await;
     }
     let body = request.read_body().await?;
-    let fingerprint = Fingerprint(digest([request.query().as_bytes(), &body]));
-    let user_id = identity.user_id();
-    let who = user_id.map(|id| id.to_string()).unwrap_or_default();
-    let key = KeyUse(digest([who.as_bytes(), request.path().as_bytes(), key.as_bytes()]));
+    let (hash, user_id) = (keeper.hash(), identity.user_id());
+    let fingerprint = hash.digest([b"asked", request.query().as_bytes(), &body]);
+    let (path, name) = (request.path().as_bytes(), name.as_bytes());
+    let key = KeyUse(match user_id {
+        Some(id) => hash.digest([b"a person's", id.as_uuid().as_bytes(), path, name]),
+        None => hash.digest([b"anybody's", &fingerprint, path, name]),
+    });
+    let fingerprint = Fingerprint(fingerprint);
     request.body = Some(RequestBody::Whole(body));
 
     let Some(_turn) = api.keys_running.begin(key) else { return Err(RequestError::KeyInUse.into()) };
@@ -166,16 +164,22 @@ pub(crate) async fn run(mut request: Request, endpoint: &Endpoint) -> Result<Rep
     if let Some(reply) = replay(&*keeper, &ctx, key, fingerprint).await? {
         return Ok(reply);
     }
-    let run = Arc::new(KeyedRun { key, fingerprint, user_id, made, fate: AtomicU8::new(OPEN) });
+    let run = Arc::new(KeyedRun { key, fingerprint, user_id, made, is_saved: AtomicBool::new(false) });
     request.ctx = ctx.clone().attach(keeper.witness(run.clone()));
-    let outcome = (endpoint.handler)(request).await;
-    match (outcome, run.fate.load(Ordering::Acquire)) {
-        (Err(problem), BEATEN) => replay(&*keeper, &ctx, key, fingerprint).await?.ok_or(problem),
-        (Ok(reply), OPEN) if reply.status() == StatusCode::CREATED => {
-            keeper.save(&ctx, &run, kept(&reply)).await?;
+    match guarded((endpoint.handler)(request).as_mut()).await {
+        Ok(reply) => {
+            if reply.status() == StatusCode::CREATED && !run.is_saved.load(Ordering::Acquire) {
+                keeper.save(&ctx, &run, kept(&reply)).await?;
+            }
             Ok(reply)
         }
-        (outcome, _) => outcome,
+        // What stood in the way may be the effect of the same request on another node, or this one's own: then it was
+        // answered, and that is its answer.
+        Err(problem) => match replay(&*keeper, &ctx, key, fingerprint).await {
+            Ok(Some(reply)) => Ok(reply),
+            Err(reused) if reused.code() == Code::Invalid => Err(reused),
+            Ok(None) | Err(_) => Err(problem),
+        },
     }
 }
 
@@ -228,16 +232,6 @@ fn key(request: &Request) -> Result<&str, Problem> {
     } else {
         Err(RequestError::BadKey.into())
     }
-}
-
-/// Of all parts, none of which can be mistaken for another.
-fn digest<const N: usize>(parts: [&[u8]; N]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
 }
 
 /// What the document says of it.

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -254,15 +254,20 @@ async fn serve(mut request: Request, endpoint: &Endpoint, told: &mut Option<Told
     }
 }
 
+/// Catches a handler's panic.
+pub(crate) fn guarded<F: Future<Output = Result<Reply, Problem>> + ?Sized>(
+    mut handler: Pin<&mut F>,
+) -> impl Future<Output = Result<Reply, Problem>> {
+    std::future::poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+        Ok(poll) => poll,
+        Err(_) => Poll::Ready(Err(RequestError::Panicked.into())),
+    })
+}
+
 /// Runs a handler until the deadline, and catches its panic. A handler that is ready at once arms no timer.
 async fn run(handler: impl Future<Output = Result<Reply, Problem>>, deadline: Instant) -> Result<Reply, Problem> {
-    let mut handler = pin!(handler);
-    let mut guarded = pin!(std::future::poll_fn(move |cx| {
-        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
-            Ok(poll) => poll,
-            Err(_) => Poll::Ready(Err(RequestError::Panicked.into())),
-        }
-    }));
+    let handler = pin!(handler);
+    let mut guarded = pin!(guarded(handler));
     let first = std::future::poll_fn(|cx| match guarded.as_mut().poll(cx) {
         Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
         Poll::Pending => Poll::Ready(None),

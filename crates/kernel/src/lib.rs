@@ -10,6 +10,7 @@ mod fault;
 mod id;
 mod identity;
 mod json;
+mod keyed_hash;
 mod limit;
 mod random;
 mod secret;
@@ -33,6 +34,7 @@ pub use identity::{
     UserId,
 };
 pub use json::{Json, JsonError, parse_json};
+pub use keyed_hash::KeyedHash;
 pub use limit::{Bucket, Charge, Limit, MOST_CHARGES, Rate, RateError, Standing, Taken, Taking};
 pub use random::Random;
 pub use secret::{Secret, SecretKey};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cache::{Backend, Bus, Cache};
 use http::{Api, ApiBuilder, Authenticate, State};
-use kernel::{Catalogue, Clock, Ctx, Random, SecretKey};
+use kernel::{Catalogue, Clock, Ctx, KeyedHash, Random, SecretKey};
 use resource::{Cursors, Loaders};
 use store::{Applied, Migrations, Reactions, Store, StoreError, Tx};
 
@@ -407,7 +407,8 @@ impl App {
         if let Some(authenticator) = boot.authenticator.lock().unwrap_or_else(PoisonError::into_inner).take() {
             api.authenticator(authenticator);
         }
-        api.keeper(Arc::new(Answers::new(store.clone())));
+        let hash = KeyedHash::new(boot.secret.derive("idempotency keys"));
+        api.keeper(Arc::new(Answers::new(store.clone(), hash)));
         let tidying = Tidying::start(store.clone(), boot.clock.clone(), boot.random.clone());
         let erasing = Erasing::start(eraser, store.clone(), boot.clock.clone(), boot.random.clone());
         let writes = Arc::new(deployment::Writes::new(store.clone()));

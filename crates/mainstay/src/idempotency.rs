@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ::store::{Migrations, Store, StoreError, Witness, migrations};
 use http::{Fingerprint, KeepAnswers, Keeping, KeptAnswer, KeyUse, KeyedRun};
-use kernel::{Blob, Clock, Ctx, Json, Random, Time};
+use kernel::{AccountDeleted, AccountRegistered, Blob, Clock, Ctx, Json, KeyedHash, Random, Time};
 use tokio::task::JoinHandle;
 
 use self::store::NewAnswer;
@@ -21,31 +21,46 @@ const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
 const TIDY_AT_ONCE: u32 = 500;
 
-/// The platform's own part of every app: its table, and that answers go with the account they were given to.
+/// The platform's own part of every app: its tables, and that answers go with the account they were given to, or tell of.
 pub(crate) fn domain() -> Domain {
-    const TABLES: Migrations = migrations!("idempotency", "0001_idempotency_keys");
-    Domain::new("idempotency").migrations(TABLES).owned_table("idempotency_keys", "key", "account_id")
+    const TABLES: Migrations = migrations!("idempotency", "0001_idempotency_keys", "0002_idempotency_subjects");
+    Domain::new("idempotency")
+        .migrations(TABLES)
+        .owned_table("idempotency_keys", "key", "account_id")
+        .on::<AccountRegistered, _, _>(|tx, registered| async move {
+            // Whoever registers is nobody yet: whose the answer is, only what was made tells.
+            let Some(run) = tx.ctx().attached::<Witness>().and_then(Witness::of::<KeyedRun>) else { return Ok(()) };
+            store::add_subject(&tx, registered.id, &run.key.0, tx.ctx().now().plus(KEPT)).await
+        })
+        .on::<AccountDeleted, _, _>(|tx, deleted| async move { store::remove_about(&tx, deleted.id).await })
 }
 
 /// See [`KeepAnswers`].
-pub(crate) struct Answers(Store);
+pub(crate) struct Answers {
+    store: Store,
+    hash: KeyedHash,
+}
 
 impl Answers {
-    pub(crate) const fn new(store: Store) -> Self {
-        Self(store)
+    pub(crate) const fn new(store: Store, hash: KeyedHash) -> Self {
+        Self { store, hash }
     }
 }
 
 impl KeepAnswers for Answers {
+    fn hash(&self) -> &KeyedHash {
+        &self.hash
+    }
+
     fn find<'a>(&'a self, ctx: &'a Ctx, key: KeyUse) -> Keeping<'a, Option<(Fingerprint, KeptAnswer)>> {
         Box::pin(async move {
-            let found = store::find_answer(&self.0.read(ctx), &key.0, ctx.now()).await?;
+            let found = store::find_answer(&self.store.read(ctx), &key.0, ctx.now()).await?;
             Ok(found.map(read).transpose()?)
         })
     }
 
     fn witness(&self, run: Arc<KeyedRun>) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(Witness::new(move |tx, value| {
+        Arc::new(Witness::new(run.clone(), move |tx, value| {
             let answer = run.answer(value)?;
             let run = run.clone();
             Some(async move {
@@ -55,8 +70,7 @@ impl KeepAnswers for Answers {
                     run.is_saved();
                     return Ok(());
                 }
-                // Whatever this run did goes; the other's answer is given.
-                run.is_beaten();
+                // Whatever this run did goes; the other's answer is found and given.
                 Err(StoreError::internal("another request with this idempotency key was answered meanwhile"))
             })
         }))
@@ -71,7 +85,7 @@ impl KeepAnswers for Answers {
                 async move { store::add_answer(&tx, new, now).await }
             };
             // The one that is there tells of the same request.
-            self.0.tx::<_, StoreError, _, _>(ctx, save).await?;
+            self.store.tx::<_, StoreError, _, _>(ctx, save).await?;
             Ok(())
         })
     }

@@ -40,12 +40,33 @@ pub(super) async fn add_answer(tx: &Tx, new: NewAnswer, now: Time) -> Result<boo
     Ok(added > 0)
 }
 
-/// Removes up to `most` answers whose time is up, and says how many there were.
+/// Notes that the answer kept under a key will tell of this account.
+pub(super) async fn add_subject(tx: &Tx, account_id: UserId, key: &[u8], expires_at: Time) -> Result<(), StoreError> {
+    let sql = "INSERT INTO idempotency_subjects (account_id, key, expires_at) VALUES ($1, $2, $3)";
+    tx.execute(sql, &params![account_id, key.to_vec(), expires_at]).await.map(drop)
+}
+
+/// Removes up to `most` answers whose time is up, and as many notes of whom they told; says how many there were of the more.
 pub(super) async fn remove_expired(tx: &Tx, now: Time, most: u32) -> Result<u64, StoreError> {
-    tx.execute(
+    let (params, mut removed) = (params![now, most], 0);
+    for sql in [
         "DELETE FROM idempotency_keys WHERE key IN
              (SELECT key FROM idempotency_keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
-        &params![now, most],
-    )
-    .await
+        "DELETE FROM idempotency_subjects WHERE account_id IN
+             (SELECT account_id FROM idempotency_subjects WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+    ] {
+        removed = tx.execute(sql, &params).await?.max(removed);
+    }
+    Ok(removed)
+}
+
+/// Removes what tells of an account, whoever asked. (What it was answered itself goes as its things do.)
+pub(super) async fn remove_about(tx: &Tx, account_id: UserId) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM idempotency_keys WHERE key IN (SELECT key FROM idempotency_subjects WHERE account_id = $1)",
+        "DELETE FROM idempotency_subjects WHERE account_id = $1",
+    ] {
+        tx.execute(sql, &params![account_id]).await?;
+    }
+    Ok(())
 }

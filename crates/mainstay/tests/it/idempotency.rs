@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mainstay::kernel::IdKind;
+use mainstay::http::{AccessError, Authenticate, Authentication};
+use mainstay::kernel::{AccountDeleted, AccountRegistered, IdKind, Identity, SessionId};
 use mainstay::prelude::*;
 use mainstay::store::Migrations;
 use serde_json::json;
-use testkit::{App, Reply, TestDatabase, both};
+use testkit::{App, Caller as TestCaller, Reply, TestDatabase, both};
 use tokio::sync::Notify;
 
 #[derive(Debug)]
@@ -49,6 +50,9 @@ pub enum ParcelError {
     /// Nobody lives there.
     #[api(Conflict, "Nobody of this name lives here.")]
     Unknown,
+    /// There is one already.
+    #[api(Conflict, "The only one is under way.")]
+    Taken,
     #[api(from)]
     Store(StoreError),
 }
@@ -79,12 +83,18 @@ impl Parcels {
         let add = move |tx: Tx| {
             let parcel = parcel.clone();
             async move {
+                let sql = "SELECT id FROM parcels WHERE recipient = $1";
+                if parcel.to == "only" && !tx.rows::<(Id<ParcelKind>,)>(sql, &params![&parcel.to]).await?.is_empty() {
+                    return Err(ParcelError::Taken);
+                }
                 tx.execute("INSERT INTO parcels (id, recipient) VALUES ($1, $2)", &params![parcel.id, &parcel.to])
                     .await?;
                 if parcel.to == "nobody" { Err(ParcelError::Unknown) } else { Ok(parcel) }
             }
         };
-        self.store.tx(ctx, add).await
+        let parcel = self.store.tx(ctx, add).await?;
+        assert_ne!(parcel.to, "fragile", "something breaks after the commit");
+        Ok(parcel)
     }
 }
 
@@ -106,15 +116,91 @@ async fn create_wall(ctx: Ctx, Valid(new): Valid<NewParcel>) -> Result<Created<P
     Ok(Parcel::made(&Parcel { id: ctx.new_id(), to: new.to }))
 }
 
+/// Send a letter, by someone who has signed in.
+#[post("/letters")]
+async fn create_letter(
+    caller: Caller<User>,
+    parcels: Parcels,
+    Valid(new): Valid<NewParcel>,
+) -> Result<Created<Parcel>, ParcelError> {
+    Ok(Parcel::made(&parcels.add(caller.ctx(), new).await?))
+}
+
+/// An account.
+#[view]
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its id.
+    id: UserId,
+    /// Whose.
+    to: String,
+}
+
+impl Made for Member {
+    type Of = Member;
+
+    fn made(member: &Member) -> Created<Self> {
+        Created::at(format!("/api/v1/members/{}", member.id), member.clone())
+    }
+}
+
+/// Join.
+///
+/// Anyone may, and an administrator may do it for them.
+#[post("/members")]
+async fn create_member(
+    caller: Caller<Anyone>,
+    parcels: Parcels,
+    Valid(new): Valid<NewParcel>,
+) -> Result<Created<Member>, ParcelError> {
+    let join = move |tx: Tx| {
+        let display_name = new.to.clone();
+        async move {
+            let member = Member { id: tx.ctx().new_id(), to: display_name.clone() };
+            tx.announce(AccountRegistered { id: member.id, display_name, at: tx.ctx().now() }).await?;
+            Ok::<_, ParcelError>(member)
+        }
+    };
+    Ok(Member::made(&parcels.store.tx(caller.ctx(), join).await?))
+}
+
+/// The token is the number of whoever has it.
+struct Tokens;
+
+fn user(number: u128) -> UserId {
+    UserId::from_uuid(uuid::Uuid::from_u128(number))
+}
+
+impl Authenticate for Tokens {
+    fn authenticate(&self, _: &Ctx, token: &str) -> Authentication {
+        Authentication::Now(token.parse().map_err(|_| AccessError::InvalidToken).map(|number| Identity::User {
+            user_id: user(number),
+            session_id: SessionId::from_uuid(uuid::Uuid::from_u128(number)),
+            role: Role::User,
+        }))
+    }
+}
+
+fn person(app: &App, number: u32) -> TestCaller {
+    app.anonymous().with_token(&number.to_string())
+}
+
 fn domain() -> Domain {
     const TABLES: Migrations = Migrations {
         domain: "parcels",
         steps: &[("0001_parcels", "CREATE TABLE parcels (id id PRIMARY KEY, recipient text NOT NULL);")],
     };
-    Domain::new("parcels").migrations(TABLES).endpoint(create_parcel).endpoint(create_wall).provide(|boot| async move {
-        boot.put(Parcels { store: boot.store().clone(), gate: Arc::default() });
-        Ok(())
-    })
+    Domain::new("parcels")
+        .migrations(TABLES)
+        .endpoint(create_parcel)
+        .endpoint(create_wall)
+        .endpoint(create_letter)
+        .endpoint(create_member)
+        .provide(|boot| async move {
+            boot.put(Parcels { store: boot.store().clone(), gate: Arc::default() });
+            boot.authenticator(Arc::new(Tokens));
+            Ok(())
+        })
 }
 
 async fn app(db: TestDatabase) -> App {
@@ -125,10 +211,24 @@ async fn send(app: &App, key: &str, to: &str) -> Reply {
     app.post("/api/v1/parcels").header("idempotency-key", key).json(&json!({ "to": to })).await
 }
 
-async fn count(app: &App) -> i64 {
+async fn write(caller: &TestCaller, key: &str, to: &str) -> Reply {
+    caller.post("/api/v1/letters").header("idempotency-key", key).json(&json!({ "to": to })).await
+}
+
+async fn rows(app: &App, table: &str) -> i64 {
     let ctx = app.ctx();
-    let counted: Option<(i64,)> = app.store().read(&ctx).row("SELECT count(*) FROM parcels", &[]).await.unwrap();
+    let sql = format!("SELECT count(*) FROM {table}");
+    let counted: Option<(i64,)> = app.store().read(&ctx).row(&sql, &[]).await.unwrap();
     counted.unwrap().0
+}
+
+async fn count(app: &App) -> i64 {
+    rows(app, "parcels").await
+}
+
+async fn end_account(app: &App, id: UserId) {
+    let end = move |tx: Tx| async move { tx.announce(AccountDeleted { id }).await };
+    app.store().tx::<_, StoreError, _, _>(&app.ctx(), end).await.unwrap();
 }
 
 fn same(first: &Reply, again: &Reply) {
@@ -156,13 +256,110 @@ both! {
 
     async fn another_body_or_query_with_the_same_key_is_refused(db: TestDatabase) {
         let app = app(db).await;
-        send(&app, "k", "Ada").await.expect(201);
-        send(&app, "k", "Bob").await.expect_problem(422, "idempotency_key_reused");
-        let reply = app.post("/api/v1/parcels?x=1").header("idempotency-key", "k").json(&json!({ "to": "Ada" })).await;
+        let (ada, bob) = (person(&app, 1), person(&app, 2));
+        let first = write(&ada, "k", "Ada").await.expect(201);
+        write(&ada, "k", "Bob").await.expect_problem(422, "idempotency_key_reused");
+        let reply = ada.post("/api/v1/letters?x=1").header("idempotency-key", "k").json(&json!({ "to": "Ada" })).await;
         reply.expect_problem(422, "idempotency_key_reused");
-        // Another path is another request.
-        app.post("/api/v1/walls").header("idempotency-key", "k").json(&json!({ "to": "Bob" })).await.expect(201);
-        assert_eq!(count(&app).await, 1);
+        // Another path is another request, and another's key is another's.
+        ada.post("/api/v1/walls").header("idempotency-key", "k").json(&json!({ "to": "Bob" })).await.expect(201);
+        let others = write(&bob, "k", "Ada").await.expect(201);
+        assert_eq!(others.header("idempotency-replayed"), None);
+        same(&first, &write(&ada, "k", "Ada").await);
+        assert_eq!(count(&app).await, 2);
+    }
+
+    async fn of_callers_who_are_not_known_no_key_is_in_anothers_way(db: TestDatabase) {
+        let app = app(db).await;
+        let first = send(&app, "k", "Ada").await.expect(201);
+        let strangers = send(&app, "k", "Bob").await.expect(201);
+        assert_eq!(strangers.header("idempotency-replayed"), None);
+        same(&first, &send(&app, "k", "Ada").await);
+        same(&strangers, &send(&app, "k", "Bob").await);
+        let known = person(&app, 1).post("/api/v1/parcels").header("idempotency-key", "k");
+        assert_eq!(known.json(&json!({ "to": "Eve" })).await.expect(201).header("idempotency-replayed"), None);
+        assert_eq!(count(&app).await, 3);
+        // Nor while it runs.
+        let gate = app.service::<Parcels>().gate;
+        gate.is_shut.store(true, Ordering::SeqCst);
+        let running = tokio::spawn({
+            let app = app.clone();
+            async move { send(&app, "k2", "Ada").await }
+        });
+        gate.arrived.notified().await;
+        gate.is_shut.store(false, Ordering::SeqCst);
+        send(&app, "k2", "Bob").await.expect(201);
+        gate.opened.notify_one();
+        running.await.unwrap().expect(201);
+    }
+
+    async fn what_is_stored_of_key_and_body_is_bound_to_the_secret(db: TestDatabase) {
+        let app = app(db).await;
+        let first = send(&app, "k", "Ada").await.expect(201);
+        let other = "another secret key of 32 or more characters";
+        let other = app.another_node(|setup| setup.set("secret_key", other)).await.unwrap();
+        // It cannot make the digests under which the answer lies: to it the key is new.
+        assert_eq!(send(&other, "k", "Ada").await.expect(201).header("idempotency-replayed"), None);
+        same(&first, &send(&app, "k", "Ada").await);
+        assert_eq!(count(&app).await, 2);
+    }
+
+    async fn an_answer_goes_with_the_account_it_was_given_to_or_tells_of(db: TestDatabase) {
+        let app = app(db).await;
+        let join = |caller: &TestCaller, to: &str| {
+            caller.post("/api/v1/members").header("idempotency-key", "k").json(&json!({ "to": to })).send()
+        };
+        let id = |reply: &Reply| reply.json()["id"].as_str().unwrap().parse::<UserId>().unwrap();
+        let (nobody, admin) = (app.anonymous(), person(&app, 1));
+        let ada = join(&nobody, "Ada").await.expect(201);
+        let bob = join(&admin, "Bob").await.expect(201);
+        let eve = join(&person(&app, 2), "Eve").await.expect(201);
+        write(&person(&app, 3), "k", "Ada").await.expect(201);
+        assert_eq!((rows(&app, "idempotency_keys").await, rows(&app, "idempotency_subjects").await), (4, 3));
+        same(&ada, &join(&nobody, "Ada").await);
+        end_account(&app, id(&ada)).await;
+        // Sent again it is another account.
+        let again = join(&nobody, "Ada").await.expect(201);
+        assert_eq!(again.header("idempotency-replayed"), None);
+        assert_ne!(id(&again), id(&ada));
+        // Of one who was registered by another, the other's answer.
+        end_account(&app, id(&bob)).await;
+        assert_eq!(join(&admin, "Bob").await.expect(201).header("idempotency-replayed"), None);
+        // Of one who asked, all of it.
+        for person in [1, 2, 3] {
+            end_account(&app, user(person)).await;
+        }
+        assert_eq!(rows(&app, "idempotency_keys").await, 1);
+        same(&again, &join(&nobody, "Ada").await);
+        end_account(&app, id(&eve)).await;
+        end_account(&app, id(&again)).await;
+        assert_eq!(rows(&app, "idempotency_keys").await, 0);
+        // What is noted for nothing goes with the time.
+        app.clock().advance(std::time::Duration::from_secs(24 * 60 * 60));
+        app.running().tidy().await.unwrap();
+        assert_eq!(rows(&app, "idempotency_subjects").await, 0);
+    }
+
+    async fn whatever_stands_in_the_way_an_answer_that_is_there_is_given(db: TestDatabase) {
+        let app = app(db).await;
+        let gate = app.service::<Parcels>().gate;
+        gate.is_shut.store(true, Ordering::SeqCst);
+        let running = tokio::spawn({
+            let app = app.clone();
+            async move { (send(&app, "k", "only").await, send(&app, "k3", "only").await) }
+        });
+        gate.arrived.notified().await;
+        let winner = send(&app.second_node().await, "k", "only").await.expect(201);
+        gate.is_shut.store(false, Ordering::SeqCst);
+        gate.opened.notify_one();
+        let (twin, other) = running.await.unwrap();
+        same(&winner, &twin);
+        // With another key it is a conflict.
+        other.expect_problem(409, "taken");
+        // Of a handler that breaks when all is done, the effect is answered.
+        let fragile = send(&app, "k2", "fragile").await.expect(201);
+        assert_eq!(fragile.text(), send(&app, "k2", "fragile").await.expect(201).text());
+        assert_eq!(count(&app).await, 2);
     }
 
     async fn what_failed_may_be_tried_again_with_its_key(db: TestDatabase) {
@@ -193,7 +390,10 @@ both! {
             async move { send(&app, "k", "Ada").await }
         });
         gate.arrived.notified().await;
-        send(&app, "k", "Ada").await.expect_problem(409, "idempotency_key_in_use");
+        // Who is refused takes nothing away: so is the next.
+        for _ in 0..3 {
+            send(&app, "k", "Ada").await.expect_problem(409, "idempotency_key_in_use");
+        }
         // On another node it is not known to run, and only one of both takes effect.
         let other = app.second_node().await;
         let winner = send(&other, "k", "Ada").await.expect(201);

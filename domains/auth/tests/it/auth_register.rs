@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use auth::Accounts;
-use mainstay::kernel::AccountRegistered;
+use mainstay::kernel::{AccountDirectory, AccountRegistered};
 use mainstay::prelude::*;
 use serde_json::json;
 use testkit::TestDatabase;
@@ -148,11 +150,48 @@ testkit::both! {
         let hashed = hash_count(&app);
         let again = send("A", PASSWORD).await.expect(201);
         assert_eq!((first.text(), again.header("idempotency-replayed")), (again.text(), Some("true")));
-        send("A", "another password").await.expect_problem(422, "idempotency_key_reused");
         assert_eq!(hash_count(&app), hashed, "what was answered before costs no hash");
+        // Whoever sends something else with it may be anybody: it is their own.
+        send("A", "another password").await.expect_problem(409, "email_taken");
+        let body = json!({ "email": "b@example.com", "password": PASSWORD, "display_name": "B" });
+        app.post(PATH).header("idempotency-key", "4c6f").json(&body).await.expect(201);
         app.post(PATH).json(&json!({ "email": "a@example.com", "password": PASSWORD, "display_name": "A" }))
             .await
             .expect_problem(409, "email_taken");
+    }
+
+    async fn what_was_answered_to_a_registration_goes_with_the_account(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let body = json!({ "email": "a@example.com", "password": PASSWORD, "display_name": "A" });
+        let send = || app.post(PATH).header("idempotency-key", "4c6f").json(&body).send();
+        let first = send().await.expect(201);
+        let directory = app.service::<Arc<dyn AccountDirectory>>();
+        assert!(directory.delete(&app.ctx(), first.json()["id"].as_str().unwrap().parse().unwrap()).await.unwrap());
+        let ctx = app.ctx();
+        let kept: Option<(i64,)> = app.store().read(&ctx).row("SELECT count(*) FROM idempotency_keys", &[]).await.unwrap();
+        assert_eq!(kept, Some((0,)), "address and name went with the account");
+        let again = send().await.expect(201);
+        assert_eq!(again.header("idempotency-replayed"), None);
+        assert_ne!(again.json()["id"], first.json()["id"]);
+    }
+
+    async fn of_many_registrations_with_one_key_on_two_nodes_none_is_told_of_its_twin(db: TestDatabase) {
+        let app = setup().set("auth.hash_queue", 100).start(db).await;
+        let nodes = [app.clone(), app.second_node().await];
+        let calls = (0..30).map(|i| {
+            let body = json!({ "email": "race@example.com", "password": PASSWORD, "display_name": "R" });
+            tokio::spawn(nodes[i % 2].post(PATH).header("idempotency-key", "4c6f").json(&body).send())
+        });
+        let mut made = Vec::new();
+        for call in calls.collect::<Vec<_>>() {
+            let reply = call.await.unwrap();
+            match reply.status() {
+                201 => made.push(reply),
+                _ => drop(reply.expect_problem(409, "idempotency_key_in_use")),
+            }
+        }
+        assert_eq!(made.iter().filter(|reply| reply.header("idempotency-replayed").is_none()).count(), 1);
+        assert!(made.iter().all(|reply| reply.text() == made[0].text()));
     }
 
     async fn of_many_registrations_of_one_address_one_wins(db: TestDatabase) {
