@@ -1,5 +1,8 @@
 //! Walls inside a crate, judged from its source: where SQL may stand, what a service and a model may not know, that
-//! nothing is global, and that the process has one place. Sources are read as Rust tokens, so comments and documentation never count.
+//! nothing is global, that the process has one place, and that no guard is made where nobody asked for one. Sources are
+//! read as Rust tokens, so comments and documentation never count.
+
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
@@ -34,14 +37,20 @@ const SHARED_STATE: &[&str] =
 /// Judges every source of crates and domains. Tests, and the testkit and the fuzzers' judges that exist for them, may do
 /// anything.
 pub fn check(workspace: &Workspace) -> Result<()> {
-    let mut all = Vec::new();
+    let mut sources = Vec::new();
     for file in workspace.files()? {
         let [room @ ("crates" | "domains"), _, "src", ..] = file.split('/').collect::<Vec<_>>()[..] else { continue };
         let is_for_tests = ["crates/testkit/", "crates/fuzzing/"].iter().any(|place| file.starts_with(place));
         if file.ends_with(".rs") && !is_for_tests {
-            let found = faults(room == "domains", &file, &workspace.read(&file)?)?;
-            all.extend(found.into_iter().map(|(line, what)| format!("{file}:{line}: {what}")));
+            let tokens = tokens(&workspace.read(&file)?).with_context(|| file.clone())?;
+            sources.push((room == "domains", file, tokens));
         }
+    }
+    let guards: BTreeSet<&str> = sources.iter().flat_map(|(_, _, tokens)| guards(tokens)).collect();
+    let mut all = Vec::new();
+    for (is_domain, file, tokens) in &sources {
+        let found = faults(*is_domain, file, tokens, &guards)?;
+        all.extend(found.into_iter().map(|(line, what)| format!("{file}:{line}: {what}")));
     }
     for (file, _) in MAY_HOLD_GLOBALS {
         let is_needed = workspace.root.join(file).is_file() && has_globals(&workspace.read(file)?)?;
@@ -72,28 +81,27 @@ pub fn tokens(source: &str) -> Result<Vec<Token>> {
     Ok(tokens)
 }
 
-fn faults(is_domain: bool, file: &str, source: &str) -> Result<Vec<(usize, String)>> {
-    let tokens = tokens(source).with_context(|| file.to_owned())?;
-
+fn faults(is_domain: bool, file: &str, tokens: &[Token], guards: &BTreeSet<&str>) -> Result<Vec<(usize, String)>> {
     let name = file.rsplit('/').next().unwrap_or(file);
     let mut faults = Vec::new();
     if is_domain {
         if name != "store.rs" {
-            faults.extend(sql(&tokens)?);
+            faults.extend(sql(tokens)?);
         }
         if name == "service.rs" {
-            faults.extend(http_types(&tokens));
+            faults.extend(http_types(tokens));
         }
         if name == "model.rs" {
-            faults.extend(asynchrony(&tokens));
+            faults.extend(asynchrony(tokens));
         }
     }
     if !file.starts_with(THE_PROCESS) {
-        faults.extend(process(&tokens));
+        faults.extend(process(tokens));
     }
     if !MAY_HOLD_GLOBALS.iter().any(|(path, _)| *path == file) {
-        faults.extend(globals(&tokens));
+        faults.extend(globals(tokens));
     }
+    faults.extend(eager_guards(tokens, guards));
     faults.sort();
     Ok(faults)
 }
@@ -154,6 +162,29 @@ fn process(tokens: &[Token]) -> Vec<(usize, String)> {
         .map(|window| {
             let (from, what) = (&window[0].text, &window[3].text);
             (window[0].line, format!("`{from}::{what}` outside {THE_PROCESS}: hand the value in"))
+        })
+        .collect()
+}
+
+/// The types that do something when they are dropped.
+fn guards(tokens: &[Token]) -> impl Iterator<Item = &str> {
+    let is_drop = |window: &&[Token]| window[0].text == "Drop" && window[1].text == "for";
+    tokens.windows(3).filter(is_drop).map(|window| window[2].text.as_str())
+}
+
+/// An argument is made before it is known whether it is wanted: a guard is dropped then, and undoes what another holds.
+fn eager_guards(tokens: &[Token], guards: &BTreeSet<&str>) -> Vec<(usize, String)> {
+    let is_here = self::guards(tokens).next().is_some();
+    let is_eager = |window: &&[Token]| {
+        let (method, made) = (window[0].text.as_str(), window[1].text.as_str());
+        ["then_some", "or", "unwrap_or", "ok_or"].contains(&method)
+            && (guards.contains(made) || made == "Self" && is_here)
+    };
+    let found = tokens.windows(2).filter(is_eager);
+    found
+        .map(|window| {
+            let [method, made] = [&window[0].text, &window[1].text];
+            (window[0].line, format!("`{method}` makes a `{made}` also where it is not wanted: make it in a closure"))
         })
         .collect()
 }
@@ -239,7 +270,8 @@ mod tests {
     use super::*;
 
     fn found(file: &str, source: &str) -> Vec<usize> {
-        let faults = faults(file.starts_with("domains"), file, source).unwrap();
+        let tokens = tokens(source).unwrap();
+        let faults = faults(file.starts_with("domains"), file, &tokens, &guards(&tokens).collect()).unwrap();
         faults.into_iter().map(|(line, _)| line).collect()
     }
 
@@ -285,6 +317,18 @@ mod tests {
         ";
         assert_eq!(found("crates/http/src/lib.rs", source), [3, 5, 5]);
         assert!(found("crates/mainstay/src/run/settings.rs", source).is_empty());
+    }
+
+    #[test]
+    fn a_guard_is_made_where_it_is_wanted() {
+        let source = "
+            impl<T> Drop for Turn<'_, T> { fn drop(&mut self) {} }
+            fn f(is_new: bool) -> Option<Turn> { is_new.then_some(Turn { key: 1 }) }
+            fn g(is_new: bool) -> Option<Turn> { is_new.then(|| Turn { key: 1 }) }
+            impl Turn { fn new(turn: Option<Self>) -> Self { turn.unwrap_or(Self::first()) } }
+            fn h(is_new: bool) -> Option<Plain> { is_new.then_some(Plain(1)) }
+        ";
+        assert_eq!(found("crates/http/src/lib.rs", source), [3, 5]);
     }
 
     #[test]
