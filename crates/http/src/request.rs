@@ -91,8 +91,9 @@ impl Request {
     /// the caller's session ended while it arrived.
     pub async fn read_body(&mut self) -> Result<Bytes, Problem> {
         let Some(body) = self.body.take() else { return Ok(Bytes::new()) };
-        let limit = self.api.settings().max_body_bytes;
-        let limit = self.most_bytes.map_or(limit, |most| most.max(SMALL).min(limit));
+        let settings = self.api.settings();
+        let plain = settings.max_body_bytes;
+        let limit = self.most_bytes.map_or(plain, |most| longest(most, plain, settings.body_memory_bytes));
         let (bytes, has_waited) = {
             let mut read = pin!(body.read(limit, self.ctx.deadline(), &self.api.bodies, self.place.as_ref()));
             let first = poll_fn(|cx| match read.as_mut().poll(cx) {
@@ -104,9 +105,83 @@ impl Request {
                 None => (read.await?, true),
             }
         };
+        if bytes.len() > plain && unescaped_len(&bytes) > plain {
+            return Err(RequestError::BodyTooLarge { limit: plain }.into());
+        }
         if has_waited {
             self.authenticate_again().await?;
         }
         Ok(bytes)
+    }
+}
+
+/// How many bytes the body of an operation may have that takes `most` by its schema. Where the server takes `plain` bytes of
+/// text, it takes them in their longest writing too, six for one, as long as there is the memory: how a client's library
+/// writes a character is not what it sends.
+fn longest(most: usize, plain: usize, memory: usize) -> usize {
+    let escaped = plain.saturating_mul(ESCAPE).min(memory).max(plain);
+    most.max(SMALL).min(escaped)
+}
+
+/// `\u0061`.
+const ESCAPE: usize = 6;
+
+/// How long it would be with every escape of a character (RFC 8259 section 7) written as the character. Only what is JSON
+/// is meant to be measured so; of anything else it is no more than a number.
+fn unescaped_len(json: &[u8]) -> usize {
+    let mut saved = 0;
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|&byte| byte == b'\\') {
+        let escape = &rest[at..];
+        let unit = escape.strip_prefix(b"\\u").and_then(|hex| hex.get(..4)).and_then(|hex| str::from_utf8(hex).ok());
+        let (taken, character) = match unit.and_then(|hex| u32::from_str_radix(hex, 16).ok()) {
+            Some(0..0x80) => (ESCAPE, 1),
+            Some(0x80..0x800) => (ESCAPE, 2),
+            // Of a pair, which stands for four bytes, each half for two.
+            Some(0xd800..0xe000) => (ESCAPE, 2),
+            Some(_) => (ESCAPE, 3),
+            None => (2, 1),
+        };
+        saved += taken - character;
+        rest = escape.get(taken..).unwrap_or_default();
+    }
+    json.len().saturating_sub(saved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escape_counts_as_what_it_stands_for() {
+        for (json, text) in [
+            (r#""plain""#, r#""plain""#),
+            (r#""\u0061\u00e9\uac00\ud83d\ude00""#, r#""aé가😀""#),
+            (r#""\n\"\\u0061""#, "\"\n\"\\u0061\""),
+            (r#""\\\u0061""#, "\"\\a\""),
+        ] {
+            assert_eq!(unescaped_len(json.as_bytes()), text.len(), "{json}");
+        }
+        for broken in ["\\", "\\u", "\\u00", "\\ué", "a\\u+061"] {
+            assert!(unescaped_len(broken.as_bytes()) <= broken.len(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn the_schema_decides_within_what_the_server_takes() {
+        const MIB: usize = 1024 * 1024;
+        for (most, limit) in [
+            (100, SMALL),
+            (100_000, 100_000),
+            (MIB, MIB),
+            (2 * MIB, 2 * MIB),
+            (20 * MIB, 6 * MIB),
+            (usize::MAX, 6 * MIB),
+        ] {
+            assert_eq!(longest(most, MIB, 64 * MIB), limit, "{most}");
+        }
+        // There is memory for one, or hardly.
+        assert_eq!(longest(20 * MIB, MIB, 2 * MIB), 2 * MIB);
+        assert_eq!(longest(20 * MIB, MIB, MIB / 2), MIB);
     }
 }

@@ -22,8 +22,8 @@ pub struct ServerSettings {
     pub lanes: usize,
     /// Connections open at once. Further ones wait in the system's backlog.
     pub max_connections: usize,
-    /// Largest request body, in bytes. An operation whose published schema bounds its body takes no more than that bound, or
-    /// 16 KiB where it is less.
+    /// Largest request body, in bytes. An operation whose published schema bounds its body takes what that lets through, or
+    /// 16 KiB where it is less; for it an escaped character counts, beyond this size, as the character.
     pub max_body_bytes: usize,
     /// Memory that bodies above 16 KiB may take together, in bytes, until each is answered; as much again is for parts of
     /// smaller ones. Who finds none free within two seconds is answered `overloaded`.

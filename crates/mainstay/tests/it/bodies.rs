@@ -33,6 +33,20 @@ pub struct Short {
     text: String,
 }
 
+/// A text as long as a post's.
+#[input]
+pub struct Medium {
+    /// It.
+    #[check(length(max = 100_000))]
+    text: String,
+}
+
+/// Measure one as long as a post.
+#[post("/medium", root)]
+async fn measure_medium(Valid(input): Valid<Medium>) -> Result<Json<Length>, StoreError> {
+    Ok(length(&input.text))
+}
+
 fn length(text: &str) -> Json<Length> {
     Json(Length { characters: text.chars().count() as u32 })
 }
@@ -60,13 +74,17 @@ const MIB: usize = 1024 * 1024;
 
 /// There is memory for one large body.
 fn serve() -> ServerHandle {
+    serve_with(MIB, MIB)
+}
+
+fn serve_with(max_body_bytes: usize, body_memory_bytes: usize) -> ServerHandle {
     let settings = ServerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        max_body_bytes: MIB,
-        body_memory_bytes: MIB,
+        max_body_bytes,
+        body_memory_bytes,
         ..ServerSettings::default()
     };
-    let api = with_settings(settings, &[&measure_long, &measure_short, &measure_slowly]);
+    let api = with_settings(settings, &[&measure_long, &measure_short, &measure_medium, &measure_slowly]);
     Server::bind(api).unwrap().spawn()
 }
 
@@ -123,6 +141,35 @@ async fn an_operation_takes_no_more_than_its_schema_lets_through() {
     let answer = send(&server, "/long", &body(MIB, MIB - 100)).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let answer = send(&server, "/long", &body(MIB + 1, 1)).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    server.stop().await;
+}
+
+/// What a body says counts, not how a client's library writes it: Python writes an emoji in twelve bytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_longest_text_is_taken_in_its_longest_writing() {
+    let server = serve_with(MIB, 4 * MIB);
+    let text = |character: &str, count: usize| format!("{{\"text\": \"{}\"}}", character.repeat(count));
+    let emoji = text("\\ud83d\\ude00", 100_000);
+    assert!(emoji.len() > MIB);
+    let answer = send(&server, "/medium", &emoji).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("100000"), "{answer}");
+    // One more is a fault of the text, told by its name.
+    let answer = send(&server, "/medium", &text("\\ud83d\\ude00", 100_001)).await;
+    assert!(answer.starts_with("HTTP/1.1 422") && answer.contains("/text"), "{answer}");
+    // What says more than the server takes is too large, within the same length.
+    let answer = send(&server, "/medium", &body(MIB + 1, 10)).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("1048576 bytes"), "{answer}");
+    // As is what no text of that length can be, before it is sent.
+    let announced = begin(&server, head("/medium", "content-length: 1300000").as_bytes()).await;
+    let answer = end(announced).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    server.stop().await;
+    // An operator who takes less takes less, in any writing.
+    let server = serve_with(64 * 1024, MIB);
+    let answer = send(&server, "/medium", &text("\\ud83d\\ude00", 16_000)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let answer = send(&server, "/medium", &text("\\ud83d\\ude00", 17_000)).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     server.stop().await;
 }
