@@ -182,8 +182,8 @@ fn on_stage<T>(story: impl AsyncFnOnce(App) -> T) -> T {
 }
 
 /// Rules that a JSON Schema does not hold, or holds only as a format: by these alone may we refuse what it accepts.
-const BEYOND_THE_SCHEMA: [&str; 6] =
-    ["email", "format", "nul_character", "control_character", "direction_control", "repeated"];
+const BEYOND_THE_SCHEMA: [&str; 7] =
+    ["email", "format", "nul_character", "control_character", "direction_control", "repeated", "too_complex"];
 
 /// JSON bodies: what is accepted, the published schema accepts, and the other way round; a refusal names what is wrong;
 /// what was understood is what was sent.

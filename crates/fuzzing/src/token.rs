@@ -110,7 +110,7 @@ fn validation(signer: &Signer) -> Validation {
 /// Whether a payload is one that is believed under a good signature, told claim by claim; none where that cannot be told
 /// from JSON that is read strictly.
 fn is_good_payload(payload: &[u8]) -> Option<bool> {
-    let claims = parse_json(payload).ok()?;
+    let claims = parse_json(payload).ok()?.value;
     // An array is read by position.
     let claims = claims.as_object()?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);

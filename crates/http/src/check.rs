@@ -55,7 +55,9 @@ impl Pointer {
 
     /// Adds a fault here.
     pub fn fault(&self, faults: &mut Faults, code: &'static str, message: Text) {
-        faults.add(self.place, self.text.clone(), code, message);
+        if !faults.is_full() {
+            faults.add(self.place, self.text.clone(), code, message);
+        }
     }
 
     fn text_fault(&self, faults: &mut Faults, fault: TextFault) {
@@ -216,6 +218,7 @@ fn describe(schema: &mut Map<String, Value>, profile: TextProfile) {
 
 pub(crate) const CHARACTERS: Text = text!("characters");
 pub(crate) const ITEMS: Text = text!("items");
+pub(crate) const PARAMETERS: Text = text!("parameters");
 
 /// What has a length: text in characters, lists in items. An absent option has none.
 pub trait Length {

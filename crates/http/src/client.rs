@@ -7,6 +7,9 @@ use http_types::header::{HeaderMap, HeaderName};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// The most proxies one behind another. Those before them are not looked at.
+const MOST_HOPS: usize = 32;
+
 /// Addresses whose word on where a request comes from is believed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TrustedProxies(Vec<Network>);
@@ -89,14 +92,13 @@ impl TrustedProxies {
             return client;
         }
         let values = headers.get_all(&X_FORWARDED_FOR).iter().collect::<Vec<_>>();
-        for value in values.into_iter().rev() {
-            let Ok(text) = value.to_str() else { return client };
-            for entry in text.rsplit(',') {
-                let Some(told) = read_address(entry.trim()) else { return client };
-                client = told;
-                if !self.are(client) {
-                    return client;
-                }
+        // What is not text is one entry that cannot be read.
+        let entries = values.into_iter().rev().flat_map(|value| value.to_str().unwrap_or("?").rsplit(','));
+        for entry in entries.take(MOST_HOPS) {
+            let Some(told) = read_address(entry.trim()) else { return client };
+            client = told;
+            if !self.are(client) {
+                return client;
             }
         }
         client
@@ -145,6 +147,14 @@ mod tests {
         ] {
             assert_eq!(client(trusted, peer, forwarded), expected, "{trusted:?} {peer} {forwarded:?}");
         }
+    }
+
+    #[test]
+    fn a_chain_of_trusted_proxies_is_followed_so_far() {
+        let chain = |hops: usize| format!("198.51.100.1{}", ", 10.0.0.7".repeat(hops));
+        assert_eq!(client(&["10.0.0.0/8"], "10.1.2.3", &[&chain(MOST_HOPS - 1)]), "198.51.100.1");
+        assert_eq!(client(&["10.0.0.0/8"], "10.1.2.3", &[&chain(MOST_HOPS)]), "10.0.0.7");
+        assert_eq!(client(&["10.0.0.0/8"], "10.1.2.3", &[&chain(1), &chain(1000)]), "10.0.0.7");
     }
 
     #[test]

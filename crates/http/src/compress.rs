@@ -23,10 +23,13 @@ impl Encoding {
         }
     }
 }
+/// The most codings of one request that are looked at. No client knows as many.
+const MOST_CODINGS: usize = 32;
 
 /// What the client says it takes, with its weight in thousandths.
 fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (String, u16)> {
-    headers.get_all(ACCEPT_ENCODING).iter().flat_map(|value| value.to_str().unwrap_or("").split(',')).map(|item| {
+    let items = headers.get_all(ACCEPT_ENCODING).iter().flat_map(|value| value.to_str().unwrap_or("").split(','));
+    items.take(MOST_CODINGS).map(|item| {
         let (name, weight) = item.split_once(';').unwrap_or((item, "q=1"));
         let q = weight.trim().strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok()).unwrap_or(0.0);
         (name.trim().to_ascii_lowercase(), (q.clamp(0.0, 1.0) * 1000.0) as u16)
@@ -140,6 +143,11 @@ mod tests {
             assert_eq!(preferred(&headers), expected, "{accept}");
         }
         assert_eq!(preferred(&HeaderMap::new()), None);
+        let many = |before: usize| {
+            let value = HeaderValue::from_str(&format!("{}gzip", "br,".repeat(before))).unwrap();
+            preferred(&HeaderMap::from_iter([(ACCEPT_ENCODING, value)]))
+        };
+        assert_eq!((many(MOST_CODINGS - 1), many(MOST_CODINGS)), (Some(Encoding::Gzip), None));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 use std::any::{TypeId, type_name};
 
 use http_types::header::CONTENT_TYPE;
-use kernel::{Ctx, Faults, Id, IdKind, JsonError, Place, Text, TextFault, TextProfile, nfc, parse_json, text};
+use kernel::{Ctx, Faults, Id, IdKind, Json, JsonError, Place, Text, TextFault, TextProfile, nfc, parse_json, text};
 use serde_json::Value;
 
 use crate::check::Pointer;
 use crate::openapi::{Operation, Parameter};
-use crate::schema::{all_faults, validate_value};
+use crate::schema::{all_faults, read_value, unexplained, validate_value};
 use crate::{InputType, Problem, Request, RequestError, query};
 
 /// An argument of an endpoint: how it is taken from a request, and how the document describes it.
@@ -130,20 +130,56 @@ fn explain_body<T: InputType>(bytes: &[u8], known: Faults) -> Result<T, RequestE
     if std::str::from_utf8(bytes).is_err() {
         return Err(RequestError::MalformedJson { what: text!("not UTF-8") });
     }
-    let mut value = parse_json(bytes).map_err(|error| match error {
-        JsonError::Repeated(name) => RequestError::RepeatedField { name, is_parameter: false },
-        JsonError::Syntax { line, column } => {
-            RequestError::MalformedJson { what: text!("it breaks at line {line}, column {column}", line, column) }
-        }
-        JsonError::TooDeep => RequestError::MalformedJson { what: text!("nested deeper than 128 levels") },
-    })?;
     let was_read = !known.is_empty();
-    let faults = all_faults::<T>(&mut value, Place::Body, known);
+    let mut parsed = match parse_json(bytes) {
+        Ok(parsed) => parsed,
+        Err(JsonError::Repeated(name)) => return Err(RequestError::RepeatedField { name, is_parameter: false }),
+        Err(JsonError::Syntax { line, column }) => return Err(broken(line, column)),
+        Err(JsonError::TooDeep) => {
+            return Err(RequestError::MalformedJson { what: text!("nested deeper than 128 levels") });
+        }
+        Err(JsonError::TooMany) if was_read => return Err(RequestError::Invalid(known.into())),
+        Err(JsonError::TooMany) => return read_on(bytes),
+    };
+    let faults = all_faults::<T>(&mut parsed.value, parsed.is_cut, Place::Body, known);
     if was_read || !faults.is_empty() {
         return Err(RequestError::Invalid(faults.into()));
     }
+    if parsed.is_cut {
+        return read_on(bytes);
+    }
+    let mut value = parsed.value;
     make_whole(&mut value);
     validate_value(value, Place::Body).map_err(|faults| RequestError::Invalid(faults.into()))
+}
+
+fn broken(line: usize, column: usize) -> RequestError {
+    RequestError::MalformedJson { what: text!("it breaks at line {line}, column {column}", line, column) }
+}
+
+/// What is wrong with a body beyond what a tree was made of: where it first is not what is asked for, found while it is read.
+fn read_on<T: InputType>(bytes: &[u8]) -> Result<T, RequestError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let error = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(error) => error,
+        // It is good as far as it goes, and something follows.
+        Ok(_) => {
+            return Err(deserializer.end().map_or_else(|e| broken(e.line(), e.column()), |()| RequestError::Unwritable));
+        }
+    };
+    let inner = error.inner();
+    if !inner.is_data() {
+        return Err(broken(inner.line(), inner.column()));
+    }
+    if inner.to_string().starts_with("invalid type: floating point")
+        && let Ok(value) = serde_json::from_slice::<Json>(bytes)
+    {
+        let mut value = value.into_inner();
+        make_whole(&mut value);
+        // Without the schema: there may be a fault in each of a hundred thousand values.
+        return read_value(value, Place::Body).map_err(|faults| RequestError::Invalid(faults.into()));
+    }
+    Err(RequestError::Invalid(unexplained(&error, Place::Body).into()))
 }
 
 /// To a schema `1.0` and `1e3` are whole numbers (JSON Schema 2020-12, section 6.1.1), to serde they are not: written as

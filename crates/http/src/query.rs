@@ -5,8 +5,15 @@ use std::borrow::Cow;
 use kernel::{Faults, Place, Text, Time, TimeError, text};
 use serde_json::{Map, Number, Value};
 
+use crate::check::{ITEMS, PARAMETERS, length_text};
 use crate::schema::{validate_value, validator};
 use crate::{InputType, RequestError};
+
+/// The most parameters of one query string: each is compared with those before it.
+const MOST_PARAMETERS: usize = 100;
+
+/// The most values of one parameter that is a list.
+const MOST_ITEMS: usize = 100;
 
 /// Decoded name-value pairs in the order sent, no name twice.
 pub type QueryPairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
@@ -14,10 +21,14 @@ pub type QueryPairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 /// Reads `application/x-www-form-urlencoded` pairs (URL standard, section 5.1), strictly.
 ///
 /// # Errors
-/// On bad UTF-8 or a repeated name.
+/// On more than a hundred, before anything is decoded; on bad UTF-8 or a repeated name.
 pub fn parse_pairs(query: &str) -> Result<QueryPairs<'_>, RequestError> {
+    let pieces = || query.split('&').filter(|p| !p.is_empty());
+    if pieces().nth(MOST_PARAMETERS).is_some() {
+        return Err(too_many("", MOST_PARAMETERS, PARAMETERS));
+    }
     let mut pairs: QueryPairs<'_> = Vec::new();
-    for piece in query.split('&').filter(|p| !p.is_empty()) {
+    for piece in pieces() {
         let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
         let (name, value) = (decode(name)?, decode(value)?);
         if pairs.iter().any(|(known, _)| *known == name) {
@@ -27,6 +38,14 @@ pub fn parse_pairs(query: &str) -> Result<QueryPairs<'_>, RequestError> {
         pairs.push((name, value));
     }
     Ok(pairs)
+}
+
+fn too_many(pointer: &str, most: usize, unit: Text) -> RequestError {
+    let mut faults = Faults::new();
+    if let Some(message) = length_text(None, Some(most as u64), unit) {
+        faults.add(Place::Query, pointer, "length", message);
+    }
+    RequestError::Invalid(faults.into())
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, RequestError> {
@@ -50,6 +69,10 @@ pub(crate) fn read<T: InputType>(query: &str) -> Result<T, RequestError> {
     for (name, text) in pairs {
         let property = properties.and_then(|p| p.get(name.as_ref()));
         let value = typed(&text, property);
+        if value.as_array().is_some_and(|items| items.len() > MOST_ITEMS) {
+            // A schema may have no bound, and would find each item that is wrong.
+            return Err(too_many(&format!("/{name}"), MOST_ITEMS, ITEMS));
+        }
         object.insert(name.into_owned(), value);
     }
     validate_value(Value::Object(object), Place::Query).map_err(|faults: Faults| RequestError::Invalid(faults.into()))
@@ -156,6 +179,8 @@ pub fn time_text(text: &str) -> Text {
 
 #[cfg(test)]
 mod tests {
+    use kernel::ApiError as _;
+
     use super::*;
 
     #[test]
@@ -242,6 +267,19 @@ mod tests {
         }
         for text in ["2026-01-01 00:00:00 09:00", "2026-01-01T00:00:00", "now", " ", "2026-02-30T00:00:00 09:00"] {
             assert_eq!(time_text(text), TimeError.text(), "{text}");
+        }
+    }
+
+    #[test]
+    fn more_than_a_hundred_are_not_even_decoded() {
+        let many = |count: usize| (0..count).map(|n| format!("p{n}=1&")).collect::<String>();
+        assert_eq!(parse_pairs(&many(MOST_PARAMETERS)).map(|pairs| pairs.len()), Ok(MOST_PARAMETERS));
+        // Nothing between ampersands is no parameter.
+        assert_eq!(parse_pairs(&many(2).replace('&', &"&".repeat(8000))).map(|pairs| pairs.len()), Ok(2));
+        for query in [many(MOST_PARAMETERS + 1), format!("a=%ff&a=1&a=2&{}", many(4153)), "x&".repeat(8000)] {
+            let Err(RequestError::Invalid(refused)) = parse_pairs(&query) else { panic!("{}", &query[..20]) };
+            let faults = refused.fields().iter().map(|fault| (fault.place, fault.pointer.as_str(), fault.code));
+            assert_eq!(faults.collect::<Vec<_>>(), [(Place::Query, "", "length")]);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
-use kernel::{Faults, Place, Text, TextProfile, text};
+use kernel::{Faults, Json, Place, Text, TextProfile, text};
 use serde_json::Value;
 
 use crate::InputType;
@@ -29,6 +29,8 @@ impl JsonValidator {
     pub fn new(schema: Value) -> Result<Self, String> {
         let compiled = jsonschema::draft202012::options()
             .should_validate_formats(true)
+            // The engine of what is checked first: it does not backtrack, so a text costs its length.
+            .with_pattern_options(jsonschema::PatternOptions::regex())
             .with_format("email", check::is_email)
             .with_format("date-time", |text: &str| text.parse::<kernel::Time>().is_ok())
             .with_format("line", |text: &str| TextProfile::Line.read(text).is_ok())
@@ -45,8 +47,16 @@ impl JsonValidator {
 
     /// Adds everything that is wrong with `value`.
     pub fn faults(&self, value: &Value, place: Place, faults: &mut Faults) {
-        for error in self.compiled.iter_errors(value).take(Faults::MOST) {
-            explain(&error, place, faults);
+        self.faults_of_cut(value, false, place, faults);
+    }
+
+    /// The same for a value whose lists may lack items at their ends.
+    fn faults_of_cut(&self, value: &Value, is_cut: bool, place: Place, faults: &mut Faults) {
+        for error in self.compiled.iter_errors(value) {
+            if faults.is_full() {
+                break;
+            }
+            explain(&error, is_cut, place, faults);
         }
     }
 }
@@ -83,21 +93,29 @@ pub fn validate_value<T: InputType>(mut value: Value, place: Place) -> Result<T,
     match serde_path_to_error::deserialize::<_, T>(value.clone()) {
         Ok(mut typed) => {
             typed.check(TextProfile::default(), &mut Pointer::root(place), &mut faults);
-            if faults.is_empty() { Ok(typed) } else { Err(all_faults::<T>(&mut value, place, faults)) }
+            if faults.is_empty() { Ok(typed) } else { Err(all_faults::<T>(&mut value, false, place, faults)) }
         }
         Err(error) => {
-            let faults = all_faults::<T>(&mut value, place, faults);
-            Err(if faults.is_empty() { unexplained(error.path(), place) } else { faults })
+            let faults = all_faults::<T>(&mut value, false, place, faults);
+            Err(if faults.is_empty() { unexplained(&error, place) } else { faults })
         }
     }
 }
 
+/// Turns a JSON value into `T`, or tells what its rules find, or the first that cannot be read.
+pub(crate) fn read_value<T: InputType>(value: Value, place: Place) -> Result<T, Faults> {
+    let mut typed: T = serde_path_to_error::deserialize(value).map_err(|error| unexplained(&error, place))?;
+    let mut faults = Faults::new();
+    typed.check(TextProfile::default(), &mut Pointer::root(place), &mut faults);
+    if faults.is_empty() { Ok(typed) } else { Err(faults) }
+}
+
 /// What the schema finds, beside what is known already. The value's texts are normalised first, as those of a good one
-/// are: a length counts what would be kept.
-pub(crate) fn all_faults<T: InputType>(value: &mut Value, place: Place, mut faults: Faults) -> Faults {
+/// are: a length counts what would be kept. `is_cut` says that lists may lack items at their ends.
+pub(crate) fn all_faults<T: InputType>(value: &mut Value, is_cut: bool, place: Place, mut faults: Faults) -> Faults {
     if let Some(validator) = validator::<T>() {
         normalize(value, &validator.schema, &validator.schema);
-        validator.faults(value, place, &mut faults);
+        validator.faults_of_cut(value, is_cut, place, &mut faults);
     }
     faults
 }
@@ -134,23 +152,29 @@ fn profile(schema: &Value) -> Option<TextProfile> {
     of_format.or_else(|| schema["pattern"].as_str().and_then(TextProfile::of_pattern))
 }
 
-/// For a value that the type refuses though its schema does not: at least where it stands.
-fn unexplained(path: &serde_path_to_error::Path, place: Place) -> Faults {
+/// For a value that the type refuses and the schema does not, or was not asked about: at least where it stands.
+pub(crate) fn unexplained(error: &serde_path_to_error::Error<serde_json::Error>, place: Place) -> Faults {
     use serde_path_to_error::Segment;
     let mut pointer = String::new();
-    for segment in path.iter() {
+    for segment in error.path().iter() {
         match segment {
             Segment::Seq { index } => check::push_token(&mut pointer, &index.to_string()),
             Segment::Map { key } => check::push_token(&mut pointer, key),
             Segment::Enum { .. } | Segment::Unknown => {}
         }
     }
+    let (code, message) = if Json::is_beyond(error.inner()) {
+        let (most, levels) = (Json::MOST_VALUES, Json::MOST_DEPTH);
+        ("too_complex", text!("must hold at most {most} values, nested at most {levels} deep", most, levels))
+    } else {
+        ("not_acceptable", text!("this value cannot be read here; see the field's description"))
+    };
     let mut faults = Faults::new();
-    faults.add(place, pointer, "not_acceptable", text!("this value cannot be read here; see the field's description"));
+    faults.add(place, pointer, code, message);
     faults
 }
 
-fn explain(error: &ValidationError<'_>, place: Place, faults: &mut Faults) {
+fn explain(error: &ValidationError<'_>, is_cut: bool, place: Place, faults: &mut Faults) {
     use ValidationErrorKind as Kind;
     let at = error.instance_path().to_string();
     let child = |name: &str| {
@@ -164,7 +188,7 @@ fn explain(error: &ValidationError<'_>, place: Place, faults: &mut Faults) {
             faults.add(place, child(name), "required", text!("this field is required"));
         }
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-            for name in unexpected {
+            for name in unexpected.iter().take(Faults::MOST) {
                 faults.add(place, child(name), "unknown_field", text!("there is no such field here"));
             }
         }
@@ -180,6 +204,8 @@ fn explain(error: &ValidationError<'_>, place: Place, faults: &mut Faults) {
         }
         Kind::MinLength { limit } => length(place, at, faults, error, *limit, check::CHARACTERS),
         Kind::MaxLength { limit } => length(place, at, faults, error, *limit, check::CHARACTERS),
+        // Perhaps they are there.
+        Kind::MinItems { .. } if is_cut => {}
         Kind::MinItems { limit } => length(place, at, faults, error, *limit, check::ITEMS),
         Kind::MaxItems { limit } => length(place, at, faults, error, *limit, check::ITEMS),
         Kind::Minimum { limit } | Kind::ExclusiveMinimum { limit } => {
@@ -218,7 +244,7 @@ fn explain(error: &ValidationError<'_>, place: Place, faults: &mut Faults) {
                     .any(|e| matches!(e.kind(), Kind::Type { kind: TypeKind::Single(t) } if t.to_string() == "null"))
             };
             match context.iter().filter(|b| !is_null(b)).min_by_key(|b| b.len()) {
-                Some(branch) => branch.iter().for_each(|e| explain(e, place, faults)),
+                Some(branch) => branch.iter().for_each(|e| explain(e, is_cut, place, faults)),
                 None => faults.add(place, at, "type", text!("must be {kinds}", kinds = kind_text("null"))),
             }
         }

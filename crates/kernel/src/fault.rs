@@ -90,6 +90,9 @@ impl Faults {
     /// The most faults one answer lists; a larger body cannot make a larger answer.
     pub const MOST: usize = 100;
 
+    /// The longest pointer, in bytes: the names in it are the caller's, and each fault below them would repeat them.
+    pub const LONGEST_POINTER: usize = 1000;
+
     /// None yet.
     pub fn new() -> Self {
         Self::default()
@@ -97,11 +100,24 @@ impl Faults {
 
     /// Adds a fault unless the same rule is already broken at the same place.
     pub fn add(&mut self, place: Place, pointer: impl Into<String>, code: &'static str, message: Text) {
-        let fault = FieldFault { place, pointer: pointer.into(), code, message };
+        if self.is_full() {
+            return;
+        }
+        let mut pointer: String = pointer.into();
+        if pointer.len() > Self::LONGEST_POINTER {
+            pointer.truncate(pointer.floor_char_boundary(Self::LONGEST_POINTER));
+            pointer.push('…');
+        }
+        let fault = FieldFault { place, pointer, code, message };
         let known = |f: &FieldFault| f.place == fault.place && f.code == fault.code && f.pointer == fault.pointer;
-        if self.list.len() < Self::MOST && !self.list.iter().any(known) {
+        if !self.list.iter().any(known) {
             self.list.push(fault);
         }
+    }
+
+    /// Whether no more are listed: what is found from here on is not worth the work.
+    pub const fn is_full(&self) -> bool {
+        self.list.len() >= Self::MOST
     }
 
     /// Whether nothing is wrong.
@@ -185,5 +201,27 @@ impl ApiError for Refused {
 
     fn describe(out: &mut Vec<ErrorDoc>) {
         out.push(Self::DOC);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_faults_has_an_end_and_each_of_them_too() {
+        let mut faults = Faults::new();
+        for _ in 0..2 {
+            faults.add(Place::Body, "가".repeat(10_000), "type", text!("must be {kinds}", kinds = "null"));
+        }
+        assert!(!faults.is_full());
+        for n in 0..2 * Faults::MOST {
+            faults.add(Place::Body, format!("/{n}"), "type", text!("must be {kinds}", kinds = "null"));
+        }
+        assert!(faults.is_full());
+        let list = faults.into_sorted();
+        assert_eq!(list.len(), Faults::MOST);
+        assert!(list.iter().all(|fault| fault.pointer.len() <= Faults::LONGEST_POINTER + '…'.len_utf8()));
+        assert_eq!(list.iter().filter(|fault| fault.pointer.ends_with('…')).count(), 1);
     }
 }

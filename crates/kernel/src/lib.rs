@@ -33,7 +33,7 @@ pub use identity::{
     AccountDeleted, AccountId, AccountKind, AccountRegistered, Identity, OrgId, OrgKind, Role, SessionId, SessionKind,
     UserId,
 };
-pub use json::{Json, JsonError, parse_json};
+pub use json::{Json, JsonError, ParsedJson, parse_json};
 pub use keyed_hash::KeyedHash;
 pub use limit::{Bucket, Charge, Limit, MOST_CHARGES, Rate, RateError, Standing, Taken, Taking};
 pub use random::Random;

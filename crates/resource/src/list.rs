@@ -9,7 +9,7 @@ use store::Value;
 
 use crate::answer::NO_PARAMETER;
 use crate::field::TRUE_OR_FALSE;
-use crate::selection::{Relation, Selection, repeated};
+use crate::selection::{Relation, Selection, listed, repeated};
 use crate::sql::{Lead, Sql, boolean, quoted, visible};
 use crate::{Column, Cursors, Kind, Resource, Spec};
 
@@ -150,7 +150,7 @@ impl ListQuery {
     }
 
     fn read_sort(&mut self, spec: &'static Spec, text: &str, faults: &mut Faults) {
-        for item in text.split(',') {
+        for item in listed("/sort", text, faults) {
             let (is_descending, name) = item.strip_prefix('-').map_or((false, item), |name| (true, name));
             match spec.column(name).filter(|(_, c)| c.is_sort) {
                 Some((index, _)) if self.orders.iter().any(|o| o.index == index) => {

@@ -34,7 +34,7 @@ impl Selection {
     /// Reads `fields`.
     pub(crate) fn read_fields(&mut self, spec: &Spec, text: &str, faults: &mut Faults) {
         let mut fields = Vec::new();
-        for name in text.split(',') {
+        for name in listed("/fields", text, faults) {
             match spec.column(name).filter(|(_, c)| c.is_visible) {
                 Some((_, column)) if fields.contains(&column.name) => repeated("/fields", name, faults),
                 Some((_, column)) => fields.push(column.name),
@@ -49,7 +49,7 @@ impl Selection {
 
     /// Reads `include`.
     pub(crate) fn read_include(&mut self, known: &[Relation], text: &str, faults: &mut Faults) {
-        for name in text.split(',') {
+        for name in listed("/include", text, faults) {
             match known.iter().find(|r| r.include.name == name) {
                 Some(_) if self.relations.iter().any(|r| r.include.name == name) => repeated("/include", name, faults),
                 Some(relation) => self.relations.push(relation.clone()),
@@ -108,6 +108,34 @@ fn may_name(all: &[&str]) -> Text {
     text!("may name {names}", names = all.join(", "))
 }
 
+/// The most names in one list of them: each is compared with those before it.
+const MOST_LISTED: usize = 100;
+
+/// The names in a list; none of them where it is longer than any sensible one.
+pub(crate) fn listed<'a>(pointer: &str, text: &'a str, faults: &mut Faults) -> impl Iterator<Item = &'a str> + use<'a> {
+    let is_too_long = text.split(',').nth(MOST_LISTED).is_some();
+    if is_too_long {
+        faults.add(Place::Query, pointer, "length", text!("may list at most {most} values", most = MOST_LISTED));
+    }
+    text.split(',').take(if is_too_long { 0 } else { MOST_LISTED })
+}
+
 pub(crate) fn repeated(pointer: &str, name: &str, faults: &mut Faults) {
     faults.add(Place::Query, pointer, "repeated", text!("names `{name}` twice", name));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_names_that_is_too_long_is_not_looked_at() {
+        let mut faults = Faults::new();
+        let text = ["a"; MOST_LISTED].join(",");
+        assert_eq!(listed("/sort", &text, &mut faults).count(), MOST_LISTED);
+        assert!(faults.is_empty());
+        assert_eq!(listed("/sort", &format!("{text},a"), &mut faults).count(), 0);
+        let faults = faults.into_sorted();
+        assert_eq!(faults.iter().map(|f| (f.pointer.as_str(), f.code)).collect::<Vec<_>>(), [("/sort", "length")]);
+    }
 }

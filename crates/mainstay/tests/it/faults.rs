@@ -97,6 +97,95 @@ async fn a_whole_number_may_be_written_with_a_point() {
     assert_eq!((status, found), (422, vec!["body /even not_acceptable".to_owned()]));
 }
 
+/// Lines without end.
+#[input]
+#[derive(Debug)]
+pub struct Bulk {
+    /// They.
+    #[check(length(min = 2))]
+    lines: Vec<Line>,
+}
+
+/// Order in bulk.
+#[post("/bulk")]
+pub async fn create_bulk(Valid(bulk): Valid<Bulk>) -> Result<Json<OrderView>, StoreError> {
+    Ok(Json(OrderView { text: bulk.lines.len().to_string() }))
+}
+
+/// A mebibyte of any shape is refused with a short answer. What it takes to find it is bounded by what is counted:
+/// `kernel::parse_json` has the bounds.
+#[tokio::test]
+async fn whatever_a_refused_body_is_made_of_its_answer_is_short() {
+    let api = api(&[&create_order]);
+    let fill = |item: &str| vec![item; 820_000 / (item.len() + 1)].join(",");
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let order = |rest: &str| format!(r#"{{"email":"a@example.com","lines":[{{"sku":"x","count":1}}]{rest}}}"#);
+    let names: Vec<String> = (0..60_000).map(|n| format!("\"{n:08}\":0")).collect();
+    let long_names: Vec<String> = (0..50).map(|n| format!("\"{}{n}\":0", "n".repeat(16_000))).collect();
+    let good = r#"{"sku":"x","count":1}"#;
+    for (shape, body, fault) in [
+        ("deep lists for a text", format!(r#"{{"email":[{}]}}"#, fill(&deep(120))), "/email type"),
+        ("objects for a text", format!(r#"{{"email":[{}]}}"#, fill(r#"{"":0}"#)), "/email type"),
+        ("lists for nothing", order(&format!(r#","x":[{}]"#, fill("[0]"))), "/x unknown_field"),
+        ("many names", order(&format!(",{}", names.join(","))), "not_acceptable"),
+        ("long names", order(&format!(",{}", long_names.join(","))), "… unknown_field"),
+        ("many faults", format!(r#"{{"lines":[{}]}}"#, fill("{}")), "/lines/0/sku required"),
+        ("many good lines", format!(r#"{{"email":"a@example.com","lines":[{}]}}"#, fill(good)), "/lines length"),
+        ("a long text", format!(r#"{{"email":"{}","lines":[]}}"#, "\\u0061".repeat(130_000)), "/email email"),
+        ("too deep", order(&format!(r#","extra":{}"#, deep(65))), "too_complex"),
+        ("too much", order(&format!(r#","extra":[{}]"#, fill("0"))), "too_complex"),
+    ] {
+        let answer = call(&api, post(PATH, body)).await;
+        assert!(answer.body.len() < 128 * 1024, "{shape}: {}", answer.body.len());
+        let (status, code, faults) = answer.faults();
+        assert_eq!((status, code.as_str()), (422, "invalid_request"), "{shape}");
+        assert!(faults.len() <= 100 && faults.iter().any(|found| found.ends_with(fault)), "{shape}: {faults:?}");
+    }
+    // What is well formed as far as a tree is made of it, and breaks behind it.
+    for body in
+        [order("") + "x", format!(r#"{{"email":[{},"#, fill("0")), format!(r#"{{"email":"","lines":[{}}}"#, fill(good))]
+    {
+        assert_eq!(call(&api, post(PATH, body)).await.json()["code"], "malformed_json");
+    }
+    // As much as may be is taken.
+    for extra in [deep(64), format!("[{}]", vec!["0"; 99_999].join(","))] {
+        assert_eq!(call(&api, post(PATH, order(&format!(r#","extra":{extra}"#)))).await.status.as_u16(), 200);
+    }
+}
+
+/// Where there are more than a thousand values, all that is wrong with the first of them is told, or what is wrong behind.
+#[tokio::test]
+async fn a_long_list_is_explained_from_its_beginning() {
+    let api = api(&[&create_bulk]);
+    let send = async |lines: Vec<&str>| {
+        call(&api, post("/api/v1/bulk", format!(r#"{{"lines":[{}]}}"#, lines.join(",")))).await
+    };
+    let good = r#"{"sku":"x","count":1}"#;
+    let with = |at: usize, line: &'static str| {
+        let mut lines = vec![good; 2000];
+        lines[at] = line;
+        lines
+    };
+    assert_eq!(send(vec![good; 2000]).await.json()["text"], "2000");
+    // 1.0 is a whole number there too.
+    for at in [0, 1999] {
+        assert_eq!(send(with(at, r#"{"sku":"x","count":1.0}"#)).await.json()["text"], "2000");
+    }
+    for (lines, faults) in [
+        (with(0, r#"{"sku":1,"count":""}"#), vec!["body /lines/0/count type", "body /lines/0/sku type"]),
+        // Its rules are told of every item, wherever it is.
+        (
+            with(1999, r#"{"sku":"toolong","count":10}"#),
+            vec!["body /lines/1999/count range", "body /lines/1999/sku length"],
+        ),
+        (with(1999, r#"{"sku":1,"count":""}"#), vec!["body /lines/1999/sku not_acceptable"]),
+        (with(1999, r#"{"sku":"x","count":1.5}"#), vec!["body /lines/1999/count not_acceptable"]),
+    ] {
+        let (status, _, found) = send(lines).await.faults();
+        assert_eq!((status, found), (422, faults.iter().map(ToString::to_string).collect()));
+    }
+}
+
 /// A change of an order.
 #[input]
 #[derive(Debug)]
