@@ -164,7 +164,9 @@ fn read_on<T: InputType>(bytes: &[u8]) -> Result<T, RequestError> {
         Err(error) => error,
         // It is good as far as it goes, and something follows.
         Ok(_) => {
-            return Err(deserializer.end().map_or_else(|e| broken(e.line(), e.column()), |()| RequestError::Unwritable));
+            return Err(deserializer
+                .end()
+                .map_or_else(|e| broken(e.line(), e.column()), |()| RequestError::Unwritable));
         }
     };
     let inner = error.inner();
