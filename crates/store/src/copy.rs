@@ -140,7 +140,7 @@ pub async fn copy(
             "rows are carried from SQLite to PostgreSQL: `--from sqlite://… --to postgres://…`".to_owned(),
         ));
     };
-    let source = Source::open(path, from.wait_ms, Plan::new(sets, Dialect::Sqlite)?).await?;
+    let source = Source::open(&path, from.wait_ms, Plan::new(sets, Dialect::Sqlite)?).await?;
     let store = Store::open(to, Reactions::new()).await?;
     let target = Target::open(&store).await?;
     let is_resumed = target.is_begun().await?;

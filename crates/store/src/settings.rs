@@ -1,4 +1,7 @@
+use std::borrow::Cow;
+
 use kernel::Secret;
+use percent_encoding::utf8_percent_encode;
 
 use crate::Dialect;
 use crate::schemas::Schemas;
@@ -7,16 +10,20 @@ use crate::schemas::Schemas;
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSettings {
-    /// `sqlite://path` (`sqlite://data/mainstay.db`, `sqlite:///var/lib/mainstay/mainstay.db`) or
+    /// `sqlite://path` (`sqlite://data/mainstay.db`, `sqlite:///var/lib/mainstay/mainstay.db`; `%3F` and the like for signs
+    /// that mean something in a URL) or
     /// `postgres://user:password@host:port/database`, with `?sslmode=verify-full` and the like as in libpq. A secret, because
     /// it may hold a password.
+    #[schemars(extend("x-secret" = "url"))]
     pub url: Secret<String>,
     /// PostgreSQL: the same database for whoever brings the tables up to date: as the role that owns them, past a pooler.
     /// Empty: `url` does that too. With another role in it, that of `url` may read and change rows, and nothing else.
+    #[schemars(extend("x-secret" = "url"))]
     pub admin_url: Secret<String>,
     /// PostgreSQL: standbys of the same database, in one URL (`postgres://user@a:5432,b:5432/mainstay`). Lists are read there,
     /// as long as one is at most `replica_max_lag_ms` behind and has what the caller wrote through this process; each has
     /// `pool_size` connections. Empty: there are none.
+    #[schemars(extend("x-secret" = "url"))]
     pub replica_url: Secret<String>,
     /// PostgreSQL: what the names of the schemas begin with, in a database that others use as well: with `mainstay_` the
     /// tables of `auth` are in `mainstay_auth`. At most 23 lower-case letters, digits and `_`; it stays as it is for as long
@@ -106,6 +113,21 @@ impl StoreSettings {
         }
     }
 
+    /// The file that `url` names, where it is one of SQLite.
+    pub fn sqlite_file(&self) -> Option<String> {
+        match self.place() {
+            Ok(Place::Sqlite(file)) => Some(file.into_owned()),
+            _ => None,
+        }
+    }
+
+    /// The URL of a file of SQLite, whatever signs its name has.
+    pub fn sqlite_url(file: &str) -> String {
+        // What means something in a URL, and what cannot be seen (RFC 3986 section 2.1).
+        const SIGNS: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#');
+        format!("sqlite://{}", utf8_percent_encode(file, SIGNS))
+    }
+
     /// Where standbys are, if there are any.
     pub(crate) fn replica(&self) -> Option<&str> {
         Some(self.replica_url.expose().as_str()).filter(|url| !url.is_empty())
@@ -130,15 +152,27 @@ impl StoreSettings {
     pub(crate) fn place(&self) -> Result<Place<'_>, String> {
         let url = self.url.expose().as_str();
         if let Some(path) = url.strip_prefix("sqlite://") {
-            return match path {
+            if path.contains(['?', '#']) {
+                return Err(
+                    "`url` has options after the path; SQLite takes none here, write only the path, with `%3F` \
+                            for a `?` and `%23` for a `#` in a name"
+                        .to_owned(),
+                );
+            }
+            let Ok(file) = percent_encoding::percent_decode_str(path).decode_utf8() else {
+                return Err("`url` names a file whose name is not UTF-8; choose another name".to_owned());
+            };
+            return match &*file {
                 "" => Err("`url` names no file; write `sqlite://data/mainstay.db`".to_owned()),
-                _ if path.contains(":memory:") => Err("`url` asks for a database in memory, which the writer and the \
-                     readers could not share; name a file: `sqlite://data/mainstay.db`"
-                    .to_owned()),
-                _ if path.contains(['?', '#', '\0']) => {
-                    Err("`url` has options after the path; SQLite takes none here, write only the path".to_owned())
+                file if file.starts_with(":memory:") || file == "file::memory:" => {
+                    Err("`url` asks for a database in memory, which the writer and \
+                     the readers could not share; name a file: `sqlite://data/mainstay.db`"
+                        .to_owned())
                 }
-                _ => Ok(Place::Sqlite(path)),
+                file if file.contains('\0') => {
+                    Err("`url` names a file with a NUL in its name, which no file has".to_owned())
+                }
+                _ => Ok(Place::Sqlite(file)),
             };
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
@@ -153,7 +187,7 @@ impl StoreSettings {
 /// Where the URL points.
 #[derive(Debug)]
 pub(crate) enum Place<'a> {
-    Sqlite(&'a str),
+    Sqlite(Cow<'a, str>),
     Postgres(&'a str),
 }
 
@@ -170,6 +204,10 @@ mod tests {
             ("sqlite://", "names no file"),
             ("sqlite://:memory:", "name a file"),
             ("sqlite://a.db?mode=ro", "options"),
+            ("sqlite://a.db#top", "%23"),
+            ("sqlite://a%00.db", "NUL"),
+            ("sqlite://a%ff.db", "not UTF-8"),
+            ("sqlite://%3Amemory:", "name a file"),
             ("postgres://u:hunter2@h:notaport/d", "postgres://"),
             ("postgres://u@h/d?sslmode=yes", "sslmode"),
         ] {
@@ -198,6 +236,18 @@ mod tests {
         assert!(prefixed("sqlite://x.db", "mainstay_").validate().unwrap_err().contains("is for PostgreSQL"));
         assert!(StoreSettings { readers: 0, ..StoreSettings::default() }.validate().unwrap_err().contains("readers"));
         assert!(StoreSettings { wait_ms: 0, ..StoreSettings::default() }.validate().unwrap_err().contains("wait_ms"));
+    }
+
+    #[test]
+    fn a_file_may_have_any_name() {
+        for file in ["a.db", "/a b/c.db", "q?x=1/c.db", "50%/c.db", "a%20b.db", "c#1.db", "줄\n바꿈.db", "a&b=c@d:e.db"]
+        {
+            let settings = StoreSettings::at(StoreSettings::sqlite_url(file));
+            assert_eq!(settings.validate(), Ok(()), "{file}");
+            assert_eq!(settings.sqlite_file().as_deref(), Some(file));
+        }
+        assert_eq!(StoreSettings::at("sqlite://100%.db").sqlite_file().as_deref(), Some("100%.db"));
+        assert_eq!(StoreSettings::at("postgres://h/d").sqlite_file(), None);
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Store {
         settings.validate().map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
         let place = settings.place().map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
         let engine = match place {
-            Place::Sqlite(path) => Engine::Sqlite(Sqlite::open(path, settings).await?),
+            Place::Sqlite(path) => Engine::Sqlite(Sqlite::open(&path, settings).await?),
             Place::Postgres(url) => Engine::Postgres(Postgres::open(url, settings).await?),
         };
         Ok(Store { engine: Arc::new(engine), reactions: Arc::new(reactions), watch: None, session_check: None })

@@ -48,15 +48,21 @@ impl Hosts {
             _ => (0..count).map(|n| only(config, n)).collect(),
         };
         let patience = CONNECT / u32::try_from(each.len()).unwrap_or(u32::MAX);
-        let each = each.into_iter().map(|mut config| config.connect_timeout(patience).clone()).collect();
+        // What the URL says counts where it is less.
+        let within = |config: &Config| config.get_connect_timeout().map_or(patience, |own| patience.min(*own));
+        let each = each.into_iter().map(|mut config| config.connect_timeout(within(&config)).clone()).collect();
         Self { each, connector, first: AtomicUsize::new(0) }
     }
 
     /// Each server by itself.
     pub(crate) fn split(self) -> impl Iterator<Item = Self> {
         let connector = self.connector;
+        let shared = CONNECT / u32::try_from(self.each.len()).unwrap_or(u32::MAX);
         self.each.into_iter().map(move |mut config| {
-            config.connect_timeout(CONNECT);
+            // A share of the time is all of it now; less was asked for.
+            if config.get_connect_timeout().is_none_or(|own| *own >= shared) {
+                config.connect_timeout(CONNECT);
+            }
             Self { each: vec![config], connector: connector.clone(), first: AtomicUsize::new(0) }
         })
     }
@@ -137,6 +143,15 @@ fn only(all: &Config, n: usize) -> Config {
     }
     if let Some(timeout) = all.get_tcp_user_timeout() {
         one.tcp_user_timeout(*timeout);
+    }
+    if let Some(timeout) = all.get_connect_timeout() {
+        one.connect_timeout(*timeout);
+    }
+    if let Some(interval) = all.get_keepalives_interval() {
+        one.keepalives_interval(interval);
+    }
+    if let Some(retries) = all.get_keepalives_retries() {
+        one.keepalives_retries(retries);
     }
     one.ssl_mode(all.get_ssl_mode())
         .ssl_negotiation(all.get_ssl_negotiation())
@@ -264,6 +279,10 @@ mod tests {
             let one: Config = url.replace("a:1,b:2", &format!("{host}:{port}")).parse().unwrap();
             assert_eq!(config.clone().connect_timeout(CONNECT), one.clone().connect_timeout(CONNECT));
         }
+        let hasty: Config = "postgres://a,b/d?connect_timeout=1&keepalives_retries=2".parse().unwrap();
+        let hasty = Hosts::new(&hasty, None);
+        assert!(hasty.each.iter().all(|config| config.get_keepalives_retries() == Some(2)));
+        assert!(hasty.split().all(|one| one.each[0].get_connect_timeout() == Some(&Duration::from_secs(1))));
         let one: Config = "postgres://u@h/d".parse().unwrap();
         assert_eq!(Hosts::new(&one, None).each.len(), 1);
         let shared: Config = "host=a,b port=7 user=u".parse().unwrap();

@@ -13,6 +13,7 @@ mod room;
 mod session;
 mod tls;
 mod turn;
+mod url;
 mod value;
 mod watch;
 

@@ -10,8 +10,8 @@ use tokio_postgres::config::Host;
 
 use super::hosts::Hosts;
 use super::pool::{Pool, Use};
-use super::tls::{self, Asked};
-use super::watch;
+use super::tls::Asked;
+use super::{url, watch};
 use crate::{OpenError, OpenErrorKind, StoreSettings};
 
 /// How long the first connection may take.
@@ -38,13 +38,7 @@ pub(crate) fn check_urls(url: &str, admin: Option<&str>, replica: Option<&str>) 
 
 /// What the driver is told, and what is said of encryption.
 fn read_url(url: &str) -> Result<(Config, Asked), String> {
-    let (url, asked) = tls::take(url)?;
-    // The parser's own message may quote a part of the URL, and with it the password.
-    let mut config: Config = url.parse().map_err(|_| {
-        "`url` cannot be read; write `postgres://user:password@host:5432/database`, with `%40` for an `@` in the \
-         password, or `postgres:///database?host=/run/postgresql` for a unix socket"
-            .to_owned()
-    })?;
+    let (mut config, asked) = url::read(url)?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         config.host("localhost");
     }

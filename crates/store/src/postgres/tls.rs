@@ -49,13 +49,6 @@ pub(crate) fn take(url: &str) -> Result<(String, Option<Asked>), String> {
                 });
             }
             Some(("sslrootcert", value)) => root = Some(decoded(value)),
-            Some(("sslcert" | "sslkey" | "sslcrl", _)) => {
-                return Err(
-                    "`url` names a client's certificate or a list of revoked ones, which are not read yet; use a \
-                            password, and leave `sslcert`, `sslkey` and `sslcrl` out"
-                        .to_owned(),
-                );
-            }
             _ => rest.push(option),
         }
     }
@@ -276,7 +269,7 @@ mod tests {
             let expected = mode.map(|mode| Asked { mode, root: root.map(str::to_owned) });
             assert_eq!(asked, expected, "{options}");
         }
-        for wrong in ["?sslmode=yes", "?sslmode=", "?sslcert=x.pem"] {
+        for wrong in ["?sslmode=yes", "?sslmode="] {
             assert!(take(&format!("postgres://u@h/d{wrong}")).is_err(), "{wrong}");
         }
     }

@@ -21,13 +21,17 @@ pub(crate) struct Home {
 
 impl Home {
     pub(crate) fn new(path: &Path) -> Self {
+        // SQLite keeps the log and its index beside the file that a link leads to. The link itself is looked at too: one
+        // that leads elsewhere since is another database for whoever opens it next.
+        let led_to = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let with = |ending: &str| {
-            let mut name = path.as_os_str().to_owned();
+            let mut name = led_to.as_os_str().to_owned();
             name.push(ending);
             PathBuf::from(name)
         };
         // The log and its index as well: what is committed stands in the log until it is moved.
-        Self { files: [with(""), with("-wal"), with("-shm")], were: OnceLock::new(), is_lost: AtomicBool::new(false) }
+        let files = [path.to_owned(), with("-wal"), with("-shm")];
+        Self { files, were: OnceLock::new(), is_lost: AtomicBool::new(false) }
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, ffi};
 
 use super::connection::{self, Role, while_busy};
-use crate::{OpenError, OpenErrorKind};
+use crate::{OpenError, OpenErrorKind, StoreSettings};
 
 /// The writer's connection and the file's absolute path.
 pub(crate) fn writer(path: &str, wait: Duration) -> Result<(PathBuf, Connection), OpenError> {
@@ -51,7 +51,10 @@ fn prepare(path: &Path) -> Result<(), OpenError> {
     if path.is_dir() {
         return Err(OpenError::new(
             OpenErrorKind::Settings,
-            format!("`{shown}` is a folder; name a file in it, `sqlite://{shown}/mainstay.db`"),
+            format!(
+                "`{shown}` is a folder; name a file in it, `{}`",
+                StoreSettings::sqlite_url(&format!("{shown}/mainstay.db"))
+            ),
         ));
     }
     let mut options = std::fs::OpenOptions::new();

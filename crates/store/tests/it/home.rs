@@ -49,6 +49,30 @@ fn nothing_is_acknowledged_into_a_file_that_nobody_will_find() {
 }
 
 #[test]
+fn a_link_is_followed_as_long_as_it_leads_to_the_same_file() {
+    testkit::run(async {
+        let db = TestDatabase::fresh(Backend::Sqlite).await;
+        let (file, link) = (db.file().unwrap(), beside(&db.file().unwrap(), ".link"));
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let settings = store::StoreSettings::at(store::StoreSettings::sqlite_url(link.to_str().unwrap()));
+        let store = crate::open_with(&settings, store::Reactions::new()).await;
+        set(&store, "by the link", 1).await.unwrap();
+        store.ping(&ctx()).await.unwrap();
+        assert_eq!(get(&store, "by the link").await, Some(1));
+        // Whoever opens it next would find another database.
+        let other = beside(&file, ".other");
+        std::fs::copy(&file, &other).unwrap();
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        is_refused(&store, "led elsewhere").await;
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        set(&store, "and back", 1).await.unwrap();
+        store.close().await;
+    });
+}
+
+#[test]
 fn a_store_that_closes_leaves_what_was_put_in_its_place_alone() {
     testkit::run(async {
         let db = TestDatabase::fresh(Backend::Sqlite).await;
