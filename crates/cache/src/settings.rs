@@ -10,6 +10,7 @@ pub struct CacheSettings {
     /// `?sslrootcert=FILE` where its certificate is of an authority the system does not know),
     /// `redis+sentinel://host:26379,host:26379/NAME` and `redis+cluster://host:6379,host:6379` where there are several
     /// of it. A secret, because it may hold a password.
+    #[schemars(extend("x-secret" = "url"))]
     pub url: Secret<String>,
     /// The name of this deployment among those that share a Redis: everything that is kept there begins with `ms:NAME:`.
     /// 1–64 letters, digits, `_`, `-`, `.`; the same on all nodes of a deployment, and another on every other. Empty: a
@@ -161,6 +162,10 @@ mod tests {
             ("redis+cluster://", "names no host"),
             ("redis+cluster://a/2", "database"),
             ("redis://h?sslrootcert=x", "after `?`"),
+            ("redis://u:hunter2@x@h", "%40"),
+            ("redis://u:hunter2/x@h", "%40"),
+            ("redis+sentinel://u:hun/ter2@a/main", "%40"),
+            ("redis+cluster://u:hunter2?x@h", "%40"),
         ] {
             let error = CacheSettings::at(url).validate().unwrap_err();
             assert!(error.contains(says) && !error.contains("hunter2"), "{url}: {error}");

@@ -68,6 +68,12 @@ impl Route {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         let (rest, options) = rest.split_once('?').map_or((rest, None), |(rest, options)| (rest, Some(options)));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        // A part of the password would be taken for a host or a name, and told in the log.
+        if url.matches('@').count() > usize::from(authority.contains('@')) {
+            return Err("`url` has an `@` that does not stand between the password and the host; write `%40` for an `@`, `%2F` \
+                        for a `/` and `%3F` for a `?` in a password"
+                .to_owned());
+        }
         let (login, hosts) = authority.rsplit_once('@').map_or(("", authority), |(login, hosts)| (login, hosts));
         let option = match (scheme, options.and_then(|options| options.split_once('='))) {
             (_, None) if options.is_none() => None,
