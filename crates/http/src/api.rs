@@ -11,8 +11,9 @@ use http_types::header::{CONTENT_TYPE, HeaderValue};
 use kernel::{ApiError, Catalogue, Clock, Code, Ctx, ErrorDoc, Random, Text, text};
 use serde_json::{Value, json};
 
+use crate::base_path::BasePath;
 use crate::bodies::Bodies;
-use crate::client::TrustedProxies;
+use crate::client::{ClientAddress, TrustedProxies};
 use crate::cors::Cors;
 use crate::language::Languages;
 use crate::openapi::{Described, Info, describe};
@@ -68,6 +69,8 @@ pub struct Api {
     document: Bytes,
     errors: BTreeMap<&'static str, ErrorDoc>,
     operations: Vec<(Method, String, String)>,
+    pub(crate) base_path: BasePath,
+    pub(crate) client_address: ClientAddress,
     is_draining: AtomicBool,
     request_prefix: [u8; PREFIX_DIGITS],
     request_count: AtomicU64,
@@ -103,6 +106,8 @@ pub struct ApiBuilder {
     ready_check: Option<ReadyCheck>,
     keeper: Option<Arc<dyn KeepAnswers>>,
     limits: Option<Limits>,
+    base_path: BasePath,
+    client_address: ClientAddress,
     endpoints: Vec<(String, String, Endpoint)>,
     /// What the document says of a tag.
     about: BTreeMap<String, String>,
@@ -133,6 +138,8 @@ impl ApiBuilder {
             ready_check: None,
             keeper: None,
             limits: None,
+            base_path: BasePath::default(),
+            client_address: ClientAddress::None,
             endpoints: Vec::new(),
             about: BTreeMap::new(),
         }
@@ -175,6 +182,16 @@ impl ApiBuilder {
         self.limits = Some(limits);
     }
 
+    /// The path that a proxy takes off those of requests, and that links therefore have: `/app`.
+    pub fn base_path(&mut self, path: &str) {
+        self.base_path = BasePath::new(path);
+    }
+
+    /// What the access log says of clients' addresses. Without it, nothing.
+    pub const fn client_address(&mut self, shown: ClientAddress) {
+        self.client_address = shown;
+    }
+
     /// Adds an operation under the tag of its domain.
     pub fn endpoint(&mut self, tag: &str, endpoint: Endpoint) {
         let base = if endpoint.is_root { "" } else { Self::BASE_PATH };
@@ -196,7 +213,7 @@ impl ApiBuilder {
         }
         self.about("system", "The server itself: whether it runs, whether it can serve, and what it offers.");
         let sign_in = self.authenticator.as_ref().and_then(|authenticator| authenticator.sign_in());
-        let Described { document, needs, errors, mut most_bytes, security, preconditions } =
+        let Described { mut document, needs, errors, mut most_bytes, security, preconditions } =
             describe(&self.info, sign_in, &self.endpoints, &self.about).map_err(BuildError)?;
         for (operation, id, name) in needs {
             if !self.state.0.contains_key(&id) {
@@ -205,6 +222,7 @@ impl ApiBuilder {
                 )));
             }
         }
+        document["servers"][0]["url"] = self.base_path.of_server().into();
         let proxies = TrustedProxies::read(&self.settings.trusted_proxies).map_err(BuildError)?;
         let cors = Cors::read(&self.settings.cors).map_err(BuildError)?;
         if let Some(limits) = &self.limits {
@@ -254,6 +272,8 @@ impl ApiBuilder {
             document: serde_json::to_vec_pretty(&document).unwrap_or_default().into(),
             errors,
             operations,
+            base_path: self.base_path,
+            client_address: self.client_address,
             is_draining: AtomicBool::new(false),
             request_prefix,
             request_count: AtomicU64::new(0),

@@ -1,14 +1,84 @@
 //! From which address a request comes, where proxies stand between: what `X-Forwarded-For` says is believed as far as
 //! trusted proxies wrote it.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http_types::header::{HeaderMap, HeaderName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The most proxies one behind another. Those before them are not looked at.
 const MOST_HOPS: usize = 32;
+
+/// What the access log says of a client's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAddress {
+    /// Nothing.
+    None,
+    /// The network it is in, `203.0.113.0/24` or `2001:db8:1::/48`: enough to see where load comes from, and not which of some
+    /// hundred neighbours a person is.
+    #[default]
+    Network,
+    /// The whole of it.
+    Full,
+}
+
+impl ClientAddress {
+    /// What the log is to say.
+    pub(crate) fn of(self, address: Option<IpAddr>) -> Option<Shown> {
+        match self {
+            Self::None => None,
+            Self::Network => address.map(|address| Shown { address: address.to_canonical(), is_network: true }),
+            Self::Full => address.map(|address| Shown { address: address.to_canonical(), is_network: false }),
+        }
+    }
+}
+
+/// An address as the log says it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shown {
+    address: IpAddr,
+    is_network: bool,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.address, self.is_network) {
+            // Each request has one: written by hand, in one piece.
+            (IpAddr::V4(v4), is_network) => {
+                let [a, b, c, d] = v4.octets();
+                let mut text = [0; "255.255.255.255/24".len()];
+                let mut length = 0;
+                let mut put = |byte: u8| {
+                    text[length] = byte;
+                    length += 1;
+                };
+                for (n, part) in [a, b, c, if is_network { 0 } else { d }].into_iter().enumerate() {
+                    if n > 0 {
+                        put(b'.');
+                    }
+                    if part >= 100 {
+                        put(b'0' + part / 100);
+                    }
+                    if part >= 10 {
+                        put(b'0' + part / 10 % 10);
+                    }
+                    put(b'0' + part % 10);
+                }
+                if is_network {
+                    b"/24".iter().for_each(|byte| put(*byte));
+                }
+                f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default())
+            }
+            (IpAddr::V6(v6), true) => write!(f, "{}/48", Ipv6Addr::from_bits(v6.to_bits() & mask(48))),
+            (IpAddr::V6(v6), false) => v6.fmt(f),
+        }
+    }
+}
 
 /// Addresses whose word on where a request comes from is believed.
 #[derive(Debug, Clone, Default)]
@@ -155,6 +225,24 @@ mod tests {
         assert_eq!(client(&["10.0.0.0/8"], "10.1.2.3", &[&chain(MOST_HOPS - 1)]), "198.51.100.1");
         assert_eq!(client(&["10.0.0.0/8"], "10.1.2.3", &[&chain(MOST_HOPS)]), "10.0.0.7");
         assert_eq!(client(&["10.0.0.0/8"], "10.1.2.3", &[&chain(1), &chain(1000)]), "10.0.0.7");
+    }
+
+    #[test]
+    fn the_log_says_as_much_of_an_address_as_it_may() {
+        for (address, network, full) in [
+            ("203.0.113.7", "203.0.113.0/24", "203.0.113.7"),
+            ("255.255.255.255", "255.255.255.0/24", "255.255.255.255"),
+            ("10.0.100.10", "10.0.100.0/24", "10.0.100.10"),
+            ("::ffff:192.0.2.99", "192.0.2.0/24", "192.0.2.99"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48", "2001:db8:1:2:3:4:5:6"),
+            ("::1", "::/48", "::1"),
+        ] {
+            let address = Some(address.parse().unwrap());
+            assert_eq!(ClientAddress::Network.of(address).unwrap().to_string(), network);
+            assert_eq!(ClientAddress::Full.of(address).unwrap().to_string(), full);
+            assert!(ClientAddress::None.of(address).is_none());
+        }
+        assert!(ClientAddress::Full.of(None).is_none());
     }
 
     #[test]

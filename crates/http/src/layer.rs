@@ -53,6 +53,7 @@ impl Api {
             ctx = ctx.from(self.proxies.client(peer, &parts.headers));
         }
 
+        let client = ctx.address();
         let (mut preflight_allow, mut told) = (None, None);
         let outcome = match self.admit(&parts, &body) {
             Err(error) => {
@@ -130,7 +131,8 @@ impl Api {
                     && parts.version != http_types::Version::HTTP_2;
                 // Which language is asked for only once there is something to say.
                 let language = self.languages.choose(&parts.headers);
-                let mut reply = problem.into_reply(parts.uri.path(), &request_id, language);
+                let instance = self.base_path.before(parts.uri.path());
+                let mut reply = problem.into_reply(&instance, &request_id, language);
                 if is_lost {
                     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -144,6 +146,7 @@ impl Api {
                 reply.headers_mut().insert(RATELIMIT, standing);
             }
         }
+        self.base_path.put_before_location(&mut reply);
         self.finish(&parts.method, &parts.headers, &request_id, preflight_allow, &mut reply);
         tracing::info!(
             target: "mainstay::access",
@@ -152,6 +155,7 @@ impl Api {
             status = reply.status().as_u16(),
             duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
             request_id = &*request_id,
+            client_address = self.client_address.of(client).map(tracing::field::display),
         );
         reply
     }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod base_path;
 mod bodies;
 mod body;
 mod bound;
@@ -46,6 +47,7 @@ pub use caller::{
 };
 pub use change::Change;
 pub use check::{Check, InputType};
+pub use client::ClientAddress;
 pub use conditional::{ETag, Precondition, Stale};
 pub use endpoint::{Endpoint, EndpointDef, Handler, KeptFor, Method, Reply};
 pub use idempotency::{Fingerprint, KeepAnswers, Keeping, KeptAnswer, KeyUse, KeyedRun, MadeReply};
@@ -59,5 +61,5 @@ pub use problem::{Problem, RequestError};
 pub use query::{QueryPairs, parse_bool, parse_list, parse_pairs, parse_whole, time_text};
 pub use request::Request;
 pub use schema::{JsonValidator, validate_value};
-pub use server::{Server, ServerHandle};
+pub use server::{Reserved, Server, ServerHandle};
 pub use settings::{CorsSettings, RuntimeKind, ServerSettings};

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -73,28 +73,65 @@ impl ServerHandle {
     }
 }
 
+/// An address that is ours, where nobody is listened to yet: who connects is refused. So a server that starts learns that its
+/// port is taken before it has made anything, and is found by nobody before it can answer.
+#[derive(Debug)]
+pub struct Reserved {
+    /// One for each lane when lanes share nothing.
+    sockets: Vec<Socket>,
+    address: SocketAddr,
+}
+
+impl Reserved {
+    /// Takes the address of these settings.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub fn new(settings: &ServerSettings) -> io::Result<Self> {
+        let count = if settings.runtime == RuntimeKind::PerCore { lane_count(settings) } else { 1 };
+        let mut address = settings.listen;
+        let mut sockets = Vec::with_capacity(count);
+        if count > 1 {
+            // Sockets that share a port would share it with another server of ours too: ask for it alone first. Port 0
+            // is taken here, and the lanes share what came of it.
+            address = local(&socket(address, false)?)?;
+        }
+        for _ in 0..count {
+            let socket = socket(address, count > 1)?;
+            address = local(&socket)?;
+            sockets.push(socket);
+        }
+        Ok(Self { sockets, address })
+    }
+
+    /// Lets clients connect.
+    fn listen(self) -> io::Result<Vec<StdListener>> {
+        let listen = |socket: Socket| socket.listen(BACKLOG).map(|()| socket.into());
+        if self.sockets.len() > 1 {
+            // As above: another that was started at the same time may listen by now.
+            socket(self.address, false)?.listen(BACKLOG)?;
+        }
+        self.sockets.into_iter().map(listen).collect()
+    }
+}
+
 impl Server {
     /// Opens the listener (one for each lane when lanes share nothing).
     ///
     /// # Errors
     /// When the address cannot be had.
     pub fn bind(api: Arc<Api>) -> io::Result<Self> {
-        let settings = api.settings();
-        let lanes = lane_count(settings);
-        let count = if settings.runtime == RuntimeKind::PerCore { lanes } else { 1 };
-        let mut address = settings.listen;
-        let mut listeners = Vec::with_capacity(count);
-        if count > 1 {
-            // Sockets that share a port would share it with another server of ours too: ask for it alone first. Port 0
-            // is taken here, and the lanes share what came of it.
-            address = listen(address, false)?.local_addr()?;
-        }
-        for _ in 0..count {
-            let listener = listen(address, count > 1)?;
-            address = listener.local_addr()?;
-            listeners.push(listener);
-        }
-        Ok(Self { api, listeners, address })
+        let reserved = Reserved::new(api.settings())?;
+        Self::on(reserved, api)
+    }
+
+    /// Opens the listener where an address was taken before.
+    ///
+    /// # Errors
+    /// When another took it at the same time.
+    pub fn on(reserved: Reserved, api: Arc<Api>) -> io::Result<Self> {
+        let address = reserved.address;
+        Ok(Self { api, listeners: reserved.listen()?, address })
     }
 
     /// Where it listens.
@@ -164,16 +201,22 @@ impl Server {
     }
 }
 
-fn listen(address: SocketAddr, is_shared: bool) -> io::Result<StdListener> {
+/// Connections that wait in the system to be accepted.
+const BACKLOG: i32 = 4096;
+
+fn local(socket: &Socket) -> io::Result<SocketAddr> {
+    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("a socket of another kind"))
+}
+
+fn socket(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
     let domain = socket2::Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    let socket = Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
     // A restart must not wait for old connections to be forgotten.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(is_shared)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(4096)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// How many lanes these settings mean.

@@ -83,7 +83,7 @@ const WORDS = {
   // Where this page is, a proxy's prefix included.
   const here = new URL('.', location.href).href.replace(/\/$/, '');
   for (const server of api.servers ?? []) {
-    if (server.url === '/') server.url = here;
+    if (server.url.startsWith('/')) server.url = here;
   }
 
   const ui = SwaggerUIBundle({

@@ -13,7 +13,7 @@
     // Where this page is, a proxy's prefix included.
     const here = new URL('.', location.href).href.replace(/\/$/, '');
     for (const server of api.servers ?? []) {
-      if (server.url === '/') server.url = here;
+      if (server.url.startsWith('/')) server.url = here;
     }
     const fonts = 'system-ui, -apple-system, "Segoe UI", "Noto Sans KR", sans-serif';
     const code = 'ui-monospace, SFMono-Regular, Menlo, Consolas, monospace';
