@@ -14,7 +14,7 @@ use crate::erasure::{self, Eraser, Erasing};
 use crate::idempotency::{self, Answers, Tidying};
 use crate::settings::{Settings, SettingsError, SettingsOf};
 use crate::shared::{Answers as KeptAnswers, Shared};
-use crate::{Command, Database, Domain, Section, deployment};
+use crate::{Command, Database, Domain, Section, allocator, deployment};
 
 /// A product: a list of domains, and the glue between them.
 pub struct App {
@@ -318,6 +318,8 @@ impl App {
     pub async fn start(self, settings: Settings, clock: Clock, random: Random) -> Result<Running, StartError> {
         let settings = Arc::new(settings);
         let secret = SecretKey::new(settings.secret_key.expose()).map_err(StartError::new)?;
+        // That took some megabytes.
+        allocator::give_back();
         let mut reactions = Reactions::new();
         let mut sets = Vec::new();
         let mut loaders = Loaders::default();
@@ -372,6 +374,8 @@ impl App {
             &self.description,
         );
         texts.into_iter().for_each(|catalogue| api.texts(catalogue));
+        api.base_path(&settings.base_path());
+        api.client_address(settings.log.client_address);
         let boot = Boot {
             store: store.clone(),
             settings: settings.clone(),

@@ -24,7 +24,8 @@ pub use macros::{ApiError, Resource, Row, delete, get, input, patch, post, put, 
 pub use operations::OperationsSettings;
 pub use run::{Command, Finding, Invocation, Patient, Severity, run};
 pub use settings::{
-    Core, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder, SettingsError, SettingsOf,
+    Core, Ignored, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder, SettingsError,
+    SettingsOf, WhyIgnored,
 };
 pub use work::{Work, WorkError};
 pub use {cache, http, kernel, resource, store, telemetry};

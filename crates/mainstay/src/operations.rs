@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::Store;
 
-use crate::Running;
+use crate::{Running, Settings};
 
 /// For those who look after the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,20 +30,19 @@ impl Default for OperationsSettings {
     }
 }
 
+/// How the operations listener is served.
+pub(crate) fn server(settings: &Settings) -> ServerSettings {
+    ServerSettings { listen: settings.operations.listen, docs: false, max_connections: 64, ..ServerSettings::default() }
+}
+
 /// The operations listener's own API.
 ///
 /// # Errors
 /// Never for what we put into it.
 pub(crate) fn api(running: &Running, clock: Clock, random: Random) -> Result<Arc<Api>, BuildError> {
-    let settings = ServerSettings {
-        listen: running.settings.operations.listen,
-        docs: false,
-        max_connections: 64,
-        ..ServerSettings::default()
-    };
     let watched =
         Watched { store: running.store.clone(), cache: running.cache().clone(), backend: running.backend().clone() };
-    let mut api = ApiBuilder::new(settings, clock, random);
+    let mut api = ApiBuilder::new(server(&running.settings), clock, random);
     let metrics = Endpoint::new(
         Method::Get,
         "/metrics",

@@ -22,9 +22,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use kernel::Clock;
 
-use crate::App;
 use crate::run::cli::{ConfigVerb, DbVerb, ServeArgs, Verb};
 use crate::run::settings::Purpose;
+use crate::{App, Ignored, Settings};
 
 pub use command::{Command, Invocation};
 pub use doctor::{Finding, Patient, Severity};
@@ -81,7 +81,12 @@ impl Program<'_> {
     fn run(&self, verb: Verb, flags: &cli::Flags) -> Result<ExitCode> {
         let load = |listen, purpose| settings::load(self.app().sections(), flags, listen, purpose);
         match verb {
-            Verb::Serve(ServeArgs { listen }) => serve::serve(self, &load(listen, Purpose::Serve)?),
+            Verb::Serve(ServeArgs { listen }) => {
+                let reserve = |settings: &Settings| serve::reserve(&self.name, settings);
+                let sections = self.app().sections();
+                let (loaded, reserved) = settings::load_after(sections, flags, listen, Purpose::Serve, reserve)?;
+                serve::serve(self, &loaded, reserved)
+            }
             Verb::Migrate => self.migrate(&load(None, Purpose::Migrate)?),
             Verb::Db { verb: DbVerb::Copy { from, to } } => copy::copy(self, &from, to, &load(None, Purpose::Look)?),
             Verb::Openapi => {
@@ -97,10 +102,24 @@ impl Program<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Says what was done. That it cannot be said undoes nothing, and is no failure of what was asked for.
+    fn tell(&self, text: &str) {
+        if let Err(error) = say(text) {
+            terminal::complain(&self.name, &format!("{error:#}; what was asked for is done all the same"));
+        }
+    }
+
     fn config(&self, verb: &ConfigVerb, flags: &cli::Flags) -> Result<()> {
         let sections = self.app().sections();
         match verb {
-            ConfigVerb::Show => say(&settings::load(sections, flags, None, Purpose::Look)?.settings.show()),
+            ConfigVerb::Show => {
+                let loaded = settings::load(sections, flags, None, Purpose::Look)?;
+                let mut text = loaded.settings.show();
+                for Ignored { name, why } in &loaded.ignored {
+                    text.push_str(&format!("\n# {name} {why}: it is not read."));
+                }
+                say(&text)
+            }
             ConfigVerb::Check => {
                 let loaded = settings::load(sections, flags, None, Purpose::Look)?;
                 say(&format!("The settings are good: {}.", loaded.sources.join(", then ")))
@@ -111,22 +130,23 @@ impl Program<'_> {
     }
 
     fn migrate(&self, loaded: &settings::Loaded) -> Result<()> {
-        let _log = serve::log(&loaded.settings)?;
+        let _log = serve::log(loaded)?;
         serve::runtime(&loaded.settings)?.block_on(async {
             let (store, applied) = self.app().migrate(&loaded.settings, &Clock::system()).await?;
             store.close().await;
             for step in &applied {
-                say(&format!("applied {} {}", step.domain, step.name))?;
+                self.tell(&format!("applied {} {}", step.domain, step.name));
             }
-            say(match applied.len() {
+            self.tell(match applied.len() {
                 0 => "The database is up to date; there was nothing to do.",
                 _ => "The database is up to date.",
-            })
+            });
+            Ok(())
         })
     }
 }
 
-/// Prints a text and a line end. That nobody reads on is no fault of ours (`mainstay openapi | head`).
+/// Prints a text and a line end, where the text is what was asked for. That nobody reads on is no fault of ours (`mainstay openapi | head`).
 fn say(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let written =

@@ -13,7 +13,7 @@ use crate::process::{Folder, PASSWORD, Said, Server, mainstay, run};
 /// Settings of which nothing is to be said.
 const GOOD: [(&str, &str); 7] = [
     ("MAINSTAY_MODE", "production"),
-    ("MAINSTAY_SECRET_KEY", "0123456789abcdefghijklmnopqrstuvwxyzABCD"),
+    ("MAINSTAY_SECRET_KEY", "xq4Jv0cZpT2mWb8RkL6yHs3NfGd7Ue1A"),
     ("MAINSTAY_PUBLIC_URL", "https://api.example.com"),
     ("MAINSTAY_SERVER__LISTEN", "127.0.0.1:0"),
     ("MAINSTAY_SERVER__MAX_CONNECTIONS", "100"),
@@ -88,6 +88,23 @@ fn files_that_others_may_read_are_told() {
     }
     let (said, codes) = doctor(&folder, &[]);
     assert!(codes.is_superset(&set(["secret_readable", "database_readable"])), "{}", said.out);
+}
+
+#[test]
+fn files_and_variables_that_others_have_a_hand_in_are_told() {
+    let folder = Folder::new();
+    assert_eq!(run(mainstay(&folder).arg("migrate"), "").code, Some(0));
+    folder.write("mainstay.toml", "[database]\nadmin_url = \"\"\n[cache]\nurl = \"memory:\"");
+    let open = |name: &str, mode| {
+        std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    open("data", 0o777);
+    let (said, codes) = doctor(&folder, &[&GOOD[..], &[("MAINSTAY_HOME", "/opt")]].concat());
+    assert_eq!(codes, set(["database_folder_writable", "no_administrator", "variables_ignored"]), "{}", said.out);
+    open("data", 0o700);
+    folder.write("mainstay.toml", &format!("secret_key = \"{}\"", GOOD[1].1));
+    open("mainstay.toml", 0o644);
+    assert_eq!(doctor(&folder, &GOOD).1, set(["no_administrator", "settings_file_readable"]));
 }
 
 #[test]

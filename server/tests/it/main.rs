@@ -19,3 +19,4 @@ mod schemas;
 mod secrets;
 mod settings;
 mod stopping;
+mod surroundings;

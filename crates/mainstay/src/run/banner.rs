@@ -6,7 +6,8 @@ use http::ApiBuilder;
 
 use super::Program;
 use super::settings::Loaded;
-use crate::{Mode, Running};
+use crate::settings::shown;
+use crate::{Mode, Running, Settings};
 
 /// What a person reads first: where everything is, and what to do next. Names nothing that is not there.
 pub fn text(
@@ -38,9 +39,9 @@ pub fn text(
     if !settings.public_url.is_empty() {
         line("Public", &settings.public_url);
     }
-    line("Data", &place(settings.database.url.expose()));
+    line("Data", &place(settings));
     if settings.cache.url.expose() != "memory:" {
-        line("Cache", &place(settings.cache.url.expose()));
+        line("Cache", &shown::url(settings.cache.url.expose()));
     }
     line(
         "Migrated",
@@ -61,15 +62,10 @@ pub fn text(
 }
 
 /// Where the data is: a file with its whole path, or a server without what is secret.
-fn place(url: &str) -> String {
-    match url.strip_prefix("sqlite://") {
-        Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.into()).display().to_string(),
-        None => {
-            let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", ""));
-            let rest = rest.split('?').next().unwrap_or_default();
-            let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-            format!("{scheme}://{place}")
-        }
+fn place(settings: &Settings) -> String {
+    match settings.database.sqlite_file() {
+        Some(file) => std::path::absolute(&file).unwrap_or_else(|_| file.into()).display().to_string(),
+        None => shown::url(settings.database.url.expose()),
     }
 }
 
@@ -77,12 +73,19 @@ fn place(url: &str) -> String {
 fn flags(loaded: &Loaded) -> String {
     let mut flags = String::new();
     if let Some(config) = &loaded.config {
-        let _ = write!(flags, " --config {}", config.display());
+        let _ = write!(flags, " --config {}", quoted(config));
     }
     if loaded.data != Path::new("data") {
-        let _ = write!(flags, " --data {}", loaded.data.display());
+        let _ = write!(flags, " --data {}", quoted(&loaded.data));
     }
     flags
+}
+
+/// A path as a shell reads it back.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "_./-+@:".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]
@@ -90,14 +93,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_shown_without_its_password() {
-        for (url, shown) in [
-            ("sqlite:///var/lib/mainstay/mainstay.db", "/var/lib/mainstay/mainstay.db"),
-            ("postgres://me:p%40ss@db:5432/x?password=other", "postgres://db:5432/x"),
-            ("postgres://me:p@ss@db/x", "postgres://db/x"),
-            ("postgresql:///x?host=/tmp", "postgresql:///x"),
-        ] {
-            assert_eq!(place(url), shown);
+    fn a_path_is_quoted_where_a_shell_would_read_it_otherwise() {
+        for (path, shown) in [("data/x-1", "data/x-1"), ("q?x=1", "'q?x=1'"), ("a b", "'a b'"), ("it's", "'it'\\''s'")]
+        {
+            assert_eq!(quoted(Path::new(path)), shown);
         }
     }
 }

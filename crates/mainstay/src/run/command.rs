@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use kernel::{Clock, Ctx, Random, Secret};
 
-use super::{Program, prompt, say, serve};
+use super::{Program, prompt, serve};
 use crate::run::settings::Loaded;
 use crate::{Running, StartError};
 
@@ -164,7 +164,7 @@ pub(super) struct Invoked {
 
 /// Starts the app, runs the command over it, and says what it answers.
 pub(super) fn invoke(program: &Program<'_>, invoked: Invoked, loaded: &Loaded) -> Result<()> {
-    let _log = serve::log(&loaded.settings)?;
+    let _log = serve::log(loaded)?;
     serve::runtime(&loaded.settings)?.block_on(async {
         let (clock, random) = (Clock::system(), Random::os());
         let running = program.app().start(loaded.settings.clone(), clock.clone(), random.clone()).await?;
@@ -173,6 +173,7 @@ pub(super) fn invoke(program: &Program<'_>, invoked: Invoked, loaded: &Loaded) -
         let work = (command.run)(Invocation { running, path: command.path, values, switches, clock, random });
         let outcome = prompt::interruptible(&program.name, work).await;
         store.close().await;
-        say(&outcome??)
+        program.tell(&outcome??);
+        Ok(())
     })
 }

@@ -7,13 +7,13 @@ use kernel::Clock;
 use store::{CopyProgress, CopyStage, StoreSettings};
 
 use super::settings::Loaded;
-use super::{Program, say, serve};
+use super::{Program, serve, terminal};
 
 /// How often a table that takes long is told of.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn copy(program: &Program<'_>, from: &str, to: Option<String>, loaded: &Loaded) -> Result<()> {
-    let _log = serve::log(&loaded.settings)?;
+    let _log = serve::log(loaded)?;
     let named = &loaded.settings.database;
     let to = match to {
         // What else is said of the database is said of the one in the settings.
@@ -28,13 +28,14 @@ pub(super) fn copy(program: &Program<'_>, from: &str, to: Option<String>, loaded
         .block_on(store::copy(&from, &to, &sets, &Clock::system(), &mut |progress| told.tell(progress)))
         .context("the copy is not whole")?;
     let again = if copied.is_resumed { ", some of them in an earlier run" } else { "" };
-    say(&format!(
+    program.tell(&format!(
         "{} rows of {} tables were copied{again}; all were read again on both sides and are the same.\n\
          Next: set database.url to the server, keep secret_key as it is (the signing keys came along, sealed with it), and \
          start. The file was not changed.",
         grouped(copied.rows),
         copied.tables
-    ))
+    ));
+    Ok(())
 }
 
 struct Told {
@@ -53,7 +54,7 @@ impl Told {
             CopyStage::Copied => "copied",
             CopyStage::Verified => "verified",
         };
-        eprintln!("{stage:<8}  {domain}.{table}: {} of {} rows", grouped(rows), grouped(of));
+        terminal::note(&format!("{stage:<8}  {domain}.{table}: {} of {} rows", grouped(rows), grouped(of)));
     }
 }
 

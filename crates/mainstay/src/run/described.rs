@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use kernel::{Clock, Random};
+use store::StoreSettings;
 
 use super::secret;
 use crate::{App, Origin, Running, SettingsBuilder};
@@ -14,7 +15,7 @@ pub fn start(app: App) -> Result<Running> {
     let folder = Scratch::new()?;
     let mut builder = SettingsBuilder::new(app.sections());
     let here = Origin::Flag("this command".to_owned());
-    let url = format!("sqlite://{}", folder.0.join("mainstay.db").display());
+    let url = StoreSettings::sqlite_url(&folder.0.join("mainstay.db").display().to_string());
     builder.set("database.url", &url, &here)?;
     builder.set("secret_key", &secret::generate(&Random::os()), &here)?;
     let settings = builder.build()?;

@@ -2,6 +2,7 @@
 //! step of a migration.
 
 mod database;
+pub(super) mod files;
 mod indexes;
 mod machine;
 mod redis;
@@ -122,6 +123,7 @@ pub fn run(program: &Program<'_>, flags: &Flags, is_json: bool) -> Result<ExitCo
 fn examine(program: &Program<'_>, loaded: &Loaded) -> Result<(Vec<Finding>, Option<String>)> {
     let memory_bytes = machine::memory_bytes();
     let mut findings = settings::examine(loaded);
+    findings.extend(files::examine(loaded));
     findings.extend(machine::examine(&loaded.settings));
     serve::runtime(&loaded.settings)?.block_on(async {
         let (clock, random) = (Clock::system(), Random::os());

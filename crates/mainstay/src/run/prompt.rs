@@ -5,7 +5,7 @@ use kernel::Secret;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::terminal;
+use super::{serve, terminal};
 use crate::StartError;
 
 type Result<T> = std::result::Result<T, StartError>;
@@ -36,7 +36,7 @@ fn ask(question: &str) -> Result<Secret<String>> {
     let password = line();
     drop(hidden);
     // The line end that was typed was hidden too.
-    eprintln!();
+    terminal::note("");
     password
 }
 
@@ -61,20 +61,20 @@ pub(super) async fn interruptible<T>(program: &str, work: impl Future<Output = T
     let before = tcgetattr(io::stdin()).ok();
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()];
     let listen = |kind| signal(kind).map_err(|error| StartError::caused("cannot listen for signals", error));
-    let [mut interrupt, mut terminate, mut hangup, mut quit] =
-        [listen(kinds[0])?, listen(kinds[1])?, listen(kinds[2])?, listen(kinds[3])?];
+    let mut hangup = if serve::ignores_hangup() { None } else { Some(listen(kinds[2])?) };
+    let [mut interrupt, mut terminate, mut quit] = [listen(kinds[0])?, listen(kinds[1])?, listen(kinds[3])?];
     let kind = tokio::select! {
         done = work => return Ok(done),
         _ = interrupt.recv() => kinds[0],
         _ = terminate.recv() => kinds[1],
-        _ = hangup.recv() => kinds[2],
+        () = serve::heard(hangup.as_mut()) => kinds[2],
         _ = quit.recv() => kinds[3],
     };
     if let Some(before) = before {
         // As below: it may be gone.
         let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &before);
         // The question has no line end.
-        eprintln!();
+        terminal::note("");
     }
     terminal::complain(program, "interrupted; the same command may be run again");
     // As a shell tells a death by this signal.

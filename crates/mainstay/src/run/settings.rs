@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use kernel::{Random, Secret};
+use store::StoreSettings;
 
 use super::cli::Flags;
 use super::secret;
-use crate::{Origin, PREFIX, Section, Settings, SettingsBuilder};
+use crate::{Ignored, Origin, Section, Settings, SettingsBuilder};
 
 /// The settings file that is read when none is named and this one is there.
 const USUAL_FILE: &str = "mainstay.toml";
@@ -40,6 +41,15 @@ pub struct Loaded {
     pub config: Option<PathBuf>,
     /// What was read, in order.
     pub sources: Vec<String>,
+    /// Environment variables that begin as ours do, and were not read.
+    pub ignored: Vec<Ignored>,
+}
+
+impl Loaded {
+    /// The settings file that was read, or would have been.
+    pub fn file(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| USUAL_FILE.into())
+    }
 }
 
 /// Every heading there is: the process's own, then the domains'.
@@ -51,20 +61,33 @@ pub fn all(domains: Vec<Section>) -> Vec<Section> {
 
 /// Reads defaults, file, environment and flags, and checks everything before anything is made.
 pub fn load(domains: Vec<Section>, flags: &Flags, listen: Option<SocketAddr>, purpose: Purpose) -> Result<Loaded> {
+    load_after(domains, flags, listen, purpose, |_| Ok(())).map(|(loaded, ())| loaded)
+}
+
+/// The same, once `check` is content with the settings as well.
+pub fn load_after<T>(
+    domains: Vec<Section>,
+    flags: &Flags,
+    listen: Option<SocketAddr>,
+    purpose: Purpose,
+    check: impl FnOnce(&Settings) -> Result<T>,
+) -> Result<(Loaded, T)> {
     let loaded = read(domains.clone(), flags, listen, None)?;
+    let checked = check(&loaded.settings)?;
     let settings = &loaded.settings;
     let needs_secret = purpose == Purpose::Serve && settings.secret_key.expose().is_empty();
-    let is_kept_in_data = settings.database.url.expose().starts_with(&format!("sqlite://{}/", loaded.data.display()));
+    let is_kept_in_data =
+        settings.database.sqlite_file().is_some_and(|file| Path::new(&file).starts_with(&loaded.data));
     if needs_secret || (purpose != Purpose::Look && is_kept_in_data) {
         make_folder(&loaded.data)?;
     }
     if !needs_secret {
-        return Ok(loaded);
+        return Ok((loaded, checked));
     }
     // Only in development mode: production has refused to go on without one.
     let file = loaded.data.join(SECRET_FILE);
     let kept = secret::keep(&file, &Random::os())?;
-    read(domains, flags, listen, Some((&file, &kept)))
+    Ok((read(domains, flags, listen, Some((&file, &kept)))?, checked))
 }
 
 fn read(
@@ -78,18 +101,19 @@ fn read(
 
     // The data folder moves what is kept in it by default; a `database.url` that anyone sets wins.
     let data = flags.data.to_str().context("--data is not UTF-8; choose another name")?;
-    let data = if data.len() > 1 { data.trim_end_matches('/') } else { data };
-    builder.set("database.url", &format!("sqlite://{data}/mainstay.db"), &Origin::Flag("--data".to_owned()))?;
+    let data =
+        if data.starts_with('/') && data.trim_end_matches('/').is_empty() { "/" } else { data.trim_end_matches('/') };
+    let url = StoreSettings::sqlite_url(&format!("{data}/mainstay.db"));
+    builder.set("database.url", &url, &Origin::Flag("--data".to_owned()))?;
 
     if let Some((path, text)) = file(flags.config.as_deref())? {
         builder.file(&path, &text)?;
         sources.push(path);
     }
-    let variables = environment()?;
-    if !variables.is_empty() {
+    if builder.environment(environment())? > 0 {
         sources.push("the environment".to_owned());
     }
-    builder.environment(variables)?;
+    let ignored = builder.ignored().to_vec();
     if let Some(listen) = listen {
         builder.set("server.listen", &listen.to_string(), &Origin::Flag("--listen".to_owned()))?;
         sources.push("--listen".to_owned());
@@ -98,7 +122,7 @@ fn read(
         builder.set("secret_key", secret.expose(), &Origin::File(file.display().to_string()))?;
     }
     let settings = builder.build().map_err(|error| anyhow!("the settings are not good:\n{error}"))?;
-    Ok(Loaded { settings, data: PathBuf::from(data), config: flags.config.clone(), sources })
+    Ok(Loaded { settings, data: PathBuf::from(data), config: flags.config.clone(), sources, ignored })
 }
 
 /// The settings file's path and text: the one that was named, or the usual one if it is there.
@@ -112,18 +136,9 @@ fn file(named: Option<&Path>) -> Result<Option<(String, String)>> {
     }
 }
 
-/// Our variables. The one place in the house that reads the environment.
-fn environment() -> Result<Vec<(String, String)>> {
-    let text = |words: OsString| words.into_string().ok();
-    let mut ours = Vec::new();
-    for (name, value) in std::env::vars_os() {
-        let Some(name) = text(name).filter(|name| name.starts_with(PREFIX)) else { continue };
-        match text(value) {
-            Some(value) => ours.push((name, value)),
-            None => bail!("the environment variable {name} is not UTF-8; set it again"),
-        }
-    }
-    Ok(ours)
+/// Every variable whose name can be read. The one place in the house that reads the environment.
+fn environment() -> impl Iterator<Item = (String, OsString)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
 }
 
 fn make_folder(folder: &Path) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What goes wrong, told so that it can be read.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 /// Columns that every terminal has.
 const COLUMNS: usize = 80;
@@ -9,11 +9,13 @@ const COLUMNS: usize = 80;
 /// log keeps, stays in the lines it has.
 pub(super) fn complain(program: &str, text: &str) {
     let text = format!("{program}: {text}");
-    if io::stderr().is_terminal() {
-        eprintln!("{}", wrapped(&text, COLUMNS));
-    } else {
-        eprintln!("{text}");
-    }
+    if io::stderr().is_terminal() { note(&wrapped(&text, COLUMNS)) } else { note(&text) }
+}
+
+/// A line on standard error. Where none can be written (a full disk, a terminal that is gone) nobody could be told of it:
+/// `eprintln!` would panic.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// The text in lines of so many columns. What stands in backticks is to be copied, so it stays on one line with what it

@@ -1,11 +1,12 @@
 use cache::CacheSettings;
-use http::{LimitSettings, ServerSettings};
+use http::{ClientAddress, LimitSettings, ServerSettings};
 use kernel::{Secret, SecretKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::StoreSettings;
 
 use super::SettingsOf;
+use super::public_url::PublicUrl;
 use crate::OperationsSettings;
 
 /// How careful the process is.
@@ -28,8 +29,9 @@ pub struct Core {
     /// From which every key is derived; 32 characters or more. In development one is made and kept beside the data.
     /// Make one with `openssl rand -base64 48`.
     pub secret_key: Secret<String>,
-    /// The address people reach this at, as in `https://api.example.com`. Links in mails and tokens' issuer come from
-    /// it, never from a request. May be empty in development: tokens then name `urn:mainstay:development` as their issuer.
+    /// The address people reach this at, as in `https://api.example.com`, or `https://example.com/app` where a proxy takes
+    /// `/app` off the paths. Links in mails and tokens' issuer come from it, never from a request. May be empty in
+    /// development: tokens then name `urn:mainstay:development` as their issuer.
     pub public_url: String,
 }
 
@@ -41,6 +43,9 @@ pub struct LogSettings {
     pub filter: String,
     /// `text` for people, `json` for machines (one object a line).
     pub format: LogFormat,
+    /// What the line of each request says of the client's address: `none`, its `network` (`203.0.113.0/24`,
+    /// `2001:db8:1::/48`), or `full`. An address is about a person: keep it whole only where you need it, and not for long.
+    pub client_address: ClientAddress,
 }
 
 /// The form of a log line.
@@ -55,7 +60,7 @@ pub enum LogFormat {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { filter: "info".into(), format: LogFormat::Text }
+        Self { filter: "info".into(), format: LogFormat::Text, client_address: ClientAddress::Network }
     }
 }
 
@@ -68,15 +73,9 @@ impl SettingsOf for LogSettings {
 impl SettingsOf for Core {
     fn validate(&self) -> Result<(), String> {
         if !self.public_url.is_empty() {
-            let rest = self.public_url.strip_prefix("https://").or_else(|| self.public_url.strip_prefix("http://"));
-            if rest.is_none_or(|r| r.is_empty() || r.contains(['/', '?', '#', ' '])) {
-                return Err(format!(
-                    "public_url is `{}`; write scheme and host only, as in `https://api.example.com`",
-                    self.public_url
-                ));
-            }
+            PublicUrl::read(&self.public_url)?;
         }
-        if self.secret_key.expose().is_empty() { Ok(()) } else { SecretKey::new(self.secret_key.expose()).map(|_| ()) }
+        if self.secret_key.expose().is_empty() { Ok(()) } else { SecretKey::check(self.secret_key.expose()) }
     }
 }
 

@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 
 use toml::{Table, Value};
 
+use super::environment::{Ignored, Meaning, meaning};
+use super::public_url::PublicUrl;
 use super::section::secret_keys;
 use super::{Core, Section, Settings};
 
@@ -46,6 +49,7 @@ pub const PREFIX: &str = "MAINSTAY_";
 pub struct SettingsBuilder {
     sections: Vec<Section>,
     tree: Table,
+    ignored: Vec<Ignored>,
 }
 
 impl fmt::Debug for SettingsBuilder {
@@ -60,7 +64,7 @@ impl SettingsBuilder {
         let mut sections = Section::core();
         sections.extend(domains);
         let tree = tree(sections.iter().map(|s| (s.name, &s.defaults)));
-        Self { sections, tree }
+        Self { sections, tree, ignored: Vec::new() }
     }
 
     /// Lays the text of a settings file over what is there.
@@ -77,23 +81,48 @@ impl SettingsBuilder {
         overlay(&mut self.tree, table, "", &Origin::File(path.to_owned()))
     }
 
-    /// Lays environment variables over what is there; those without our prefix are not ours.
+    /// Lays environment variables over what is there. Those without our prefix are not ours, and of the others those are
+    /// left out ([`ignored`](Self::ignored)) that no person meant for us. An empty one is as good as none. How many were
+    /// settings.
     ///
     /// # Errors
     /// As for a file.
-    pub fn environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) -> Result<(), SettingsError> {
-        let mut ours: Vec<(String, String)> =
+    pub fn environment(
+        &mut self,
+        variables: impl IntoIterator<Item = (String, OsString)>,
+    ) -> Result<usize, SettingsError> {
+        let mut ours: Vec<(String, OsString)> =
             variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
         ours.sort();
+        let keys = self.keys();
+        let mut count = 0;
         for (name, value) in ours {
-            // Named by our tests for the server they start, not settings.
-            if name.starts_with("MAINSTAY_TEST_") {
+            let value = value.to_str();
+            // `docker compose` and Helm hand on what was never set. And the tests name the server they start.
+            if value.is_some_and(|value| value.trim().is_empty()) || name.starts_with("MAINSTAY_TEST_") {
                 continue;
             }
-            let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
-            self.set(&key, &value, &Origin::Environment(name))?;
+            match (meaning(&name[PREFIX.len()..], value, &keys), value) {
+                (Meaning::Setting(key), Some(value)) => {
+                    self.set(&key, value, &Origin::Environment(name))?;
+                    count += 1;
+                }
+                (Meaning::Setting(_), None) => {
+                    return Err(SettingsError(format!("the environment variable {name} is not UTF-8; set it again")));
+                }
+                (Meaning::Ignored(why), _) => self.ignored.push(Ignored { name, why }),
+                (Meaning::Mistake(advice), _) => {
+                    let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
+                    return Err(no_setting(&key, &Origin::Environment(name), &advice));
+                }
+            }
         }
-        Ok(())
+        Ok(count)
+    }
+
+    /// The environment variables that begin as ours do, and were not read.
+    pub fn ignored(&self) -> &[Ignored] {
+        &self.ignored
     }
 
     /// Lays one value, given as text, over what is there.
@@ -189,9 +218,17 @@ impl SettingsBuilder {
         if !faults.is_empty() {
             return Err(SettingsError(faults.join("\n")));
         }
-        let read = |name: &str| sections.get(name).cloned().unwrap_or_default();
         let broken = |e: toml::de::Error| SettingsError(e.message().to_owned());
-        let core: Core = read("").try_into().map_err(broken)?;
+        let top = sections.get("").cloned().unwrap_or_default();
+        let mut core: Core = top.try_into().map_err(broken)?;
+        if let Ok(url) = PublicUrl::read(&core.public_url) {
+            // As it is compared and shown from now on.
+            core.public_url = url.text();
+            if let Some(top) = sections.get_mut("") {
+                top.insert("public_url".to_owned(), Value::String(url.text()));
+            }
+        }
+        let read = |name: &str| sections.get(name).cloned().unwrap_or_default();
         let settings = Settings {
             mode: core.mode,
             secret_key: core.secret_key,
@@ -262,11 +299,15 @@ fn unknown(key: &str, known: &[String], origin: &Origin) -> SettingsError {
         Some(best) => format!("Did you mean `{best}`?"),
         None => "`mainstay config show` lists every setting.".to_owned(),
     };
-    SettingsError(format!("there is no setting `{key}` ({}). {hint}", origin.to_string().trim()))
+    no_setting(key, origin, &hint)
+}
+
+fn no_setting(key: &str, origin: &Origin, hint: &str) -> SettingsError {
+    SettingsError(format!("there is no setting `{key}` ({origin}). {hint}"))
 }
 
 /// Levenshtein's distance, for "did you mean".
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {
@@ -326,11 +367,17 @@ mod tests {
             ("secret_key = \"short\"", vec![], "32 or more are needed"),
             ("mode = \"production\"\nsecret_key = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", vec![], "guessable"),
             (
-                "mode = \"production\"\nsecret_key = \"0123456789abcdefghijklmnopqrstuvwxyz\"",
+                "mode = \"production\"\nsecret_key = \"xq4Jv0cZpT2mWb8RkL6yHs3NfGd7Ue1A\"",
                 vec![],
                 "public_url is not set",
             ),
             ("public_url = \"example.com\"", vec![], "write scheme and host only"),
+            ("public_url = \"https://me@example.com\"", vec![], "names a user"),
+            (
+                "",
+                vec![("MAINSTAY_SERVER_LANES", "2")],
+                "Did you mean `server.lanes`? Its variable is MAINSTAY_SERVER__LANES.",
+            ),
             ("[server.cors]\norigins = [\"null\"]", vec![], "no browser sends"),
             ("[server]\nlisten = \"here\"", vec![], "[server] listen: invalid socket address"),
             ("[server]\nmax_body_bytes = 0", vec![], "Set it to 1 or more"),
@@ -342,14 +389,70 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_variable_is_as_good_as_none() {
+        let file = "public_url = \"https://example.com\"\n[server]\nlanes = 3\ntrusted_proxies = [\"10.0.0.1\"]";
+        let names = [
+            "MODE",
+            "SECRET_KEY",
+            "PUBLIC_URL",
+            "SERVER__LANES",
+            "SERVER__TRUSTED_PROXIES",
+            "DATABASE__URL",
+            "SERVER__LISTN",
+        ];
+        for empty in ["", " ", "\n"] {
+            let variables = names.map(|name| (format!("{PREFIX}{name}"), empty.into()));
+            let mut builder = SettingsBuilder::new(vec![]);
+            builder.file("mainstay.toml", file).unwrap();
+            assert_eq!(builder.environment(variables).unwrap(), 0);
+            assert_eq!(builder.ignored(), []);
+            let settings = builder.build().unwrap();
+            assert_eq!(settings.public_url, "https://example.com");
+            assert_eq!((settings.server.lanes, settings.server.trusted_proxies.len()), (3, 1));
+        }
+    }
+
+    #[test]
+    fn only_a_settings_variable_must_be_readable() {
+        use std::os::unix::ffi::OsStringExt;
+        let of = |name: &str| {
+            let mut builder = SettingsBuilder::new(vec![]);
+            builder.environment([(name.to_owned(), OsString::from_vec(vec![b'x', 0xff]))]).map_err(|e| e.0)?;
+            Ok::<_, String>(builder.ignored().len())
+        };
+        assert_eq!(of("MAINSTAY_HOME"), Ok(1));
+        assert!(of("MAINSTAY_SECRET_KEY").unwrap_err().contains("MAINSTAY_SECRET_KEY is not UTF-8"));
+        assert_eq!(of("OTHER"), Ok(0));
+    }
+
+    #[test]
+    fn the_public_url_is_written_in_one_way() {
+        let settings = build("public_url = \"HTTPS://Example.com:443/app/\"", &[]).unwrap();
+        assert_eq!((settings.public_url.as_str(), settings.base_path().as_str()), ("https://example.com/app", "/app"));
+        assert!(settings.show().contains("public_url = \"https://example.com/app\""));
+        assert_eq!(build("", &[]).unwrap().base_path(), "");
+    }
+
+    #[test]
+    fn a_files_secrets_are_found() {
+        let settings = build("", &[]).unwrap();
+        let of = |text: &str| settings.secrets_in(text).join(" ");
+        assert_eq!(
+            of("secret_key = \"x\"\n[database]\nurl = \"postgres://u:p@h/d\"\npool_size = 3"),
+            "secret_key database.url"
+        );
+        assert_eq!(of("[database]\nurl = \"postgres://h/d\"\n[cache]\nurl = \"memory:\""), "");
+    }
+
+    #[test]
     fn secrets_are_shown_as_dots() {
         let settings = build(
-            "secret_key = \"0123456789abcdefghijklmnopqrstuvwxyz\"\n[database]\nurl = \"postgres://me:hunter2@db/x?password=hunter3\"",
+            "secret_key = \"https://hunter1:0123456789abcdef@hunter4/hunter5\"\n[database]\nurl = \"postgres://me:hunter2@db/x?password=hunter3\"",
             &[],
         )
         .unwrap();
         let shown = settings.show() + &format!("{settings:?}");
-        for secret in ["0123456789abcdef", "hunter2", "hunter3"] {
+        for secret in ["0123456789abcdef", "hunter"] {
             assert!(!shown.contains(secret), "{shown}");
         }
         assert!(settings.show().contains("postgres://me:••••••••@db/x"));

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use store::StoreSettings;
 use toml::{Table, Value};
 
+use super::shown::Secrecy;
 use super::{Core, LogSettings};
 use crate::OperationsSettings;
 
@@ -87,15 +88,14 @@ fn clear_secrets(table: &mut Table) {
     }
 }
 
-/// The dotted keys whose values are secret, by their schema.
-pub(super) fn secret_keys(section: &str, schema: &serde_json::Value, out: &mut Vec<String>) {
+/// The dotted keys whose values are secret, by their schema, and how each is shown.
+pub(super) fn secret_keys(section: &str, schema: &serde_json::Value, out: &mut Vec<(String, Secrecy)>) {
     let Some(properties) = schema["properties"].as_object() else { return };
     for (name, property) in properties {
         let key = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
-        if property["format"] == "password" {
-            out.push(key);
-        } else {
-            secret_keys(&key, property, out);
+        match Secrecy::of(property) {
+            Some(secrecy) => out.push((key, secrecy)),
+            None => secret_keys(&key, property, out),
         }
     }
 }

@@ -7,7 +7,10 @@ use kernel::Secret;
 use store::StoreSettings;
 use toml::{Table, Value};
 
+use super::guessable::why_guessable;
 use super::layers::tree;
+use super::public_url::PublicUrl;
+use super::shown::Secrecy;
 use super::{LogSettings, Mode, Section, SettingsBuilder, SettingsError, SettingsOf};
 use crate::OperationsSettings;
 
@@ -33,7 +36,7 @@ pub struct Settings {
     /// What is logged.
     pub log: LogSettings,
     pub(super) sections: BTreeMap<String, Table>,
-    pub(super) secrets: Vec<String>,
+    pub(super) secrets: Vec<(String, Secrecy)>,
 }
 
 impl fmt::Debug for Settings {
@@ -77,10 +80,24 @@ impl Settings {
     /// Everything in force as TOML; secrets are dots.
     pub fn show(&self) -> String {
         let mut tree = tree(self.sections.iter().map(|(name, table)| (name.as_str(), table)));
-        for key in &self.secrets {
-            hide(&mut tree, key);
+        for (key, secrecy) in &self.secrets {
+            hide(&mut tree, key, *secrecy);
         }
         toml::to_string_pretty(&tree).unwrap_or_default()
+    }
+
+    /// The secrets that are written in a settings file.
+    pub(crate) fn secrets_in(&self, text: &str) -> Vec<&str> {
+        let Ok(table) = text.parse::<Table>() else { return Vec::new() };
+        let is_written = |(key, secrecy): &&(String, Secrecy)| {
+            written(&table, key).is_some_and(|value| secrecy.shown(value) != value)
+        };
+        self.secrets.iter().filter(is_written).map(|(key, _)| key.as_str()).collect()
+    }
+
+    /// The path of `public_url`, which a proxy takes off the paths of requests: `/app`, or nothing.
+    pub fn base_path(&self) -> String {
+        PublicUrl::read(&self.public_url).map_or_else(|_| String::new(), |url| url.base_path().to_owned())
     }
 
     /// What the mode forbids.
@@ -101,9 +118,9 @@ impl Settings {
                  MAINSTAY_SECRET_KEY."
                     .into(),
             )),
-            Mode::Production if is_guessable(self.secret_key.expose()) => Err(SettingsError(
-                "mode is production, but secret_key is guessable. Make one with `openssl rand -base64 48`.".into(),
-            )),
+            Mode::Production if let Some(why) = why_guessable(self.secret_key.expose()) => Err(SettingsError(format!(
+                "mode is production, but secret_key {why}. Make one with `openssl rand -base64 48`."
+            ))),
             Mode::Production if self.public_url.is_empty() => Err(SettingsError(
                 "mode is production, but public_url is not set. Set it to the address people use, as in \
                  https://api.example.com."
@@ -114,18 +131,16 @@ impl Settings {
     }
 }
 
-/// Few different characters, or a placeholder someone left in.
-fn is_guessable(secret: &str) -> bool {
-    let mut distinct: Vec<char> = secret.chars().collect();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let lower = secret.to_lowercase();
-    distinct.len() < 12
-        || ["changeme", "change-me", "change_me", "secret", "password", "development"].iter().any(|w| lower.contains(w))
+/// The text of a dotted key.
+fn written<'a>(table: &'a Table, key: &str) -> Option<&'a str> {
+    match key.split_once('.') {
+        Some((name, rest)) => written(table.get(name)?.as_table()?, rest),
+        None => table.get(key)?.as_str(),
+    }
 }
 
-/// Turns a secret into dots, keeping a URL readable but for its password.
-fn hide(tree: &mut Table, key: &str) {
+/// Shows a secret in the way that its setting may be shown.
+fn hide(tree: &mut Table, key: &str, secrecy: Secrecy) {
     let mut names: Vec<&str> = key.split('.').collect();
     let last = names.pop().unwrap_or_default();
     let mut table = tree;
@@ -135,18 +150,7 @@ fn hide(tree: &mut Table, key: &str) {
             _ => return,
         }
     }
-    if let Some(Value::String(text)) = table.get_mut(last)
-        && !text.is_empty()
-    {
-        *text = match text.split_once("://") {
-            Some((scheme, rest)) => match rest.rsplit_once('@') {
-                Some((user, place)) => {
-                    let user = user.split(':').next().unwrap_or_default();
-                    format!("{scheme}://{user}:••••••••@{}", place.split('?').next().unwrap_or_default())
-                }
-                None => format!("{scheme}://{}", rest.split('?').next().unwrap_or_default()),
-            },
-            None => "••••••••".to_owned(),
-        };
+    if let Some(Value::String(text)) = table.get_mut(last) {
+        *text = secrecy.shown(text);
     }
 }

@@ -22,9 +22,8 @@ const LONGEST_IDLE_S: i64 = 600;
 
 /// Opens the database if it is there. One that is not is no fault: the first start makes it.
 pub async fn examine(program: &Program<'_>, settings: &Settings, ctx: &Ctx) -> (Option<Store>, Vec<Finding>) {
-    let url = settings.database.url.expose();
-    if let Some(path) = url.strip_prefix("sqlite://")
-        && !Path::new(path).exists()
+    if let Some(path) = settings.database.sqlite_file()
+        && !Path::new(&path).exists()
     {
         let what = format!("There is no database at {path} yet.");
         let fix = format!("`{} migrate` makes it; ask again then, for what can only be seen inside.", program.name);

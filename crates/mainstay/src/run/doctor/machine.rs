@@ -26,9 +26,9 @@ pub fn examine(settings: &Settings) -> Vec<Finding> {
     if let Some(limit) = getrlimit(Resource::Nofile).current {
         found.extend(open_files(limit, settings.server.max_connections as u64));
     }
-    if let Some(path) = settings.database.url.expose().strip_prefix("sqlite://") {
-        // The nearest folder that is there: the others are made on its file system.
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    if let Some(path) = settings.database.sqlite_file() {
+        // The nearest folder that is there, where a link leads to: the others are made on its file system.
+        let path = fs::canonicalize(&path).or_else(|_| std::path::absolute(&path)).unwrap_or_else(|_| path.into());
         if let Some(folder) = path.ancestors().skip(1).find(|folder| folder.is_dir()) {
             found.extend(disk(folder));
         }

@@ -1,26 +1,19 @@
-//! What the settings and the files beside them say. Needs neither network nor database.
-
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+//! What the settings say. Needs neither network nor database.
 
 use super::Finding;
-use crate::run::settings::{Loaded, SECRET_FILE};
-use crate::{Mode, Settings};
+use crate::run::settings::Loaded;
+use crate::{Ignored, Mode, Settings};
 
 pub fn examine(loaded: &Loaded) -> Vec<Finding> {
-    let settings = &loaded.settings;
-    let mut found = of_settings(settings);
-    let secret = loaded.data.join(SECRET_FILE);
-    if is_open_to_others(&secret) {
-        found.push(Finding::serious(
-            "secret_readable",
-            format!("Others on this machine may read {}, from which every key is derived.", secret.display()),
-            format!("chmod 600 {}; if somebody may have read it, replace it.", secret.display()),
+    let mut found = of_settings(&loaded.settings);
+    if !loaded.ignored.is_empty() {
+        let each = loaded.ignored.iter().map(|Ignored { name, why }| format!("{name} {why}"));
+        found.push(Finding::advice(
+            "variables_ignored",
+            format!("Variables that begin as settings do are not read: {}.", each.collect::<Vec<_>>().join("; ")),
+            "Give another program's another name; in Kubernetes, `enableServiceLinks: false` in the pod's spec leaves those of \
+             services out.",
         ));
-    }
-    if let Some(path) = settings.database.url.expose().strip_prefix("sqlite://") {
-        found.extend(of_file(Path::new(path)));
     }
     found
 }
@@ -85,20 +78,6 @@ fn of_settings(settings: &Settings) -> Vec<Finding> {
     found
 }
 
-fn of_file(path: &Path) -> Vec<Finding> {
-    let open = [Some(path), path.parent()].into_iter().flatten().find(|path| path.is_file() && is_open_to_others(path));
-    let Some(open) = open else { return Vec::new() };
-    vec![Finding::serious(
-        "database_readable",
-        format!("Others on this machine may read {}, with all that is stored.", open.display()),
-        format!("chmod 600 {0} {0}-wal {0}-shm", open.display()),
-    )]
-}
-
-fn is_open_to_others(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o077 != 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +87,7 @@ mod tests {
         let mut builder = SettingsBuilder::new(Vec::new());
         let good = [
             ("mode", "production"),
-            ("secret_key", "0123456789abcdefghijklmnopqrstuvwxyzABCD"),
+            ("secret_key", "xq4Jv0cZpT2mWb8RkL6yHs3NfGd7Ue1A"),
             ("public_url", "https://api.example.com"),
             ("server.trusted_proxies", "10.0.0.1"),
         ];
