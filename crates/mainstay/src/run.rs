@@ -114,15 +114,12 @@ impl Program<'_> {
         match verb {
             ConfigVerb::Show => {
                 let loaded = settings::load(sections, flags, None, Purpose::Look)?;
-                let mut text = loaded.settings.show();
-                for Ignored { name, why } in &loaded.ignored {
-                    text.push_str(&format!("\n# {name} {why}: it is not read."));
-                }
-                say(&text)
+                say(&format!("{}{}", loaded.settings.show(), not_read(&loaded.ignored, "\n# ")))
             }
             ConfigVerb::Check => {
                 let loaded = settings::load(sections, flags, None, Purpose::Look)?;
-                say(&format!("The settings are good: {}.", loaded.sources.join(", then ")))
+                let not_read = not_read(&loaded.ignored, "\n");
+                say(&format!("The settings are good: {}.{not_read}", loaded.sources.join(", then ")))
             }
             ConfigVerb::Default => say(&reference::default_file(&self.name, &settings::all(sections))),
             ConfigVerb::Reference => say(&reference::settings(&self.name, &settings::all(sections))),
@@ -144,6 +141,11 @@ impl Program<'_> {
             Ok(())
         })
     }
+}
+
+/// A line for each variable that was not read.
+fn not_read(ignored: &[Ignored], before: &str) -> String {
+    ignored.iter().map(|Ignored { name, why }| format!("{before}{name} {why}: it is not read.")).collect()
 }
 
 /// Prints a text and a line end, where the text is what was asked for. That nobody reads on is no fault of ours (`mainstay openapi | head`).

@@ -49,6 +49,9 @@ fn others_variables_are_left_alone_and_told_of() {
     assert!(said.out.contains("\n# MAINSTAY_HOME is like no setting"), "{}", said.out);
     assert!(!said.out.contains("# MAINSTAY_MODE"), "{}", said.out);
 
+    let said = run(mainstay(&folder).envs(foreign).args(["config", "check"]), "");
+    assert!(said.out.ends_with("\nMAINSTAY_VERSION is like no setting: it is not read.\n"), "{}", said.out);
+
     let mut serve = mainstay(&folder);
     serve.envs(SERVICE_LINKS).envs(foreign).env("MAINSTAY_LOG__FILTER", "debug").args(SERVE);
     let server = Server::run(&mut serve);
