@@ -99,14 +99,7 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-/// Of an IPv6 address the network it was given by: whoever has one has 2^64 of them (RFC 6177 section 2).
-pub(crate) fn counted(address: IpAddr) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) if v6 == Ipv6Addr::LOCALHOST => v6.to_bits(),
-        IpAddr::V6(v6) => v6.to_bits() & !u128::from(u64::MAX),
-    }
-}
+pub(crate) use kernel::network_of as counted;
 
 impl Network {
     fn read(text: &str) -> Option<Self> {

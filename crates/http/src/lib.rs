@@ -52,7 +52,7 @@ pub use conditional::{ETag, Precondition, Stale};
 pub use endpoint::{Endpoint, EndpointDef, Handler, KeptFor, Method, Reply};
 pub use idempotency::{Fingerprint, KeepAnswers, Keeping, KeptAnswer, KeyUse, KeyedRun, MadeReply};
 pub use input::{Input, Path, PathPart, Query, Service, Valid, Verbatim};
-pub use limits::{LimitSettings, Limited, Limits, Policy, PolicyError, WithoutRedis};
+pub use limits::{Allowance, LimitSettings, Limited, Limits, Policy, PolicyError, WithoutRedis};
 #[doc(hidden)]
 pub use object::Object;
 pub use openapi::{Operation, Parameter, Schemas};

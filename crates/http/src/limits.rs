@@ -128,6 +128,22 @@ impl Service for Limits {}
 /// On no operation that it says itself.
 const NOWHERE: On = On::Named(Vec::new());
 
+/// What a call took. Dropped, it stays taken.
+#[derive(Debug, Default)]
+pub struct Allowance {
+    limit: Option<Arc<dyn Limit>>,
+    charges: Vec<Charge>,
+}
+
+impl Allowance {
+    /// Gives it back: what was tried does not count.
+    pub async fn give_back(self, ctx: &Ctx) {
+        if let Some(giving) = self.limit.and_then(|limit| limit.give_back(ctx, &self.charges)) {
+            giving.await;
+        }
+    }
+}
+
 /// The platform's own: for everybody, and for each person, over all operations. High enough that no honest client meets
 /// them, low enough that one alone cannot take a server.
 const PLATFORM: [&str; 2] = ["address: 12000/1m by address on *", "user: 6000/1m by user on *"];
@@ -190,14 +206,15 @@ impl Limits {
     }
 
     /// Takes one from each of these policies for a subject that the handler names: the account somebody tries to sign in to.
-    /// Where one has not enough, nothing is taken from any.
+    /// Where one has not enough, nothing is taken from any. A handler that counts failures alone takes before it tries, so
+    /// that attempts at the same time are counted too, and gives back what did not fail ([`Allowance::give_back`]).
     ///
     /// # Errors
     /// When there is not enough. A policy that the settings switched off always has.
-    pub async fn take(&self, ctx: &Ctx, policies: &[&str], subject: &str) -> Result<(), Limited> {
+    pub async fn take(&self, ctx: &Ctx, policies: &[&str], subject: &str) -> Result<Allowance, Limited> {
         let inner = &*self.0;
         if !inner.is_enabled {
-            return Ok(());
+            return Ok(Allowance::default());
         }
         let known = policies.iter().filter_map(|name| {
             let found = inner.policies.iter().find(|one| *one.name == **name);
@@ -212,11 +229,13 @@ impl Limits {
         let charges: Vec<Charge> =
             known.iter().map(|one| one.charge(ctx, identity, operation, Some(subject), 1)).collect();
         if charges.is_empty() {
-            return Ok(());
+            return Ok(Allowance::default());
         }
         let taken = inner.ask(ctx, &charges).await;
-        refused(&taken, &charges)
-            .map_or(Ok(()), |(at, rate, wait)| Err(Limited { policy: known[at].name.clone(), rate, wait }))
+        match refused(&taken, &charges) {
+            Some((at, rate, wait)) => Err(Limited { policy: known[at].name.clone(), rate, wait }),
+            None => Ok(Allowance { limit: Some(inner.limit.clone()), charges }),
+        }
     }
 
     /// The policies of an operation, made ready; none where it has none.

@@ -1,6 +1,6 @@
 use std::any::Any;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,16 @@ impl fmt::Debug for Ctx {
         let mut shown = f.debug_struct("Ctx");
         shown.field("identity", &self.identity).field("operation", &self.operation);
         shown.field("request_id", &self.request_id).field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+/// An address as a number, IPv4 mapped into IPv6 (RFC 4291 section 2.5.5.2). Of an IPv6 address only the network it was
+/// given by: whoever has one has 2^64 of them (RFC 6177 section 2).
+pub const fn network_of(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) if v6.to_bits() == Ipv6Addr::LOCALHOST.to_bits() => v6.to_bits(),
+        IpAddr::V6(v6) => v6.to_bits() & !(u64::MAX as u128),
     }
 }
 
@@ -84,6 +94,12 @@ impl Ctx {
     /// The client's address, as far as trusted proxies tell it; none where nobody asked from outside.
     pub const fn address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// The network the request comes from, which counts as one caller ([`network_of`]); none where nobody asked from
+    /// outside.
+    pub fn network(&self) -> Option<u128> {
+        self.address.map(network_of)
     }
 
     /// The same, with something that one room hands to another past those between: what HTTP wants saved with an effect,

@@ -25,7 +25,7 @@ pub use accounts::{Account, AccountDirectory, AccountDirectoryError, DirectoryFu
 pub use blob::Blob;
 pub use clock::{Clock, Time, TimeError};
 pub use code::Code;
-pub use ctx::{Ctx, DeadlinePassed};
+pub use ctx::{Ctx, DeadlinePassed, network_of};
 pub use decimal::{Decimal, DecimalError};
 pub use fault::{ApiError, ErrorDoc, Faults, FieldFault, Place, Refused};
 pub use id::{Id, IdError, IdKind, IdOf};
@@ -35,7 +35,7 @@ pub use identity::{
 };
 pub use json::{Json, JsonError, ParsedJson, parse_json};
 pub use keyed_hash::KeyedHash;
-pub use limit::{Bucket, Charge, Limit, MOST_CHARGES, Rate, RateError, Standing, Taken, Taking};
+pub use limit::{Bucket, Charge, Giving, Limit, MOST_CHARGES, Rate, RateError, Standing, Taken, Taking};
 pub use random::Random;
 pub use secret::{Secret, SecretKey};
 pub use text::{Argument, Catalogue, CatalogueError, Text};

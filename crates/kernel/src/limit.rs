@@ -175,10 +175,17 @@ impl fmt::Debug for Taking {
     }
 }
 
+/// What is left to wait for until it is given back; nothing where it was done at once.
+pub type Giving = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
+
 /// Keeps the buckets.
 pub trait Limit: fmt::Debug + Send + Sync + 'static {
     /// Takes from all of these buckets, or from none where one has not enough. At most [`MOST_CHARGES`], no bucket twice.
     fn take(&self, ctx: &Ctx, charges: &[Charge]) -> Taking;
+
+    /// Gives back what a call took that went through and turned out not to count. Never fails: where it cannot be given
+    /// back, it stays taken.
+    fn give_back(&self, ctx: &Ctx, charges: &[Charge]) -> Giving;
 }
 
 #[cfg(test)]

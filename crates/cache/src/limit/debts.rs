@@ -41,6 +41,22 @@ impl Debts {
         true
     }
 
+    /// What these noted last did not count.
+    pub(super) fn forgive(&self, charges: &[Charge]) {
+        let mut owed = lock(&self.owed);
+        for charge in charges {
+            if let Entry::Occupied(mut found) = owed.entry(charge.bucket) {
+                let units = found.get().1.saturating_sub(charge.cost.into());
+                if units == 0 {
+                    found.remove();
+                } else {
+                    found.get_mut().1 = units;
+                }
+            }
+        }
+        self.is_any.store(!owed.is_empty(), Ordering::Release);
+    }
+
     /// Takes out what these owe; of a bucket that is there twice at its first place.
     pub(super) fn take(&self, charges: &[Charge]) -> Told {
         let mut told = [0; MOST_CHARGES];
@@ -85,5 +101,29 @@ impl Debts {
             *before = before.saturating_add(*units);
             self.is_any.store(true, Ordering::Release);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kernel::Rate;
+
+    use super::*;
+
+    #[test]
+    fn what_did_not_count_is_not_owed() {
+        let rate = Rate::new(10, Duration::from_secs(10)).unwrap();
+        let charge = |who| Charge { bucket: Bucket { who, ..Bucket::default() }, rate, cost: 2 };
+        let debts = Debts::default();
+        assert!(debts.add(&[charge(1), charge(2)]) && debts.add(&[charge(1)]));
+        debts.forgive(&[charge(1), charge(2), charge(3)]);
+        assert_eq!(debts.take(&[charge(1), charge(2), charge(3)])[..3], [2, 0, 0]);
+        // More than is owed is not owed to anybody.
+        assert!(debts.add(&[charge(1)]));
+        debts.forgive(&[charge(1)]);
+        debts.forgive(&[charge(1)]);
+        assert!(debts.some().is_empty() && !debts.is_any.load(Ordering::Acquire));
     }
 }

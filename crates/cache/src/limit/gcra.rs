@@ -41,6 +41,11 @@ impl Shape {
         ahead.saturating_add(self.interval.saturating_mul(cost.into()))
     }
 
+    /// When it is full again, if `cost` is given back `ahead` of being full.
+    pub(super) fn before(self, ahead: u64, cost: u32) -> u64 {
+        ahead.saturating_sub(self.interval.saturating_mul(cost.into()))
+    }
+
     /// How long until a bucket that is full at `full_at` is full. One whose moment is past all that can be is empty:
     /// its rate was another when that was written, or a clock was set back.
     pub(super) fn ahead(self, full_at: u64, now: u64) -> u64 {

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::{Charge, Ctx, Limit, MOST_CHARGES, Taking};
+use kernel::{Charge, Ctx, Giving, Limit, MOST_CHARGES, Taking};
 
 use crate::{Backend, Bus};
 use table::{Table, refused};
@@ -56,7 +56,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// through, until it is back; and one that never heard of another takes itself for the only one.
 ///
 /// Not an allowance of money: a call whose answer was lost on the way may have been taken for, and what was taken is
-/// not given back when the call fails afterwards.
+/// given back only by whoever says that it did not count.
 #[derive(Clone)]
 pub struct Limiter(Kind);
 
@@ -100,19 +100,37 @@ impl Limiter {
             return Taking::Now(refused(charges, REFUSED_FOR));
         }
         match &self.0 {
-            Kind::Memory(table) => {
-                // Years before 1970 are none in which a limit is asked for.
-                let now = u64::try_from(ctx.now().as_micros()).unwrap_or(0);
-                Taking::Now(table.take(now, charges, |charge| charge.rate.into(), |_| 0))
-            }
+            Kind::Memory(table) => Taking::Now(table.take(now(ctx), charges, |charge| charge.rate.into(), |_| 0)),
             #[cfg(feature = "redis")]
             Kind::Redis(shared) => redis::take(shared, ctx, charges),
         }
     }
+
+    /// Gives back what a call took that went through and turned out not to count: the right password, where wrong ones are
+    /// counted. What has come back by itself since is not given twice.
+    pub fn give_back(&self, ctx: &Ctx, charges: &[Charge]) -> Giving {
+        match &self.0 {
+            Kind::Memory(table) => {
+                table.give_back(now(ctx), charges, |charge| charge.rate.into());
+                None
+            }
+            #[cfg(feature = "redis")]
+            Kind::Redis(shared) => redis::give_back(shared, ctx, charges),
+        }
+    }
+}
+
+/// Microseconds. Years before 1970 are none in which a limit is asked for.
+fn now(ctx: &Ctx) -> u64 {
+    u64::try_from(ctx.now().as_micros()).unwrap_or(0)
 }
 
 impl Limit for Limiter {
     fn take(&self, ctx: &Ctx, charges: &[Charge]) -> Taking {
         Limiter::take(self, ctx, charges)
+    }
+
+    fn give_back(&self, ctx: &Ctx, charges: &[Charge]) -> Giving {
+        Limiter::give_back(self, ctx, charges)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kernel::{Bucket, Charge, Ctx, MOST_CHARGES, Taken, Taking};
+use kernel::{Bucket, Charge, Ctx, Giving, MOST_CHARGES, Taken, Taking};
 use redis::{Script, ScriptInvocation};
 use tokio::time::Instant;
 
@@ -30,7 +30,7 @@ const TOGETHER: &str = "{limits}:";
 /// Judges the buckets of one call. KEYS: the mark, the buckets. ARGV: the mark's name, then for each bucket the
 /// interval, the tolerance, the quota, the cost, and what the node let through while Redis was away. That is taken whatever
 /// the verdict, and more than all of it if need be: the first node that comes back may have been given what the others owe. What
-/// went through before everything counted as empty is not counted again. It answers -1 where the mark is gone or another's; otherwise whether
+/// went through before everything counted as empty is not counted again. A cost below zero gives back. It answers -1 where the mark is gone or another's; otherwise whether
 /// the call goes through and, for each bucket, how far from being full it was before. All times are whole microseconds
 /// below 2^53, which Lua's numbers hold exactly.
 const TAKE: &str = r"
@@ -52,14 +52,18 @@ for i = 2, #KEYS do
         ahead = math.min(ahead + owes, 2 * tolerance)
         owed[KEYS[i]] = now + ahead
     end
-    local after = ahead + cost * interval
-    if cost > quota or after > tolerance then all = false end
+    local after = math.max(ahead + cost * interval, 0)
+    if cost > 0 and (cost > quota or after > tolerance) then all = false end
     full_at[KEYS[i]] = now + after
     answer[#answer + 1] = ahead
 end
 if not all then answer[1], full_at = 0, owed end
 for key, at in pairs(full_at) do
-    if at > now then redis.call('SET', key, string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000)) end
+    if at > now then
+        redis.call('SET', key, string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000))
+    else
+        redis.call('DEL', key)
+    end
 end
 return answer
 ";
@@ -194,6 +198,36 @@ pub(super) fn take(shared: &Arc<Shared>, ctx: &Ctx, charges: &[Charge]) -> Takin
     }))
 }
 
+/// Gives back. Which of the two judged the call is not remembered: one that was under way as Redis went or came may cost, or
+/// be given, a unit.
+pub(super) fn give_back(shared: &Arc<Shared>, ctx: &Ctx, charges: &[Charge]) -> Giving {
+    let Ok(line) = shared.link.line() else {
+        let (now, nodes) = (shared.micros(Instant::now()), shared.bus.nodes());
+        shared.share.give_back(now, charges, |charge| Shape::from(charge.rate).share(nodes));
+        shared.debts.forgive(charges);
+        return None;
+    };
+    let (shared, charges) = (shared.clone(), charges.to_vec());
+    let deadline = ctx.deadline().min(Instant::now() + PATIENCE);
+    Some(Box::pin(async move {
+        let known = lock(&shared.known).name.clone();
+        let name = match known {
+            Some(name) => Ok(name),
+            None => settle(&shared, &line, deadline).await,
+        };
+        let Ok(name) = name else { return };
+        let mut script = shared.take.key(shared.key(MARK));
+        script.arg(&*name);
+        for charge in &charges {
+            add(&shared, &mut script, charge.bucket, charge.rate.into(), -i64::from(charge.cost), 0);
+        }
+        // Where the mark is another's, all counts as empty since, and what was taken before is nobody's any more.
+        if line.run::<Vec<i64>>(&script, deadline).await.is_ok() {
+            shared.refusals.forget(&charges);
+        }
+    }))
+}
+
 async fn ask(shared: &Shared, line: &Line, charges: &[Charge], deadline: Instant) -> Result<Taken, Away> {
     let known = {
         let known = lock(&shared.known);
@@ -209,7 +243,7 @@ async fn ask(shared: &Shared, line: &Line, charges: &[Charge], deadline: Instant
         let mut script = shared.take.key(shared.key(MARK));
         script.arg(&*name);
         for (charge, debt) in charges.iter().zip(told.told) {
-            add(shared, &mut script, charge.bucket, charge.rate.into(), charge.cost, debt);
+            add(shared, &mut script, charge.bucket, charge.rate.into(), charge.cost.into(), debt);
         }
         let answer: Vec<i64> = line.run(&script, deadline).await?;
         match answer.split_first() {
@@ -253,7 +287,7 @@ impl Drop for Telling<'_> {
     }
 }
 
-fn add(shared: &Shared, script: &mut ScriptInvocation<'_>, bucket: Bucket, shape: Shape, cost: u32, debt: u64) {
+fn add(shared: &Shared, script: &mut ScriptInvocation<'_>, bucket: Bucket, shape: Shape, cost: i64, debt: u64) {
     script.key(shared.key(bucket));
     // More than all of it says no more, and keeps numbers small.
     let debt = debt.min(shape.quota.into());

@@ -15,8 +15,9 @@ const MOST: usize = 1024;
 /// So each node asks about a bucket once a second at most while it is refused.
 const BELIEVED: u64 = 1_000_000;
 
-/// When buckets are full again at the earliest, by this node's own clock. Redis may have given more of one away since,
-/// never less: what is refused by this, Redis would refuse too.
+/// When buckets are full again at the earliest, by this node's own clock. Redis may have given more of one away since: what
+/// is refused by this, Redis would refuse too. Only what another node gives back is known here later, by as long as this is
+/// believed.
 #[derive(Debug)]
 pub(super) struct Refusals {
     hashing: Hashing,
@@ -57,6 +58,19 @@ impl Refusals {
             // Under the lock: it is changed by the same amount as the shard.
             self.count.fetch_add(shard.len(), Ordering::Relaxed);
             self.count.fetch_sub(before, Ordering::Relaxed);
+        }
+    }
+
+    /// Something is given back to these.
+    pub(super) fn forget(&self, charges: &[Charge]) {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        for charge in charges {
+            let key = self.hashing.of(charge.bucket);
+            if lock(&self.shards[key.shard(SHARDS)]).remove(&key).is_some() {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -131,6 +145,16 @@ mod tests {
         let told: Vec<_> = taken.standings().iter().map(|one| (one.is_enough, one.remaining)).collect();
         assert_eq!(told, [(true, 10), (true, 7), (false, 0)]);
         assert_eq!(refusals.judge(0, &[charge(3, 1), charge(2, 1)]), None);
+    }
+
+    #[test]
+    fn what_is_given_back_is_asked_for_again() {
+        let refusals = Refusals::new();
+        refusals.remember(0, &[charge(1, 1), charge(2, 1)], &[10_000_000; 2]);
+        refusals.forget(&[charge(1, 1), charge(3, 1)]);
+        assert_eq!(refusals.judge(0, &[charge(1, 1)]), None);
+        assert!(refusals.judge(0, &[charge(2, 1)]).is_some());
+        assert_eq!(refusals.count.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -205,6 +205,21 @@ impl Table {
         Taken::of(judged.map(|one| one.shape.standing(one.ahead, one.cost, is_admitted)))
     }
 
+    /// Gives back what these took. Where a bucket has got a place of its own since, what was taken from the shared one
+    /// stays taken.
+    pub(super) fn give_back(&self, now: u64, charges: &[Charge], shape: impl Fn(&Charge) -> Shape) {
+        for charge in charges {
+            let (key, shape) = (self.hashing.of(charge.bucket), shape(charge));
+            let before = |full_at: u64| now.saturating_add(shape.before(shape.ahead(full_at, now), charge.cost));
+            let mut shard = lock(&self.shards[key.shard(SHARDS)]);
+            if let Some(full_at) = shard.full_at.get_mut(&key) {
+                *full_at = before(*full_at);
+            } else if let Some((_, full_at)) = shard.shared.iter_mut().find(|(other, _)| *other == shape) {
+                *full_at = before(*full_at);
+            }
+        }
+    }
+
     /// The same for a single charge, which most calls are: a third of the time, since nothing has to be held together.
     fn take_one(&self, now: u64, charge: &Charge, shape: Shape, floor: u64) -> Taken {
         let key = self.hashing.of(charge.bucket);
@@ -363,6 +378,28 @@ mod tests {
         assert!(!take(&table, NOW, &[one, one]).is_admitted());
         let last = take(&table, NOW, &[one]);
         assert!(last.is_admitted() && last.standings()[0].remaining == 0);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again_and_no_more() {
+        // With a place of their own, and sharing one.
+        for table in [Table::new(), Table::bounded(0)] {
+            let one = charge(1, 3);
+            let give_back = |now, charges: &[Charge]| table.give_back(now, charges, |charge| charge.rate.into());
+            for _ in 0..100 {
+                assert!(take(&table, NOW, &[one]).is_admitted());
+                give_back(NOW, &[one]);
+            }
+            let left = |now| (0..10).filter(|_| take(&table, now, &[one]).is_admitted()).count();
+            assert_eq!(left(NOW), 3);
+            give_back(NOW, &[one, one]);
+            assert_eq!(left(NOW), 2);
+            // What has come back by itself in the meantime is not given twice.
+            for _ in 0..5 {
+                give_back(NOW + 61_000_000, &[one]);
+            }
+            assert_eq!(left(NOW + 61_000_000), 3);
+        }
     }
 
     #[test]

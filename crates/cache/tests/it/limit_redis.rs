@@ -46,6 +46,13 @@ impl Node {
         }
     }
 
+    async fn give_back(&self, charges: &[Charge]) {
+        let ctx = Ctx::system("test", PATIENCE, &Clock::system(), &Random::os());
+        if let Some(giving) = self.limiter.give_back(&ctx, charges) {
+            timeout(PATIENCE, giving).await.expect("it ends");
+        }
+    }
+
     /// How many of so many calls go through.
     async fn admitted(&self, calls: usize, charges: &[Charge]) -> usize {
         let mut admitted = 0;
@@ -120,6 +127,27 @@ fn a_call_takes_from_all_of_its_buckets_or_from_none() {
         assert!(!all[1].take(&[charge("twice", 3, LONG); 2]).await.is_admitted());
         assert!(all[2].take(&[charge("twice", 3, LONG)]).await.is_admitted());
         assert!(!all[2].take(&[Charge { cost: 1001, ..large }]).await.is_admitted());
+    });
+}
+
+#[test]
+fn what_is_given_back_on_one_node_can_be_taken_on_all_and_no_more() {
+    run(async {
+        let server = RedisServer::start();
+        let all = nodes(2, &server.url()).await;
+        let one = charge("a", 3, LONG);
+        for n in 0..20 {
+            assert!(all[n % 2].take(&[one]).await.is_admitted());
+            all[(n + 1) % 2].give_back(&[one]).await;
+        }
+        assert_eq!(together(&all, 5, &[one]).await, 3);
+        // What was just refused here is asked for again.
+        all[0].give_back(&[one]).await;
+        assert!(all[0].take(&[one]).await.is_admitted());
+        for _ in 0..9 {
+            all[0].give_back(&[one]).await;
+        }
+        assert_eq!(all[0].admitted(10, &[one]).await, 3, "never more than all of it");
     });
 }
 
