@@ -27,7 +27,7 @@ pub use settings::{
     Core, Ignored, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder, SettingsError,
     SettingsOf, WhyIgnored,
 };
-pub use work::{Work, WorkError};
+pub use work::{Turn, Work, WorkError};
 pub use {cache, http, kernel, resource, store, telemetry};
 
 /// Everything a domain's code usually names.

@@ -1,7 +1,8 @@
+mod turns;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -9,22 +10,30 @@ use std::time::Duration;
 use http::Service;
 use kernel::Ctx;
 use macros::ApiError;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
+use self::turns::{Permit, Turns};
 use crate::{StartError, allocator};
 
 /// Runs what keeps a core busy, away from the lanes: hashing, image work, big sums. A handler that computes for longer
 /// than some hundred microseconds by itself holds up every other request of its lane.
 ///
-/// So many at once and no more; so many wait and no more; nobody longer than their request's deadline. It has threads of
+/// So many at once and no more; so many wait and no more; nobody longer than their request's deadline. Networks take turns
+/// (RFC 970's fair queueing), and where the queue is full, the newest of the network that has most in it leaves: who sends
+/// a thousand at once waits for themselves, and is refused before anybody else is. It has threads of
 /// its own, which give way to the lanes where a core is short. Make one for each purpose, so that one kind of work cannot
 /// starve another, and put it in: `boot.put(Work::per_core(256)?)`. Clones share their permits; the threads end with the
 /// last of them.
 #[derive(Clone)]
 pub struct Work {
-    permits: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
-    queue: usize,
+    turns: Turns,
+    desk: Arc<Desk>,
+}
+
+/// Leave to do one piece of work, now. Dropped, it is the next one's.
+#[must_use = "somebody else could work meanwhile"]
+pub struct Turn {
+    permit: Permit,
     desk: Arc<Desk>,
 }
 
@@ -51,8 +60,13 @@ impl Service for Work {}
 
 impl fmt::Debug for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let free = self.permits.available_permits();
-        f.debug_struct("Work").field("free", &free).field("queue", &self.queue).finish_non_exhaustive()
+        f.debug_struct("Work").field("turns", &self.turns).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Turn")
     }
 }
 
@@ -74,7 +88,7 @@ impl Work {
                 StartError::caused("the system has no thread to give; raise its limit (`ulimit -u`)", error)
             })?;
         }
-        Ok(Self { permits: Arc::new(Semaphore::new(permits)), waiting: Arc::default(), queue, desk: Arc::new(desk) })
+        Ok(Self { turns: Turns::new(permits, queue), desk: Arc::new(desk) })
     }
 
     /// As many at once as there are cores, and at most `queue` waiting.
@@ -87,7 +101,7 @@ impl Work {
 
     /// How many more may start at once.
     pub fn free_permits(&self) -> usize {
-        self.permits.available_permits()
+        self.turns.free()
     }
 
     /// Runs `work` on a thread of its own once it is its turn. The permit goes with the work: a caller who leaves does
@@ -100,22 +114,39 @@ impl Work {
         ctx: &Ctx,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, WorkError> {
-        let permit = match self.permits.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let _place = Place::take(&self.waiting, self.queue).ok_or(WorkError::WorkBusy)?;
-                let turn = ctx.within(self.permits.clone().acquire_owned()).await;
-                // The semaphore is never closed.
-                turn.map_err(|_| WorkError::WorkBusy)?.map_err(|_| WorkError::WorkBusy)?
-            }
-        };
+        self.turn(ctx).await?.run(ctx, work).await
+    }
+
+    /// Waits for its turn alone: for whoever has something to decide just before the work begins.
+    ///
+    /// # Errors
+    /// When too many wait, or the deadline passes first.
+    pub async fn turn(&self, ctx: &Ctx) -> Result<Turn, WorkError> {
+        // What nobody outside asked for waits together, like a network of its own.
+        let network = ctx.network().unwrap_or(u128::MAX);
+        let permit = ctx.within(self.turns.take(network)).await.ok().flatten();
+        Ok(Turn { permit: permit.ok_or(WorkError::WorkBusy)?, desk: self.desk.clone() })
+    }
+}
+
+impl Turn {
+    /// Runs `work` on a thread of its own, as [`Work::run`] does.
+    ///
+    /// # Errors
+    /// When the deadline passes first, or when it panics.
+    pub async fn run<T: Send + 'static>(
+        self,
+        ctx: &Ctx,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, WorkError> {
+        let Self { permit, desk } = self;
         let (reply, answer) = oneshot::channel();
         let job = move || {
             let _permit = permit;
             // Nobody may be waiting any more.
             let _ = reply.send(work());
         };
-        self.desk.0.put(Box::new(job));
+        desk.0.put(Box::new(job));
         ctx.within(answer).await.map_err(|_| WorkError::WorkBusy)?.map_err(|_| WorkError::WorkFailed)
     }
 }
@@ -209,27 +240,10 @@ fn work_on(jobs: &Jobs, at_rest: fn()) {
     }
 }
 
-/// A place in the queue, given back when it is dropped.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
-        waiting
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < most).then_some(n + 1))
-            .ok()
-            .map(|_| Self(waiting))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use kernel::{Clock, Random};
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
 
     use super::*;
