@@ -117,14 +117,17 @@ fn is_good_payload(payload: &[u8]) -> Option<bool> {
     let number = |name: &str| claims.get(name).and_then(Value::as_i64);
     let (issued_at, expires_at) = (number("iat"), number("exp"));
     let now = NOW.as_secs();
-    let is_timely = issued_at.zip(expires_at).is_some_and(|(iat, exp)| iat <= now + 60 && exp > now && exp > iat);
+    let is_timely = issued_at.zip(expires_at).is_some_and(|(iat, exp)| iat <= now + 60 && exp > now && exp > iat)
+        && claims.get("nbf").is_none_or(|nbf| nbf.as_i64().is_some_and(|nbf| nbf <= now));
+    let known = ["iss", "aud", "sub", "client_id", "sid", "role", "iat", "exp", "nbf", "jti"];
     // Ours have nothing before the brace.
     let is_formed = payload.starts_with(b"{")
         && text("sub").is_some_and(|sub| sub.parse::<UserId>().is_ok())
         && text("sid").is_some_and(|sid| sid.parse::<SessionId>().is_ok())
         && claims.get("role").is_some_and(|role| serde_json::from_value::<Role>(role.clone()).is_ok())
-        && text("client_id").is_some()
-        && text("jti").is_some();
+        && text("client_id") == Some("first-party")
+        && text("jti").is_some_and(|jti| !jti.is_empty())
+        && claims.keys().all(|claim| known.contains(&&**claim));
     Some(is_formed && is_timely && text("iss") == Some(ISSUER) && text("aud") == Some(ISSUER))
 }
 

@@ -33,8 +33,9 @@ struct Header<'a> {
     kid: &'a str,
 }
 
-/// What a token says.
+/// What a token says. Any other claim is refused, not ignored: nobody here would judge it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Claims {
     iss: String,
     aud: String,
@@ -44,7 +45,14 @@ pub(crate) struct Claims {
     role: Role,
     iat: i64,
     pub(crate) exp: i64,
+    /// RFC 7519 section 4.1.5. Ours have none.
+    #[serde(default = "always", skip_serializing)]
+    nbf: i64,
     jti: String,
+}
+
+const fn always() -> i64 {
+    i64::MIN
 }
 
 /// The token is not one of ours, or no longer good.
@@ -111,10 +119,15 @@ impl Unverified<'_> {
             return Err(NotGood);
         }
         let claims: Claims = serde_json::from_slice(&payload).map_err(|_| NotGood)?;
-        let is_ours = claims.iss == issuer && claims.aud == issuer;
-        // No leeway at the end: the token of a session that may not be extended must not live longer either.
-        let is_timely =
-            now.as_secs() < claims.exp && claims.iat <= now.plus(FUTURE_LEEWAY).as_secs() && claims.iat < claims.exp;
+        let is_ours =
+            claims.iss == issuer && claims.aud == issuer && claims.client_id == CLIENT_ID && !claims.jti.is_empty();
+        // No leeway at the end: the token of a session that may not be extended must not live longer either. None at the
+        // beginning that somebody states: no clock of ours is behind it.
+        let is_timely = now.as_secs() < claims.exp
+            && claims.nbf <= now.as_secs()
+            && claims.nbf < claims.exp
+            && claims.iat <= now.plus(FUTURE_LEEWAY).as_secs()
+            && claims.iat < claims.exp;
         if is_ours && is_timely { Ok(claims) } else { Err(NotGood) }
     }
 }
@@ -142,6 +155,7 @@ pub(crate) fn issue(key: &SigningKey, issuer: &str, grant: Grant, jti: [u8; 16])
         role: grant.role,
         iat: grant.issued_at.as_secs(),
         exp: grant.expires_at.as_secs(),
+        nbf: always(),
         jti: URL_SAFE_NO_PAD.encode(jti),
     };
     let encode =
@@ -277,10 +291,31 @@ mod tests {
             ("exp", serde_json::json!(now as f64 + 900.5)),
             ("iat", serde_json::json!(now + 61)),
             ("iat", serde_json::json!(now + 900)),
+            ("iat", serde_json::json!(null)),
+            ("nbf", serde_json::json!(now + 1)),
+            ("nbf", serde_json::json!(now + 3600)),
+            ("nbf", serde_json::json!(now as f64 - 0.5)),
+            ("nbf", serde_json::json!("2020-01-01")),
+            ("nbf", serde_json::json!(null)),
+            ("client_id", serde_json::json!("somebody-else")),
+            ("jti", serde_json::json!("")),
+            ("jti", serde_json::json!(7)),
+            ("aud", serde_json::json!([ISSUER])),
+            ("aud", serde_json::json!("")),
+            // Registered by others, and nothing that we would judge.
+            ("cnf", serde_json::json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" })),
+            ("acr", serde_json::json!("urn:example:strong")),
+            ("scope", serde_json::json!("")),
+            ("is_admin", serde_json::json!(true)),
         ] {
             let mut claims = good.clone();
             claims[claim] = value.clone();
             assert_eq!(judge(&signed("at+jwt", &claims)), Err(NotGood), "{claim}: {value}");
+        }
+        for nbf in [now, now - 3600, 0] {
+            let mut claims = good.clone();
+            claims["nbf"] = nbf.into();
+            assert!(judge(&signed("at+jwt", &claims)).is_ok(), "not before {nbf}");
         }
         let mut timeless = good.clone();
         (timeless["iat"], timeless["exp"]) = (serde_json::json!(now + 30), serde_json::json!(now + 30));
