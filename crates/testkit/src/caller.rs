@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::{App, Call};
 
-/// Long, on no list of common ones, and without the person's name or address.
-const PASSWORD: &str = "seven green lanterns by the sea";
+/// Everybody's password: long, on no list of common ones, and without the person's name or address.
+pub const PASSWORD: &str = "seven green lanterns by the sea";
 
 /// Somebody who calls the API: nobody in particular, or a person who has signed in.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ mod wire;
 
 pub use app::{App, Setup};
 pub use call::Call;
-pub use caller::Caller;
+pub use caller::{Caller, PASSWORD};
 pub use database::{Backend, TestDatabase, run};
 pub use redact::redact;
 pub use redis::{RedisCluster, RedisSentinel, RedisServer};

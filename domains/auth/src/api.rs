@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::error::{LoginError, RefreshError, RegisterError};
 use crate::keys::Jwk;
-use crate::model::{COMMON_PASSWORD, Password, email_key};
+use crate::model::{COMMON_PASSWORD, Password};
 use crate::service::{Accounts, Registered, Registration, Tokens};
 
 impl Service for Accounts {}
@@ -189,7 +189,7 @@ pub(crate) async fn register(
 
 /// Sign in.
 ///
-/// Answers alike whether the address or the password is wrong.
+/// Answers alike whether the address or the password is wrong. Wrong passwords are counted, right ones are not.
 #[post("/auth/login")]
 pub(crate) async fn login(
     ctx: Ctx,
@@ -197,13 +197,28 @@ pub(crate) async fn login(
     limits: Limits,
     Valid(credentials): Valid<Credentials>,
 ) -> Result<Private<TokenPair>, LoginError> {
-    limits.take(&ctx, &["login", "account"], &email_key(&credentials.email)).await?;
-    Ok(accounts.login(&ctx, &credentials.email, &credentials.password).await?.into())
+    let attempt = accounts.attempt(&ctx, &credentials.email).await?;
+    let subject = attempt.subject();
+    // Taken before the check, so that of any number at once no more are checked than there is left of the allowance.
+    let mut taken = None;
+    let admit = async || {
+        taken = Some(limits.take(&ctx, &["login", "account"], &subject).await?);
+        Ok(())
+    };
+    let outcome = accounts.login(&ctx, attempt, &credentials.password, admit).await;
+    if !matches!(outcome, Err(LoginError::InvalidCredentials))
+        && let Some(taken) = taken
+    {
+        taken.give_back(&ctx).await;
+    }
+    Ok(outcome?.into())
 }
 
 /// Exchange a refresh token for new tokens.
 ///
-/// The token sent is spent by it. Sending a spent one ends the session: it was used twice, so someone else has it.
+/// The token sent is spent by it. Sent again within `auth.refresh_grace_s`, and before the new one is used, it gives the same
+/// new one: an answer may be lost, and two tabs may ask at once. Sending a spent one otherwise ends the session: it was used
+/// twice, so someone else has it.
 #[post("/auth/refresh")]
 pub(crate) async fn refresh(
     ctx: Ctx,

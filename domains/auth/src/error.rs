@@ -68,6 +68,12 @@ pub enum RefreshError {
 /// Why no administrator was made.
 #[derive(Debug, ApiError)]
 pub enum AdminError {
+    /// Somebody registered this address: its owner, or anyone.
+    #[api(
+        Conflict,
+        "This address is registered, perhaps by a stranger. `--promote` gives its account the role and your password."
+    )]
+    AlreadyRegistered,
     /// There is no account with this address.
     #[api(NotFound, "There is no account with this e-mail address.")]
     AccountNotFound,

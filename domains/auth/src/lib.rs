@@ -5,6 +5,7 @@ mod commands;
 mod ended;
 mod error;
 mod examine;
+mod forms;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -14,6 +15,7 @@ mod model;
 mod news;
 mod passwords;
 mod past;
+mod refresh;
 mod service;
 mod settings;
 mod store;
@@ -29,7 +31,7 @@ use mainstay::store::SessionCheck;
 pub use api::{AccountView, JwkSet, TokenPair};
 pub use error::{AdminError, HashError, LoginError, RefreshError, RegisterError};
 pub use keys::Jwk;
-pub use service::{Accounts, AdminCreated, Registered};
+pub use service::{Accounts, Registered};
 pub use settings::{AuthSettings, SigningAlgorithm};
 
 /// The domain: add it to an app before every domain whose endpoints ask who calls.
@@ -37,13 +39,14 @@ pub fn domain() -> Domain {
     Domain::new("auth")
         .about("Accounts and their sessions: register, sign in for tokens, exchange them for new ones, sign out.")
         .texts("ko", include_str!("../texts/ko.toml"))
-        .migrations(migrations!("auth", "0001_accounts"))
+        .migrations(migrations!("auth", "0001_accounts", "0002_shares"))
         .settings::<AuthSettings>()
         .session_check(SessionCheck::new(store::LIVE_SESSION))
-        // Of passwords for one account, who guesses from one address gets few, and all who guess together not many
-        // (NIST SP 800-63B-4, section 3.2.2); who sits behind the same address as others can still sign in.
         .limit("register: 120/1m by address")
-        .limit("login: 60/1m by address+subject")
+        // Both count wrong passwords alone, so an office behind one address signs in as it likes. Who guesses from one address
+        // gets few, for whichever accounts; and all who guess at one account together not many (NIST SP 800-63B-4, section
+        // 3.2.2), but for the networks it is at home in, which are counted one by one.
+        .limit("login: 60/10m by address")
         // By the minute, not the day: after a Redis has lost what it held, each account gets one attempt in six seconds first.
         .limit("account: 100/10m by subject")
         .endpoint(api::register)

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use mainstay::http::Check as _;
 use mainstay::http::check::{self, Pointer};
 use mainstay::kernel::{Faults, FieldFault, Place, Secret, Text, text};
 use unicode_normalization::UnicodeNormalization;
@@ -78,7 +79,11 @@ impl Password {
     pub(crate) fn faults(&self, least_characters: u32, about: &[&str]) -> Vec<FieldFault> {
         let text = self.0.expose();
         let length = text.chars().count();
-        let mut faults = Vec::new();
+        // What a text of a body may not hold, whoever brings it.
+        let mut of_text = Faults::new();
+        let mut pointer = Pointer::root(Place::Body);
+        pointer.at("password", |pointer| self.0.check(pointer, &mut of_text));
+        let mut faults = of_text.into_sorted();
         if length < least_characters as usize || length > MOST_PASSWORD_CHARACTERS {
             let (least, most) = (least_characters, MOST_PASSWORD_CHARACTERS);
             let message = text!("must have {least} to {most} characters", least, most);
@@ -145,6 +150,7 @@ mod tests {
         assert_eq!(codes("여덟글자비밀번호", &[]), Vec::<&str>::new());
         assert_eq!(codes(&"xy".repeat(128), &[]), Vec::<&str>::new());
         assert_eq!(codes(&"xyz".repeat(86), &[]), ["length"]);
+        assert_eq!(codes("seven green\0 lanterns", &[]), ["nul_character"], "as in a body");
         assert_eq!(codes("", &[]), ["common_password", "length"].into_iter().rev().collect::<Vec<_>>());
     }
 

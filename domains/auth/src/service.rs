@@ -1,9 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use aws_lc_rs::hmac;
 use mainstay::cache::Bus;
 use mainstay::kernel::{
     Account, AccountDeleted, AccountDirectory, AccountDirectoryError, AccountRegistered, ApiError, DirectoryFuture,
@@ -14,10 +12,13 @@ use tokio::sync::Mutex;
 
 use crate::ended::Ended;
 use crate::error::{AdminError, HashError, LoginError, RefreshError, RegisterError};
+use crate::forms::Forms;
 use crate::keyring::{KeyRing, KeyRingError};
 use crate::keys::{KeyError, Seal, SigningKey};
 use crate::model::{Email, Password, email_key};
 use crate::passwords::{Hasher, Verdict};
+use crate::refresh::{Genuine, RefreshTokens, Seed};
+use crate::store::CredentialsRow;
 use crate::tokens::{self, Grant};
 use crate::verifier::Verifier;
 use crate::{AuthSettings, news, past, store};
@@ -30,6 +31,10 @@ struct Inner {
     store: Store,
     settings: AuthSettings,
     hasher: Hasher,
+    forms: Forms,
+    refresh_tokens: RefreshTokens,
+    /// Makes networks unreadable where they are kept.
+    network_key: hmac::Key,
     keys: Arc<KeyRing>,
     ended: Arc<Ended>,
     issuer: Arc<str>,
@@ -71,15 +76,6 @@ pub(crate) struct Tokens {
     pub(crate) expires_in_s: u64,
 }
 
-/// What `create_admin` did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdminCreated {
-    /// Made an account.
-    Created(UserId),
-    /// Gave an existing account the role; its password stays.
-    Promoted(UserId),
-}
-
 /// Most sessions that one node remembers to have ended within the life of an access token.
 const MOST_ENDED: usize = 100_000;
 /// Who issues tokens where nobody has said where this is reached.
@@ -87,23 +83,24 @@ const DEVELOPMENT_ISSUER: &str = "urn:mainstay:development";
 /// Longest that a key set may be kept by others.
 const MOST_KEY_SET_AGE_S: u64 = 300;
 
-const REFRESH_PREFIX: &str = "ms_rt_";
-const REFRESH_BYTES: usize = 32;
+/// How often a password that was found right is checked against a hash that took the place of the one before. Each time
+/// somebody else has just signed in with it too, or changed it.
+const MOST_CHECKS: usize = 4;
 
-/// A new refresh token and its hash, which is all that is kept.
-fn new_refresh_token(ctx: &Ctx) -> (Secret<String>, Vec<u8>) {
-    let bytes: [u8; REFRESH_BYTES] = ctx.random().bytes();
-    let token = format!("{REFRESH_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
-    let hash = digest(&SHA256, token.as_bytes()).as_ref().to_vec();
-    (Secret::new(token), hash)
+/// Somebody wants to sign in: the account they mean, if there is one, and from where.
+pub(crate) struct Attempt {
+    email_key: String,
+    network: Vec<u8>,
+    found: Option<CredentialsRow>,
 }
 
-/// The hash of a refresh token that has the form of one.
-fn refresh_hash(token: &Secret<String>) -> Option<Vec<u8>> {
-    let token = token.expose();
-    let random = token.strip_prefix(REFRESH_PREFIX).filter(|random| random.len() == (REFRESH_BYTES * 4).div_ceil(3))?;
-    URL_SAFE_NO_PAD.decode(random).ok()?;
-    Some(digest(&SHA256, token.as_bytes()).as_ref().to_vec())
+impl Attempt {
+    /// By what wrong passwords are counted: the account; or, in a network where it is at home, the two together. So whoever
+    /// guesses elsewhere uses up nothing of its owner's. Both look alike to who is refused.
+    pub(crate) fn subject(&self) -> String {
+        let is_at_home = self.found.as_ref().is_some_and(|found| found.signs_of_home > 0);
+        if is_at_home { format!("{}\n{:02x?}", self.email_key, self.network) } else { self.email_key.clone() }
+    }
 }
 
 /// How one use of a refresh token ended.
@@ -111,9 +108,9 @@ enum Use {
     /// The token is not good.
     Refused,
     /// It was spent before: its session ended now.
-    Reused(SessionId),
-    /// It was this one's turn.
-    Rotated(Grant),
+    Reused,
+    /// It was this one's turn, or it was spent so lately that its successor is given once more: the one made with this seed.
+    Good(Grant, Seed),
 }
 
 /// An account could not be added.
@@ -149,11 +146,33 @@ impl Accounts {
         let issuer: Arc<str> = if public_url.is_empty() { DEVELOPMENT_ISSUER } else { public_url }.into();
         let (keys, ended) = (Arc::new(keys), Arc::new(Ended::new(MOST_ENDED)));
         let verifier = Verifier::new(boot.store().clone(), keys.clone(), ended.clone(), issuer.clone(), &settings);
-        let refreshing = std::array::from_fn(|_| Mutex::new(()));
-        let store = boot.store().clone();
         let bus = boot.bus().clone();
         news::hear(&bus, ended.clone(), boot.clock().clone(), settings.access_token());
-        Ok(Self(Arc::new(Inner { store, settings, hasher, keys, ended, issuer, verifier, refreshing, bus })))
+        let forms = Forms::settle(&ctx, boot.store(), &hasher)
+            .await
+            .map_err(|e| StartError::caused("the forms of stored passwords cannot be read", e))?;
+        Ok(Self(Arc::new(Inner {
+            store: boot.store().clone(),
+            settings,
+            hasher,
+            forms,
+            refresh_tokens: RefreshTokens::new(|purpose| boot.secret().derive(purpose)),
+            network_key: hmac::Key::new(hmac::HMAC_SHA256, &boot.secret().derive("networks of sessions")),
+            keys,
+            ended,
+            issuer,
+            verifier,
+            refreshing: std::array::from_fn(|_| Mutex::new(())),
+            bus,
+        })))
+    }
+
+    /// The network that asks, as it is kept with an account of this address.
+    fn kept_network(&self, network: Option<u128>, email_key: &str) -> Vec<u8> {
+        let mut keyed = hmac::Context::with_key(&self.0.network_key);
+        keyed.update(&network.unwrap_or(u128::MAX).to_be_bytes());
+        keyed.update(email_key.as_bytes());
+        keyed.sign().as_ref()[..16].to_vec()
     }
 
     /// Who tells what a token stands for.
@@ -203,12 +222,14 @@ impl Accounts {
         let (id, now) = (ctx.new_id(), ctx.now());
         let account = Account { id, email: email.typed().to_owned(), role, created_at: now };
         let registered = Registered { account, display_name: name };
+        let network = self.kept_network(ctx.network(), email.key());
         self.0
             .store
             .tx(ctx, move |tx| {
-                let (email, hash, registered) = (email.clone(), hash.clone(), registered.clone());
+                let (email, hash, network) = (email.clone(), hash.clone(), network.clone());
+                let registered = registered.clone();
                 async move {
-                    if !store::add_account(&tx, id, &email, &hash, role, now).await? {
+                    if !store::add_account(&tx, id, &email, &hash, role, &network, now).await? {
                         return Err(AddError::Taken);
                     }
                     let display_name = registered.display_name.clone();
@@ -219,60 +240,106 @@ impl Accounts {
             .await
     }
 
-    /// Signs in. The same work and the same answer, whichever of the two is wrong.
-    pub(crate) async fn login(&self, ctx: &Ctx, email: &str, password: &Secret<String>) -> Result<Tokens, LoginError> {
-        let found = store::find_credentials(&self.0.store.read(ctx), &email_key(email)).await?;
-        let password = Password::new(password.expose());
-        let verdict = self.0.hasher.check(ctx, &password, found.as_ref().map(|row| row.password_hash.as_str())).await?;
-        let (Some(account), Verdict::Right { is_outdated }) = (found, verdict) else {
-            return Err(LoginError::InvalidCredentials);
-        };
-        let mut hash = account.password_hash;
-        if is_outdated {
-            hash = self.rehash(ctx, account.id, hash, &password).await?;
+    /// Looks up whom somebody wants to sign in as.
+    pub(crate) async fn attempt(&self, ctx: &Ctx, email: &str) -> Result<Attempt, StoreError> {
+        let email_key = email_key(email);
+        let network = self.kept_network(ctx.network(), &email_key);
+        let found = store::find_credentials(&self.0.store.read(ctx), &email_key, &network).await?;
+        let hash = found.as_ref().map(|row| row.password_hash.as_str());
+        if let Err(error) = self.0.forms.follow(ctx, &self.0.store, &self.0.hasher, hash).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the forms of stored passwords are not known anew"
+            );
         }
-        self.open_session(ctx, account.id, hash).await?.ok_or(LoginError::InvalidCredentials)
+        Ok(Attempt { email_key, network, found })
     }
 
-    /// Hashes a password that was just found right with today's parameters.
-    async fn rehash(&self, ctx: &Ctx, id: UserId, old: String, password: &Password) -> Result<String, LoginError> {
-        let (new, now) = (self.0.hasher.hash(ctx, password).await?, ctx.now());
-        let kept = new.clone();
-        self.0
-            .store
-            .tx(ctx, move |tx| {
-                let (old, new) = (old.clone(), new.clone());
-                async move { store::set_password_hash(&tx, id, &old, &new, now).await }
-            })
-            .await?;
-        Ok(kept)
+    /// Signs in. The same work and the same answer, whichever of the two is wrong. `admit` is asked just before the password
+    /// is checked, once it is this one's turn: so no more are checked than it admits, and who waits costs nothing yet.
+    pub(crate) async fn login(
+        &self,
+        ctx: &Ctx,
+        attempt: Attempt,
+        password: &Secret<String>,
+        admit: impl AsyncFnOnce() -> Result<(), LoginError>,
+    ) -> Result<Tokens, LoginError> {
+        let Attempt { email_key, network, mut found } = attempt;
+        let password = Password::new(password.expose());
+        let mut turn = self.0.hasher.turn(ctx).await?;
+        admit().await?;
+        for n in 1.. {
+            let hash = found.as_ref().map(|row| row.password_hash.as_str());
+            let verdict = self.0.hasher.check(ctx, turn, &password, hash).await?;
+            let (Some(CredentialsRow { id, password_hash, .. }), Verdict::Right { is_outdated }) = (found, verdict)
+            else {
+                return Err(LoginError::InvalidCredentials);
+            };
+            // Once: nodes that hash differently would undo each other's for ever. And only where there is room: it can wait
+            // until the next time.
+            let rehashed = match is_outdated && n == 1 {
+                true => match self.0.hasher.hash(ctx, &password).await {
+                    Ok(hash) => Some(hash),
+                    Err(HashError::Busy) => None,
+                    Err(error) => return Err(error.into()),
+                },
+                false => None,
+            };
+            if let Some(tokens) = self.open_session(ctx, id, password_hash, rehashed, network.clone()).await? {
+                return Ok(tokens);
+            }
+            // The hash is another meanwhile: somebody else who signed in has made it anew, or the password was changed.
+            if n == MOST_CHECKS {
+                break;
+            }
+            found = store::find_credentials(&self.0.store.read(ctx), &email_key, &network).await?;
+            turn = self.0.hasher.turn(ctx).await?;
+        }
+        Err(LoginError::InvalidCredentials)
     }
 
-    /// Begins a session of an account whose password hash is still this one.
-    async fn open_session(&self, ctx: &Ctx, account_id: UserId, hash: String) -> Result<Option<Tokens>, StoreError> {
+    /// Begins a session of an account whose password hash is still this one, and puts `rehashed` in its place.
+    async fn open_session(
+        &self,
+        ctx: &Ctx,
+        account_id: UserId,
+        hash: String,
+        rehashed: Option<String>,
+        network: Vec<u8>,
+    ) -> Result<Option<Tokens>, StoreError> {
         let key = self.0.keys.signing(ctx).await?;
         let (session_id, now) = (ctx.new_id(), ctx.now());
         let ends_at = now.plus(self.0.settings.refresh_absolute());
         let token_ends_at = now.plus(self.0.settings.refresh_idle()).min(ends_at);
         let unused_since = now.minus(self.0.settings.refresh_idle());
-        let (refresh, refresh_hash) = new_refresh_token(ctx);
-        let role = self
+        let others = self.0.settings.sessions_per_account.saturating_sub(1);
+        let (refresh, refresh_hash) = self.0.refresh_tokens.make(session_id, ctx.random().bytes());
+        let pending = self.0.ended.pending();
+        let opened = self
             .0
             .store
             .tx(ctx, move |tx| {
-                let (hash, refresh_hash) = (hash.clone(), refresh_hash.clone());
+                let (hash, rehashed) = (hash.clone(), rehashed.clone());
+                let (refresh_hash, network) = (refresh_hash.clone(), network.clone());
                 async move {
                     let Some(role) = store::role_of(&tx, account_id, &hash).await? else {
                         return Ok::<_, StoreError>(None);
                     };
+                    if let Some(rehashed) = &rehashed {
+                        store::set_password_hash(&tx, account_id, rehashed, now).await?;
+                    }
                     store::remove_dead_sessions(&tx, account_id, now, unused_since).await?;
-                    store::add_session(&tx, session_id, account_id, now, ends_at).await?;
+                    let ended = store::remove_oldest_sessions(&tx, account_id, others).await?;
+                    store::add_session(&tx, session_id, account_id, &network, now, ends_at).await?;
                     store::add_refresh_token(&tx, &refresh_hash, session_id, now, token_ends_at).await?;
-                    Ok(Some(role))
+                    Ok(Some((role, ended)))
                 }
             })
             .await?;
-        let Some(role) = role else { return Ok(None) };
+        let ended = opened.as_ref().map_or(&[][..], |(_, ended)| ended);
+        pending.settle(ended, now.plus(self.0.settings.access_token()), now);
+        news::tell(&self.0.bus, ctx, ended).await;
+        let Some((role, _)) = opened else { return Ok(None) };
         let grant = Grant { user_id: account_id, session_id, role, issued_at: now, expires_at: ends_at };
         self.tokens(ctx, &key, grant, refresh).map(Some)
     }
@@ -286,46 +353,61 @@ impl Accounts {
         Ok(Tokens { access: Secret::new(access), refresh, expires_in_s })
     }
 
-    /// Exchanges a refresh token. Of any number of uses at once one wins; every other use of a spent token ends the
-    /// session, the winner's new tokens included: who came second cannot be told from a thief.
+    /// Exchanges a refresh token: it is spent, and its successor is the only good one of its session. Asked again within
+    /// `refresh_grace_s` and before the successor is used, it gives the same successor. Every other use of a spent one ends
+    /// the session: who came second cannot be told from a thief.
     pub(crate) async fn refresh(&self, ctx: &Ctx, token: &Secret<String>) -> Result<Tokens, RefreshError> {
-        let hash = refresh_hash(token).ok_or(RefreshError::InvalidRefreshToken)?;
+        let Genuine { session_id, hash } =
+            self.0.refresh_tokens.read(token).ok_or(RefreshError::InvalidRefreshToken)?;
         let key = self.0.keys.signing(ctx).await.map_err(StoreError::from)?;
         let turn = &self.0.refreshing[usize::from(hash[0]) % self.0.refreshing.len()];
         let _turn = ctx.within(turn.lock()).await.map_err(|_| StoreError::Timeout)?;
-        let (now, idle) = (ctx.now(), self.0.settings.refresh_idle());
-        let (refresh, next_hash) = new_refresh_token(ctx);
+        let new_seed: Seed = ctx.random().bytes();
+        let (_, next_hash) = self.0.refresh_tokens.successor(token, session_id, &new_seed);
+        let (now, accounts) = (ctx.now(), self.clone());
         let pending = self.0.ended.pending();
+        let network = ctx.network();
         let outcome = self
             .0
             .store
             .tx(ctx, move |tx| {
                 let (hash, next_hash) = (hash.clone(), next_hash.clone());
+                let accounts = accounts.clone();
                 async move {
-                    let Some(row) = store::find_refresh_token(&tx, &hash).await?.filter(|row| row.ended_at.is_none())
-                    else {
+                    let settings = &accounts.0.settings;
+                    let Some(row) = store::find_refresh(&tx, session_id, &hash).await? else {
                         return Ok::<_, StoreError>(Use::Refused);
                     };
-                    if row.spent_at.is_some() {
-                        store::end_session(&tx, row.session_id, row.account_id, now).await?;
-                        return Ok(Use::Reused(row.session_id));
-                    }
-                    if row.expires_at <= now || row.session_expires_at <= now {
+                    if row.ended_at.is_some() || row.session_expires_at <= now {
                         return Ok(Use::Refused);
                     }
-                    if !store::spend_refresh_token(&tx, &hash, now).await? {
-                        return Ok(Use::Refused);
-                    }
-                    let token_ends_at = now.plus(idle).min(row.session_expires_at);
-                    store::touch_session(&tx, row.session_id, now).await?;
-                    store::add_refresh_token(&tx, &next_hash, row.session_id, now, token_ends_at).await?;
-                    Ok(Use::Rotated(Grant {
+                    let grant = Grant {
                         user_id: row.account_id,
-                        session_id: row.session_id,
+                        session_id,
                         role: row.role,
                         issued_at: now,
                         expires_at: row.session_expires_at,
-                    }))
+                    };
+                    // It is the latest that was spent, or nothing would be kept of it: its successor was not used.
+                    let lately = row.spent_at.filter(|spent_at| now < spent_at.plus(settings.refresh_grace()));
+                    let seed = lately.and(row.seed).and_then(|seed| Seed::try_from(seed).ok());
+                    match (row.token_expires_at, row.spent_at, seed) {
+                        (Some(_), Some(_), Some(seed)) => return Ok(Use::Good(grant, seed)),
+                        (Some(expires_at), None, _) if expires_at <= now => return Ok(Use::Refused),
+                        (Some(_), None, _) => {}
+                        (None, ..) | (Some(_), Some(_), None) => {
+                            store::end_stolen_session(&tx, session_id, now).await?;
+                            return Ok(Use::Reused);
+                        }
+                    }
+                    if !store::spend_refresh_token(&tx, &hash, session_id, &new_seed, now).await? {
+                        return Ok(Use::Refused);
+                    }
+                    let token_ends_at = now.plus(settings.refresh_idle()).min(row.session_expires_at);
+                    let network = accounts.kept_network(network, &row.email_key);
+                    store::touch_session(&tx, session_id, &network, now).await?;
+                    store::add_refresh_token(&tx, &next_hash, session_id, now, token_ends_at).await?;
+                    Ok(Use::Good(grant, new_seed))
                 }
             })
             .await?;
@@ -335,14 +417,15 @@ impl Accounts {
                 pending.settle(&[], until, now);
                 Err(RefreshError::InvalidRefreshToken)
             }
-            Use::Reused(session_id) => {
+            Use::Reused => {
                 pending.settle(&[session_id], until, now);
                 news::tell(&self.0.bus, ctx, &[session_id]).await;
                 tracing::warn!(session.id = %session_id, "a spent refresh token was used; its session is ended");
                 Err(RefreshError::InvalidRefreshToken)
             }
-            Use::Rotated(grant) => {
+            Use::Good(grant, seed) => {
                 pending.settle(&[], until, now);
+                let (refresh, _) = self.0.refresh_tokens.successor(token, session_id, &seed);
                 Ok(self.tokens(ctx, &key, grant, refresh)?)
             }
         }
@@ -356,7 +439,7 @@ impl Accounts {
         session_id: SessionId,
         other: Option<&Secret<String>>,
     ) -> Result<(), StoreError> {
-        let (now, other) = (ctx.now(), other.and_then(refresh_hash));
+        let (now, other) = (ctx.now(), other.and_then(|token| self.0.refresh_tokens.read(token)));
         let pending = self.0.ended.pending();
         let ended = self
             .0
@@ -365,11 +448,11 @@ impl Accounts {
                 let other = other.clone();
                 async move {
                     let mut ended = vec![session_id];
-                    if let Some(hash) = other
-                        && let Some(row) = store::find_refresh_token(&tx, &hash).await?
+                    if let Some(Genuine { session_id, hash }) = other
+                        && let Some(row) = store::find_refresh(&tx, session_id, &hash).await?
                         && row.account_id == user_id
                     {
-                        ended.push(row.session_id);
+                        ended.push(session_id);
                     }
                     for id in &ended {
                         store::end_session(&tx, *id, user_id, now).await?;
@@ -398,55 +481,58 @@ impl Accounts {
         Ok(self.0.keys.rotate(ctx).await?.to_string())
     }
 
-    /// Makes an account that may do everything, or gives the one that has this address the role; its password and its
-    /// sessions stay then. For the command line: the caller has made sure that `ctx` may do this.
+    /// Makes an account that may do everything. For the command line: the caller has made sure that `ctx` may do this.
     ///
     /// # Errors
-    /// When the address or the password is not acceptable, or the store fails.
-    pub async fn create_admin(
-        &self,
-        ctx: &Ctx,
-        email: &str,
-        password: &Secret<String>,
-    ) -> Result<AdminCreated, AdminError> {
-        match self.promote(ctx, email).await {
-            Err(AdminError::AccountNotFound) => {}
-            other => return other.map(AdminCreated::Promoted),
-        }
+    /// When the address or the password is not acceptable, somebody registered the address, or the store fails.
+    pub async fn create_admin(&self, ctx: &Ctx, email: &str, password: &Secret<String>) -> Result<UserId, AdminError> {
         let name: String = email.split('@').next().unwrap_or_default().chars().take(100).collect();
         let (parsed, password) = self.check_new(email, password, &name)?;
         let hash = self.0.hasher.hash(ctx, &password).await?;
         match self.add(ctx, parsed, hash, Role::Admin, name).await {
-            Ok(registered) => Ok(AdminCreated::Created(registered.account.id)),
-            // Registered by someone else in the meantime.
-            Err(AddError::Taken) => self.promote(ctx, email).await.map(AdminCreated::Promoted),
+            Ok(registered) => Ok(registered.account.id),
+            Err(AddError::Taken) => Err(AdminError::AlreadyRegistered),
             Err(AddError::Store(error)) => Err(error.into()),
         }
     }
 
-    /// Gives the account with this address the administrator's role. Its sessions have it from their next check on, on
-    /// this node at once.
+    /// Takes an account over for an administrator: it has the role and this password from now on, and its sessions end. An
+    /// address alone proves nothing: anyone may have registered it, and would be the administrator otherwise.
     ///
     /// # Errors
-    /// When there is none, or the store fails.
-    pub async fn promote(&self, ctx: &Ctx, email: &str) -> Result<UserId, AdminError> {
-        let (key, now) = (email_key(email), ctx.now());
-        let id = self
+    /// When there is none, the password is not acceptable, or the store fails.
+    pub async fn promote(&self, ctx: &Ctx, email: &str, password: &Secret<String>) -> Result<UserId, AdminError> {
+        let (email, password) = self.check_new(email, password, "")?;
+        let (hash, now) = (self.0.hasher.hash(ctx, &password).await?, ctx.now());
+        let pending = self.0.ended.pending();
+        let promoted = self
             .0
             .store
             .tx(ctx, move |tx| {
-                let key = key.clone();
+                let (email, hash) = (email.clone(), hash.clone());
                 async move {
-                    let Some((id, role)) = store::find_role(&tx, &key).await? else { return Ok::<_, StoreError>(None) };
-                    if role != Role::Admin {
-                        store::set_role(&tx, id, Role::Admin, now).await?;
-                    }
-                    Ok(Some(id))
+                    let Some(id) = store::find_id(&tx, email.key()).await? else { return Ok::<_, StoreError>(None) };
+                    store::set_role_and_password(&tx, id, Role::Admin, &hash, now).await?;
+                    let sessions = store::session_ids(&tx, id).await?;
+                    store::remove_all_sessions(&tx, id).await?;
+                    Ok(Some((id, sessions)))
                 }
             })
             .await?;
-        self.0.ended.doubt_all();
-        id.ok_or(AdminError::AccountNotFound)
+        let sessions = promoted.as_ref().map_or(&[][..], |(_, sessions)| sessions);
+        pending.settle(sessions, now.plus(self.0.settings.access_token()), now);
+        news::tell(&self.0.bus, ctx, sessions).await;
+        promoted.map(|(id, _)| id).ok_or(AdminError::AccountNotFound)
+    }
+
+    /// Whether `create_admin`, or `promote`, would find what it needs.
+    pub(crate) async fn check_admin(&self, ctx: &Ctx, email: &str, is_promotion: bool) -> Result<(), AdminError> {
+        let is_there = store::find_id(&self.0.store.read(ctx), &email_key(email)).await?.is_some();
+        match (is_there, is_promotion) {
+            (true, false) => Err(AdminError::AlreadyRegistered),
+            (false, true) => Err(AdminError::AccountNotFound),
+            (true, true) | (false, false) => Ok(()),
+        }
     }
 
     async fn delete_account(&self, ctx: &Ctx, id: UserId) -> Result<bool, StoreError> {
@@ -501,35 +587,5 @@ fn directory_error(error: StoreError) -> AccountDirectoryError {
 impl From<KeyRingError> for HashError {
     fn from(error: KeyRingError) -> Self {
         Self::Failed(error.into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use mainstay::kernel::{Clock, Random};
-
-    use super::*;
-
-    #[test]
-    fn a_refresh_token_is_read_in_its_one_form() {
-        let ctx = Ctx::system("test", Duration::from_secs(1), &Clock::system(), &Random::os());
-        let (token, hash) = new_refresh_token(&ctx);
-        assert_eq!(refresh_hash(&token), Some(hash));
-        let text = token.into_inner();
-        for garbled in [
-            String::new(),
-            REFRESH_PREFIX.to_owned(),
-            text[1..].to_owned(),
-            text[..text.len() - 1].to_owned(),
-            format!("{text}A"),
-            format!("{text}="),
-            text.replace("ms_rt_", "MS_RT_"),
-            format!("{}!", &text[..text.len() - 1]),
-            "x".repeat(1_000_000),
-        ] {
-            assert_eq!(refresh_hash(&Secret::new(garbled.clone())), None, "{}", garbled.len());
-        }
     }
 }

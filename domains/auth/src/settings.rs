@@ -43,7 +43,8 @@ pub struct AuthSettings {
     pub password_min_characters: u32,
     /// Passwords hashed at once; each takes `hash_memory_kib` of memory and a core. 0 means one per core.
     pub hash_permits: usize,
-    /// Requests that may wait for their turn to hash. One more is answered 503 at once.
+    /// Requests that may wait for their turn to hash. One more is answered 503 at once: of the network that has most waiting,
+    /// so that one alone cannot keep the others out.
     pub hash_queue: usize,
     /// Memory of one argon2id hash, in KiB, 19456 or more (OWASP's least).
     pub hash_memory_kib: u32,
@@ -57,6 +58,11 @@ pub struct AuthSettings {
     pub refresh_idle_s: u64,
     /// Time after which a session ends whatever happens, in seconds.
     pub refresh_absolute_s: u64,
+    /// How long a spent refresh token gives its successor once more, as long as that was not used, in seconds, 0–60: two
+    /// tabs refresh at once, or an answer is lost. 0 ends the session at once.
+    pub refresh_grace_s: u64,
+    /// Sessions of one account, 1–10000. Where there would be one more, the one that was not used for longest ends.
+    pub sessions_per_account: u32,
     /// What new signing keys are made for: `EdDSA`, `ES256` or `RS256`.
     pub signing_algorithm: SigningAlgorithm,
     /// How long a new signing key is published before it signs, in seconds, so that whoever keeps the key set knows it.
@@ -84,6 +90,8 @@ impl Default for AuthSettings {
             access_token_s: 15 * 60,
             refresh_idle_s: 14 * 24 * 3600,
             refresh_absolute_s: 30 * 24 * 3600,
+            refresh_grace_s: 10,
+            sessions_per_account: 100,
             signing_algorithm: SigningAlgorithm::EdDSA,
             key_publish_lead_s: 3600,
             key_reload_s: 10,
@@ -97,7 +105,7 @@ const YEAR_S: u64 = 365 * 24 * 3600;
 
 impl SettingsOf for AuthSettings {
     fn validate(&self) -> Result<(), String> {
-        let ranges: [(&str, u64, u64, u64); 10] = [
+        let ranges: [(&str, u64, u64, u64); 12] = [
             ("password_min_characters", self.password_min_characters.into(), 8, 128),
             ("hash_permits", self.hash_permits as u64, 0, 1024),
             ("hash_queue", self.hash_queue as u64, 0, 100_000),
@@ -105,6 +113,8 @@ impl SettingsOf for AuthSettings {
             ("hash_passes", self.hash_passes.into(), 2, 100),
             ("hash_lanes", self.hash_lanes.into(), 1, 16),
             ("access_token_s", self.access_token_s, 30, 3600),
+            ("refresh_grace_s", self.refresh_grace_s, 0, 60),
+            ("sessions_per_account", self.sessions_per_account.into(), 1, 10_000),
             ("token_cache_entries", self.token_cache_entries as u64, 1, 10_000_000),
             ("session_recheck_s", self.session_recheck_s, 0, 60),
             ("key_reload_s", self.key_reload_s, 1, 3600),
@@ -144,6 +154,10 @@ impl AuthSettings {
         Duration::from_secs(self.access_token_s)
     }
 
+    pub(crate) const fn refresh_grace(&self) -> Duration {
+        Duration::from_secs(self.refresh_grace_s)
+    }
+
     pub(crate) const fn refresh_idle(&self) -> Duration {
         Duration::from_secs(self.refresh_idle_s)
     }
@@ -167,6 +181,8 @@ mod tests {
             (AuthSettings { refresh_idle_s: 60, ..default() }, "Make it longer"),
             (AuthSettings { refresh_absolute_s: 3600, ..default() }, "refresh_absolute_s is 3600"),
             (AuthSettings { key_publish_lead_s: 5, ..default() }, "twice key_reload_s"),
+            (AuthSettings { refresh_grace_s: 61, ..default() }, "refresh_grace_s is 61"),
+            (AuthSettings { sessions_per_account: 0, ..default() }, "sessions_per_account is 0"),
             (AuthSettings { token_cache_entries: 0, ..default() }, "token_cache_entries is 0"),
         ] {
             let error = settings.validate().unwrap_err();

@@ -11,14 +11,41 @@ use crate::model::Email;
 pub(crate) struct CredentialsRow {
     pub(crate) id: UserId,
     pub(crate) password_hash: String,
+    /// How much speaks for its being at home in this network: that it was registered there, each session last used there.
+    pub(crate) signs_of_home: i64,
 }
 
-/// The credentials behind an address.
+/// The credentials behind an address, as somebody in this network asks for them.
 pub(crate) async fn find_credentials(
     reads: &impl Reads,
     email_key: &str,
+    network: &[u8],
 ) -> Result<Option<CredentialsRow>, StoreError> {
-    reads.row("SELECT id, password_hash FROM accounts WHERE email_key = $1", &params![email_key]).await
+    let sql = "SELECT a.id, a.password_hash, CASE WHEN a.network = $2 THEN 1 ELSE 0 END
+                 + (SELECT count(*) FROM sessions s WHERE s.account_id = a.id AND s.network = $2)
+               FROM accounts a WHERE a.email_key = $1";
+    reads.row(sql, &params![email_key, network]).await
+}
+
+/// Every form that stored hashes have, or had.
+pub(crate) async fn password_forms(reads: &impl Reads) -> Result<Vec<String>, StoreError> {
+    let rows = reads.rows::<(String,)>("SELECT form FROM password_forms ORDER BY form", &[]).await?;
+    Ok(rows.into_iter().map(|(form,)| form).collect())
+}
+
+/// Whether any account's hash has this form.
+pub(crate) async fn has_form(reads: &impl Reads, form: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT id FROM accounts WHERE password_hash LIKE $1 LIMIT 1";
+    Ok(!reads.rows::<(UserId,)>(sql, &params![format!("{form}$%")]).await?.is_empty())
+}
+
+pub(crate) async fn add_password_form(tx: &Tx, form: &str) -> Result<(), StoreError> {
+    let sql = "INSERT INTO password_forms (form) VALUES ($1) ON CONFLICT DO NOTHING";
+    tx.execute(sql, &params![form]).await.map(drop)
+}
+
+pub(crate) async fn remove_password_form(tx: &Tx, form: &str) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM password_forms WHERE form = $1", &params![form]).await.map(drop)
 }
 
 /// Adds an account. False when the address is taken; the transaction can only be rolled back then.
@@ -28,13 +55,14 @@ pub(crate) async fn add_account(
     email: &Email,
     password_hash: &str,
     role: Role,
+    network: &[u8],
     now: Time,
 ) -> Result<bool, StoreError> {
     let added = tx
         .execute(
-            "INSERT INTO accounts (id, email, email_key, password_hash, role, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $6)",
-            &params![id, email.typed(), email.key(), password_hash, role, now],
+            "INSERT INTO accounts (id, email, email_key, password_hash, role, network, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+            &params![id, email.typed(), email.key(), password_hash, role, network, now],
         )
         .await;
     match added {
@@ -43,18 +71,27 @@ pub(crate) async fn add_account(
     }
 }
 
-/// The id and role behind an address.
-pub(crate) async fn find_role(reads: &impl Reads, email_key: &str) -> Result<Option<(UserId, Role)>, StoreError> {
-    reads.row("SELECT id, role FROM accounts WHERE email_key = $1", &params![email_key]).await
+/// The account behind an address.
+pub(crate) async fn find_id(reads: &impl Reads, email_key: &str) -> Result<Option<UserId>, StoreError> {
+    let row = reads.row::<(UserId,)>("SELECT id FROM accounts WHERE email_key = $1", &params![email_key]).await?;
+    Ok(row.map(|(id,)| id))
 }
 
-pub(crate) async fn set_role(tx: &Tx, id: UserId, role: Role, now: Time) -> Result<(), StoreError> {
-    tx.execute("UPDATE accounts SET role = $2, updated_at = $3 WHERE id = $1", &params![id, role, now]).await.map(drop)
+/// Hands an account over: another role, another password, no home yet.
+pub(crate) async fn set_role_and_password(
+    tx: &Tx,
+    id: UserId,
+    role: Role,
+    password_hash: &str,
+    now: Time,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE accounts SET role = $2, password_hash = $3, network = NULL, updated_at = $4 WHERE id = $1";
+    tx.execute(sql, &params![id, role, password_hash, now]).await.map(drop)
 }
 
-pub(crate) async fn set_password_hash(tx: &Tx, id: UserId, old: &str, new: &str, now: Time) -> Result<(), StoreError> {
-    let sql = "UPDATE accounts SET password_hash = $3, updated_at = $4 WHERE id = $1 AND password_hash = $2";
-    tx.execute(sql, &params![id, old, new, now]).await.map(drop)
+pub(crate) async fn set_password_hash(tx: &Tx, id: UserId, new: &str, now: Time) -> Result<(), StoreError> {
+    let sql = "UPDATE accounts SET password_hash = $2, updated_at = $3 WHERE id = $1";
+    tx.execute(sql, &params![id, new, now]).await.map(drop)
 }
 
 /// The role of an account whose password is still the one that was checked.
@@ -84,12 +121,14 @@ pub(crate) async fn add_session(
     tx: &Tx,
     id: SessionId,
     account_id: UserId,
+    network: &[u8],
     now: Time,
     expires_at: Time,
 ) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO sessions (id, account_id, created_at, last_used_at, expires_at) VALUES ($1, $2, $3, $3, $4)",
-        &params![id, account_id, now, expires_at],
+        "INSERT INTO sessions (id, account_id, network, created_at, last_used_at, expires_at)
+         VALUES ($1, $2, $3, $4, $4, $5)",
+        &params![id, account_id, network, now, expires_at],
     )
     .await
     .map(drop)
@@ -118,14 +157,20 @@ pub(crate) async fn end_session(tx: &Tx, id: SessionId, account_id: UserId, now:
     tx.execute(sql, &params![id, account_id, now]).await.map(drop)
 }
 
+/// Ends a session whose refresh token somebody used twice. Where it was used is no place of the owner's any more.
+pub(crate) async fn end_stolen_session(tx: &Tx, id: SessionId, now: Time) -> Result<(), StoreError> {
+    let sql = "UPDATE sessions SET ended_at = $2, network = NULL WHERE id = $1 AND ended_at IS NULL";
+    tx.execute(sql, &params![id, now]).await.map(drop)
+}
+
 /// Every session of an account.
 pub(crate) async fn session_ids(tx: &Tx, account_id: UserId) -> Result<Vec<SessionId>, StoreError> {
     let rows = tx.rows::<(SessionId,)>("SELECT id FROM sessions WHERE account_id = $1", &params![account_id]).await?;
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
-/// Removes an account's sessions that are over, and their refresh tokens. `unused_since` is the latest use that lets one
-/// die of idleness.
+/// Removes an account's sessions that nobody can go on with, and their refresh tokens. `unused_since` is the latest use that
+/// lets one die of idleness. One that was ended stays as long as it would have: it tells where the account is at home.
 pub(crate) async fn remove_dead_sessions(
     tx: &Tx,
     account_id: UserId,
@@ -135,13 +180,31 @@ pub(crate) async fn remove_dead_sessions(
     let values = params![account_id, now, unused_since];
     tx.execute(
         "DELETE FROM refresh_tokens WHERE session_id IN (SELECT id FROM sessions WHERE account_id = $1
-         AND (ended_at IS NOT NULL OR expires_at <= $2 OR last_used_at <= $3))",
+         AND (expires_at <= $2 OR last_used_at <= $3))",
         &values,
     )
     .await?;
-    let sql = "DELETE FROM sessions WHERE account_id = $1
-               AND (ended_at IS NOT NULL OR expires_at <= $2 OR last_used_at <= $3)";
+    let sql = "DELETE FROM sessions WHERE account_id = $1 AND (expires_at <= $2 OR last_used_at <= $3)";
     tx.execute(sql, &values).await.map(drop)
+}
+
+/// Removes all but so many of an account's sessions: those that were ended first, then those that were not used for
+/// longest. Says which.
+pub(crate) async fn remove_oldest_sessions(
+    tx: &Tx,
+    account_id: UserId,
+    kept: u32,
+) -> Result<Vec<SessionId>, StoreError> {
+    let sql = "SELECT id FROM sessions WHERE account_id = $1
+               ORDER BY CASE WHEN ended_at IS NULL THEN 0 ELSE 1 END, last_used_at DESC, id DESC LIMIT 100000 OFFSET $2";
+    let rows = tx.rows::<(SessionId,)>(sql, &params![account_id, i64::from(kept)]).await?;
+    for rows in rows.chunks(500) {
+        let marks = placeholders(1, rows.len());
+        let values: Vec<_> = rows.iter().map(|(id,)| id.into()).collect();
+        tx.execute(&format!("DELETE FROM refresh_tokens WHERE session_id IN ({marks})"), &values).await?;
+        tx.execute(&format!("DELETE FROM sessions WHERE id IN ({marks})"), &values).await?;
+    }
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 /// Removes every session of an account, and their refresh tokens.
@@ -151,23 +214,29 @@ pub(crate) async fn remove_all_sessions(tx: &Tx, account_id: UserId) -> Result<(
     tx.execute("DELETE FROM sessions WHERE account_id = $1", &params![account_id]).await.map(drop)
 }
 
-/// A refresh token and the session it belongs to.
+/// A session, and what is kept of one refresh token of it: the one that is good, and the one that was spent for it.
 #[derive(Debug, Row)]
-pub(crate) struct RefreshTokenRow {
-    pub(crate) expires_at: Time,
+pub(crate) struct RefreshRow {
+    pub(crate) token_expires_at: Option<Time>,
     pub(crate) spent_at: Option<Time>,
-    pub(crate) session_id: SessionId,
+    pub(crate) seed: Option<Vec<u8>>,
     pub(crate) session_expires_at: Time,
     pub(crate) ended_at: Option<Time>,
     pub(crate) account_id: UserId,
     pub(crate) role: Role,
+    pub(crate) email_key: String,
 }
 
-/// The refresh token with this hash.
-pub(crate) async fn find_refresh_token(reads: &impl Reads, hash: &[u8]) -> Result<Option<RefreshTokenRow>, StoreError> {
-    let sql = "SELECT t.expires_at, t.spent_at, s.id, s.expires_at, s.ended_at, a.id, a.role FROM refresh_tokens t
-               JOIN sessions s ON s.id = t.session_id JOIN accounts a ON a.id = s.account_id WHERE t.hash = $1";
-    reads.row(sql, &params![hash]).await
+/// The session that a refresh token names, and what is known of the token.
+pub(crate) async fn find_refresh(
+    reads: &impl Reads,
+    session_id: SessionId,
+    hash: &[u8],
+) -> Result<Option<RefreshRow>, StoreError> {
+    let sql = "SELECT t.expires_at, t.spent_at, t.seed, s.expires_at, s.ended_at, a.id, a.role, a.email_key
+               FROM sessions s JOIN accounts a ON a.id = s.account_id
+               LEFT JOIN refresh_tokens t ON t.session_id = s.id AND t.hash = $2 WHERE s.id = $1";
+    reads.row(sql, &params![session_id, hash]).await
 }
 
 pub(crate) async fn add_refresh_token(
@@ -185,17 +254,26 @@ pub(crate) async fn add_refresh_token(
     .map(drop)
 }
 
-/// Spends a refresh token: true for exactly one caller ever.
-pub(crate) async fn spend_refresh_token(tx: &Tx, hash: &[u8], now: Time) -> Result<bool, StoreError> {
-    let sql = "UPDATE refresh_tokens SET spent_at = $2 WHERE hash = $1 AND spent_at IS NULL";
-    Ok(tx.execute(sql, &params![hash, now]).await? == 1)
+/// Spends a refresh token, true for exactly one caller ever, and forgets those that its session spent before: a genuine
+/// token of which nothing is kept was spent long ago.
+pub(crate) async fn spend_refresh_token(
+    tx: &Tx,
+    hash: &[u8],
+    session_id: SessionId,
+    seed: &[u8],
+    now: Time,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE refresh_tokens SET spent_at = $2, seed = $3 WHERE hash = $1 AND spent_at IS NULL";
+    let is_first = tx.execute(sql, &params![hash, now, seed]).await? == 1;
+    let sql = "DELETE FROM refresh_tokens WHERE session_id = $1 AND hash <> $2";
+    tx.execute(sql, &params![session_id, hash]).await?;
+    Ok(is_first)
 }
 
-/// Notes that a session was used, and forgets its tokens that have expired.
-pub(crate) async fn touch_session(tx: &Tx, id: SessionId, now: Time) -> Result<(), StoreError> {
-    tx.execute("UPDATE sessions SET last_used_at = $2 WHERE id = $1", &params![id, now]).await?;
-    let sql = "DELETE FROM refresh_tokens WHERE session_id = $1 AND expires_at <= $2";
-    tx.execute(sql, &params![id, now]).await.map(drop)
+/// Notes that a session was used, and in which network.
+pub(crate) async fn touch_session(tx: &Tx, id: SessionId, network: &[u8], now: Time) -> Result<(), StoreError> {
+    let sql = "UPDATE sessions SET last_used_at = $2, network = $3 WHERE id = $1";
+    tx.execute(sql, &params![id, now, network]).await.map(drop)
 }
 
 /// A signing key as it is stored.

@@ -12,8 +12,9 @@ use testkit::{TestDatabase, both};
 
 use crate::process::{Folder, PASSWORD, Said, Server, mainstay, run};
 
-fn create(folder: &Folder, db: &TestDatabase, email: &str, input: &str) -> Said {
-    run(mainstay(folder).args(["admin", "create", email]).env("MAINSTAY_DATABASE__URL", db.url()), input)
+fn create(folder: &Folder, db: &TestDatabase, arguments: &[&str], input: &str) -> Said {
+    let mut command = mainstay(folder);
+    run(command.args(["admin", "create"]).args(arguments).env("MAINSTAY_DATABASE__URL", db.url()), input)
 }
 
 /// The role that an access token tells.
@@ -25,7 +26,7 @@ fn role(tokens: &Value) -> Value {
 both! {
     async fn a_new_account_is_an_administrator(db: TestDatabase) {
         let folder = Folder::new();
-        let said = create(&folder, &db, "root@example.com", &format!("{PASSWORD}\n"));
+        let said = create(&folder, &db, &["root@example.com"], &format!("{PASSWORD}\n"));
         assert_eq!(said.code, Some(0), "{}", said.err);
         let is_so = said.out.starts_with("root@example.com is a new account (usr_") && said.out.ends_with(") and an administrator.\n");
         assert!(is_so, "{}", said.out);
@@ -43,11 +44,29 @@ both! {
         let tokens = server.log_in("ada@example.com");
         assert_eq!(role(&tokens), "user");
         assert_eq!(server.get("/api/v1/users", tokens["access_token"].as_str().unwrap()).status, 403);
-        // No password is asked for: the account keeps its own.
-        let said = create(&folder, &db, "ADA@example.com", "");
+        // Anyone may have registered it: no password is asked for, and nothing changes.
+        for input in ["", "another long password\n"] {
+            let said = create(&folder, &db, &["ADA@example.com"], input);
+            assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{}", said.err);
+            assert!(said.err.contains("`--promote`"), "{}", said.err);
+        }
+        assert_eq!(role(&server.log_in("ada@example.com")), "user");
+        // Taken over: with this password, and without who was signed in.
+        let said = create(&folder, &db, &["ADA@example.com", "--promote"], "another long password\n");
         assert_eq!(said.code, Some(0), "{}", said.err);
-        assert!(said.out.ends_with("is an administrator now; the password is the one it had.\n"), "{}", said.out);
-        assert_eq!(role(&server.log_in("ada@example.com")), "admin");
+        let is_so = said.out.ends_with("is an administrator now, with this password; its sessions are over.\n");
+        assert!(is_so, "{}", said.out);
+        let refresh = serde_json::json!({ "refresh_token": tokens["refresh_token"] });
+        assert_eq!(server.post("/api/v1/auth/refresh", "", &refresh).status, 401);
+        let login = |password: &str| {
+            let body = serde_json::json!({ "email": "ada@example.com", "password": password });
+            server.post("/api/v1/auth/login", "", &body)
+        };
+        assert_eq!(login(PASSWORD).status, 401);
+        assert_eq!(role(&login("another long password").json()), "admin");
+        let said = create(&folder, &db, &["nobody@example.com", "--promote"], "another long password\n");
+        assert_eq!(said.code, Some(1), "{}", said.out);
+        assert!(said.err.contains("There is no account with this e-mail address."), "{}", said.err);
     }
 
     async fn what_cannot_be_is_told(db: TestDatabase) {
@@ -57,8 +76,10 @@ both! {
             ("root@example.com", "password1234\n", "password"),
             ("root@example.com", "", "there was no password on standard input"),
             ("root", &format!("{PASSWORD}\n"), "email"),
+            // What a body may not hold, a password on standard input may not either.
+            ("root@example.com", "seven green\0 lanterns\n", "NUL"),
         ] {
-            let said = create(&folder, &db, email, input);
+            let said = create(&folder, &db, &[email], input);
             assert_eq!(said.code, Some(1), "{email} {input}: {}", said.out);
             assert!(said.err.contains(told) && said.out.is_empty(), "{email} {input}: {}", said.err);
             assert!(input.is_empty() || !said.err.contains(input.trim_end()), "{}", said.err);

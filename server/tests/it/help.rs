@@ -57,11 +57,12 @@ fn help_fits_a_terminal_and_says_what_there_is() {
     ");
     let create = say(&folder, ["admin", "create", "--help"]);
     insta::assert_snapshot!(create.out, @r"
-    Make an administrator, or give an existing account the role
+    Make an administrator
 
     The password is asked for on a terminal, without showing it, and otherwise read
-    as one line from standard input. An account that exists keeps its password. The
-    server may be running meanwhile.
+    as one line from standard input. An address that is registered is refused, since
+    anyone may have registered it; with --promote its account gets the role and this
+    password, and its sessions end. The server may be running meanwhile.
 
     Usage: mainstay admin create [OPTIONS] <EMAIL>
 
@@ -70,6 +71,9 @@ fn help_fits_a_terminal_and_says_what_there_is() {
               The address the account signs in with
 
     Options:
+          --promote
+              Give the account that has this address the role, and this password
+
           --password-stdin
               Read the password as one line from standard input, on a terminal too
 

@@ -11,7 +11,8 @@ async fn app(db: TestDatabase) -> App {
         .and(posts::domain)
         .promote(|running, ctx, email| async move {
             let accounts: auth::Accounts = running.api.state().get::<auth::Accounts>().unwrap().clone();
-            accounts.promote(&ctx, &email).await.unwrap();
+            let secret = mainstay::kernel::Secret::new(testkit::PASSWORD.to_owned());
+            accounts.promote(&ctx, &email, &secret).await.unwrap();
         })
         .start(db)
         .await

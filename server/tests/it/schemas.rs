@@ -79,7 +79,8 @@ impl Scene {
                 .and(posts::domain)
                 .promote(|running, ctx, email| async move {
                     let accounts: auth::Accounts = running.api.state().get::<auth::Accounts>().unwrap().clone();
-                    accounts.promote(&ctx, &email).await.unwrap();
+                    let secret = mainstay::kernel::Secret::new(testkit::PASSWORD.to_owned());
+                    accounts.promote(&ctx, &email, &secret).await.unwrap();
                 })
                 .start(TestDatabase::fresh(Backend::Sqlite).await)
                 .await;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use auth::{Accounts, AdminCreated, AdminError};
+use auth::{Accounts, AdminError};
 use mainstay::kernel::{AccountDeleted, AccountDirectory};
 use mainstay::prelude::*;
 use serde_json::json;
@@ -69,29 +69,79 @@ testkit::both! {
         assert!(directory.find(&ctx, vec![]).await.unwrap().is_empty());
     }
 
-    async fn an_administrator_is_made_or_promoted(db: TestDatabase) {
+    async fn an_administrator_is_made_where_the_address_is_free(db: TestDatabase) {
         let app = setup().start(db).await;
-        let accounts = app.service::<Accounts>();
-        let ctx = app.ctx();
-        let made = accounts.create_admin(&ctx, "Root@example.com", &secret(PASSWORD)).await.unwrap();
-        let AdminCreated::Created(root) = made else { panic!("{made:?}") };
-        let again = accounts.create_admin(&ctx, "root@example.com", &secret("another long password")).await.unwrap();
-        assert_eq!(again, AdminCreated::Promoted(root));
+        let (accounts, ctx) = (app.service::<Accounts>(), app.ctx());
+        let root = accounts.create_admin(&ctx, "Root@example.com", &secret(PASSWORD)).await.unwrap();
         let login = json!({ "email": "root@example.com", "password": PASSWORD });
         let tokens = app.post("/api/v1/auth/login").json(&login).await.expect(200).json();
         let who = app.get("/api/v1/who").bearer(tokens["access_token"].as_str().unwrap()).await.expect(200).json();
         assert_eq!(who, json!({ "user_id": root, "role": "admin" }));
 
+        // What a stranger could have registered is not taken over, and nothing of it changes.
         let ada = app.user("Ada").await;
+        for email in ["ADA@example.com", "root@example.com"] {
+            let refused = accounts.create_admin(&ctx, email, &secret("another long password")).await.unwrap_err();
+            assert!(matches!(refused, AdminError::AlreadyRegistered), "{refused:?}");
+            assert!(refused.to_string().contains("`--promote`"), "{refused}");
+        }
         assert_eq!(ada.get("/api/v1/who").await.expect(200).json()["role"], "user");
-        assert_eq!(accounts.promote(&ctx, "ADA@example.com").await.unwrap().to_string(), ada.id());
-        // The role is read from the account, not from the token.
-        assert_eq!(ada.get("/api/v1/who").await.expect(200).json()["role"], "admin");
+        ada.sign_in().await;
 
-        assert!(matches!(accounts.promote(&ctx, "nobody@example.com").await, Err(AdminError::AccountNotFound)));
-        let refused = accounts.create_admin(&ctx, "nobody", &secret("password123")).await.unwrap_err();
-        let fields: Vec<_> = kernel_fields(&refused);
-        assert_eq!(fields, [("/email", "email"), ("/password", "common_password")]);
+        for (email, password, expected) in [
+            ("nobody", "password123", &[("/email", "email"), ("/password", "common_password")][..]),
+            ("nobody@example.com", "short", &[("/password", "length")]),
+            // The same rule as for a body.
+            ("nobody@example.com", "seven green\0 lanterns", &[("/password", "nul_character")]),
+        ] {
+            let refused = accounts.create_admin(&ctx, email, &secret(password)).await.unwrap_err();
+            assert_eq!(kernel_fields(&refused), expected);
+            let refused = accounts.promote(&ctx, email, &secret(password)).await.unwrap_err();
+            assert_eq!(kernel_fields(&refused), expected);
+        }
+    }
+
+    async fn an_account_is_promoted_with_a_password_of_its_own_and_without_its_sessions(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let (accounts, ctx) = (app.service::<Accounts>(), app.ctx());
+        let second = app.second_node().await;
+        let (stranger, bob) = (app.user("Ada").await, app.user("Bob").await);
+        for caller in [&stranger, &stranger.on(&second), &bob] {
+            caller.get("/api/v1/who").await.expect(200);
+        }
+        let id = accounts.promote(&ctx, "ADA@example.com", &secret("another long password")).await.unwrap();
+        assert_eq!(id.to_string(), stranger.id());
+        stranger.get("/api/v1/who").await.expect_problem(401, "invalid_token");
+        let body = json!({ "refresh_token": stranger.refresh_token() });
+        app.post("/api/v1/auth/refresh").json(&body).await.expect_problem(401, "invalid_refresh_token");
+        app.clock().advance(std::time::Duration::from_secs(2));
+        stranger.on(&second).get("/api/v1/who").await.expect_problem(401, "invalid_token");
+        let login = |password: &str| app.post("/api/v1/auth/login").json(&json!({ "email": "ada@example.com", "password": password }));
+        login(stranger.password()).await.expect_problem(401, "invalid_credentials");
+        let tokens = login("another long password").await.expect(200).json();
+        let who = app.get("/api/v1/who").bearer(tokens["access_token"].as_str().unwrap()).await.expect(200).json();
+        assert_eq!(who, json!({ "user_id": id, "role": "admin" }));
+        bob.get("/api/v1/who").await.expect(200);
+        let nobody = accounts.promote(&ctx, "nobody@example.com", &secret("another long password")).await;
+        assert!(matches!(nobody, Err(AdminError::AccountNotFound)), "{nobody:?}");
+    }
+
+    async fn of_a_stranger_and_an_administrator_at_the_same_moment_one_has_the_address(db: TestDatabase) {
+        let app = setup().start(db).await;
+        for n in 0..4 {
+            let (accounts, ctx, email) = (app.service::<Accounts>(), app.ctx(), format!("root{n}@example.com"));
+            let body = json!({ "email": email, "password": "a stranger's password", "display_name": "Mallory" });
+            let stranger = tokio::spawn(app.post("/api/v1/auth/register").json(&body).send());
+            let made = accounts.create_admin(&ctx, &email, &secret(PASSWORD)).await;
+            let registered = stranger.await.unwrap();
+            match made {
+                Ok(_) => drop(registered.expect_problem(409, "email_taken")),
+                Err(error) => {
+                    assert!(matches!(error, AdminError::AlreadyRegistered), "{error:?}");
+                    assert_eq!(registered.expect(201).json()["role"], "user");
+                }
+            }
+        }
     }
 }
 

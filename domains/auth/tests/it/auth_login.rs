@@ -1,4 +1,7 @@
-use mainstay::store::Reads;
+use std::net::SocketAddr;
+
+use mainstay::kernel::UserId;
+use mainstay::store::{Reads, params};
 use serde_json::{Value, json};
 use testkit::{App, Reply, TestDatabase};
 
@@ -105,6 +108,128 @@ testkit::both! {
         assert!(row.unwrap().0.contains("t=3"));
         login(&stronger, ada.email(), PASSWORD).await.expect(200);
         assert_eq!(hash_count(&stronger), before + 3, "once");
+    }
+
+    async fn an_absent_account_takes_the_work_of_every_form_in_use(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let (ada, bob) = (app.user("Ada").await, app.user("Bob").await);
+        let node = app.another_node(|setup| setup.set("auth.hash_passes", 3)).await.unwrap();
+        let work = async |app: &App, email: &str| {
+            let before = hash_count(app);
+            login(app, email, "another long password").await.expect_problem(401, "invalid_credentials");
+            hash_count(app) - before
+        };
+        let everyones = async |app: &App| [
+            work(app, ada.email()).await, work(app, bob.email()).await, work(app, "nobody@example.com").await,
+        ];
+        // Old or new, or not there: each takes both forms' work. The first node learns of the other's form.
+        assert_eq!(everyones(&node).await, [2, 2, 2]);
+        login(&node, ada.email(), PASSWORD).await.expect(200);
+        assert_eq!(everyones(&node).await, [2, 2, 2]);
+        app.clock().advance(std::time::Duration::from_secs(10));
+        assert_eq!(everyones(&app).await, [2, 2, 2]);
+        // Once all have signed in, a start forgets what nobody's hash is in any more.
+        login(&node, bob.email(), PASSWORD).await.expect(200);
+        let node = app.another_node(|setup| setup.set("auth.hash_passes", 3)).await.unwrap();
+        assert_eq!(everyones(&node).await, [1, 1, 1]);
+    }
+
+    async fn an_account_that_was_brought_here_is_not_told_by_its_form(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        let ctx = app.ctx();
+        let of_nobody = "$argon2id$v=19$m=19456,t=4,p=1$c29tZXRoaW5nIHNhbHQ$RdescudvJCsgt3ub+b5dWRWJTmaaJObG";
+        app.store().tx(&ctx, move |tx| async move {
+            tx.execute("UPDATE accounts SET password_hash = $1", &params![of_nobody]).await
+        }).await.unwrap();
+        for email in [ada.email(), "nobody@example.com", ada.email(), "nobody@example.com"] {
+            let before = hash_count(&app);
+            login(&app, email, "another long password").await.expect_problem(401, "invalid_credentials");
+            assert_eq!(hash_count(&app), before + 2, "{email}");
+        }
+    }
+
+    async fn right_passwords_at_once_all_sign_in_while_one_is_hashed_anew(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        let stronger = app.another_node(|setup| setup.set("auth.hash_passes", 3)).await.unwrap();
+        let body = json!({ "email": ada.email(), "password": PASSWORD });
+        let calls: Vec<_> = (0..8).map(|_| tokio::spawn(stronger.post(PATH).json(&body).send())).collect();
+        for call in calls {
+            call.await.unwrap().expect(200);
+        }
+        let ctx = app.ctx();
+        let row: Option<(String,)> = app.store().read(&ctx).row("SELECT password_hash FROM accounts", &[]).await.unwrap();
+        assert!(row.unwrap().0.contains("t=3"));
+    }
+
+    async fn one_network_does_not_keep_others_from_signing_in(db: TestDatabase) {
+        let app = setup().set("auth.hash_permits", 1).set("auth.hash_queue", 16).start(db).await;
+        let ada = app.user("Ada").await;
+        let call = |password: &str, from: &str| {
+            let body = json!({ "email": ada.email(), "password": password });
+            app.post(PATH).json(&body).from(SocketAddr::new(from.parse().unwrap(), 40_000)).send()
+        };
+        // Of one IPv6 customer, each from an address of its own.
+        let flood: Vec<_> =
+            (0..100).map(|n| tokio::spawn(call("another long password", &format!("2001:db8::{n:x}")))).collect();
+        let others: Vec<_> = (1..=12).map(|n| tokio::spawn(call(PASSWORD, &format!("192.0.2.{n}")))).collect();
+        for other in others {
+            other.await.unwrap().expect(200);
+        }
+        let mut refused = 0;
+        for one in flood {
+            let reply = one.await.unwrap();
+            match reply.status {
+                401 => {}
+                _ => {
+                    reply.expect_problem(503, "busy");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 0);
+    }
+
+    async fn an_account_has_so_many_sessions_and_the_least_used_ends(db: TestDatabase) {
+        let app = setup().set("auth.sessions_per_account", 3).start(db).await;
+        let second = app.second_node().await;
+        let first = app.user("Ada").await;
+        let bob = app.user("Bob").await;
+        let mut sessions = vec![first.clone()];
+        for _ in 0..2 {
+            app.clock().advance(std::time::Duration::from_secs(60));
+            sessions.push(first.sign_in().await);
+        }
+        app.clock().advance(std::time::Duration::from_secs(60));
+        let refresh = |token: &str| app.post("/api/v1/auth/refresh").json(&json!({ "refresh_token": token }));
+        refresh(first.refresh_token()).await.expect(200);
+        for session in &sessions {
+            session.on(&second).get("/api/v1/who").await.expect(200);
+            session.get("/api/v1/who").await.expect(200);
+        }
+        app.clock().advance(std::time::Duration::from_secs(60));
+        sessions.push(first.sign_in().await);
+        // The second was not used since; the first was.
+        for (n, session) in sessions.iter().enumerate() {
+            let status = if n == 1 { 401 } else { 200 };
+            session.get("/api/v1/who").await.expect(status);
+        }
+        refresh(sessions[1].refresh_token()).await.expect_problem(401, "invalid_refresh_token");
+        app.clock().advance(std::time::Duration::from_secs(2));
+        sessions[1].on(&second).get("/api/v1/who").await.expect_problem(401, "invalid_token");
+        bob.get("/api/v1/who").await.expect(200);
+        // However many at once.
+        let body = json!({ "email": first.email(), "password": PASSWORD });
+        let calls: Vec<_> = (0..12).map(|_| tokio::spawn(app.post(PATH).json(&body).send())).collect();
+        for call in calls {
+            call.await.unwrap().expect(200);
+        }
+        let (ctx, id) = (app.ctx(), first.id().parse::<UserId>().unwrap());
+        let count = async |sql: &str| app.store().read(&ctx).row::<(i64,)>(sql, &params![id]).await.unwrap().unwrap().0;
+        assert_eq!(count("SELECT count(*) FROM sessions WHERE account_id = $1").await, 3);
+        let tokens = "SELECT count(*) FROM refresh_tokens WHERE session_id IN (SELECT id FROM sessions WHERE account_id = $1)";
+        assert_eq!(count(tokens).await, 3);
     }
 
     async fn sessions_that_are_over_do_not_pile_up(db: TestDatabase) {

@@ -1,5 +1,7 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
+use mainstay::store::Reads;
 use serde_json::{Value, json};
 use testkit::{App, Reply, TestDatabase};
 
@@ -7,6 +9,8 @@ use crate::setup;
 
 const PATH: &str = "/api/v1/auth/refresh";
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// `auth.refresh_grace_s` where nothing is said.
+const GRACE: Duration = Duration::from_secs(10);
 
 async fn refresh(app: &App, token: &str) -> Reply {
     app.post(PATH).json(&json!({ "refresh_token": token })).await
@@ -20,8 +24,29 @@ async fn refuse(app: &App, token: &str) -> Value {
     body
 }
 
+/// How many refresh tokens are kept, and how many of them are good for something.
+async fn kept(app: &App) -> (i64, i64) {
+    let ctx = app.ctx();
+    let sql = "SELECT count(*), count(*) - count(spent_at) FROM refresh_tokens";
+    app.store().read(&ctx).row(sql, &[]).await.unwrap().unwrap()
+}
+
 fn text<'a>(tokens: &'a Value, name: &str) -> &'a str {
     tokens[name].as_str().unwrap()
+}
+
+/// Uses a refresh token so many times at once; the one that every answer holds.
+async fn all_the_same(apps: &[&App], uses: usize, token: &str) -> String {
+    let body = json!({ "refresh_token": token });
+    let calls: Vec<_> = (0..uses).map(|n| tokio::spawn(apps[n % apps.len()].post(PATH).json(&body).send())).collect();
+    let (mut refresh, mut access) = (HashSet::new(), HashSet::new());
+    for call in calls {
+        let tokens = call.await.unwrap().expect(200).json();
+        refresh.insert(text(&tokens, "refresh_token").to_owned());
+        access.insert(text(&tokens, "access_token").to_owned());
+    }
+    assert_eq!((refresh.len(), access.len()), (1, uses));
+    refresh.into_iter().next().unwrap()
 }
 
 testkit::both! {
@@ -49,6 +74,7 @@ testkit::both! {
         let other = ada.sign_in().await;
         let next = refresh(&app, ada.refresh_token()).await.expect(200).json();
         app.get("/api/v1/who").bearer(text(&next, "access_token")).await.expect(200);
+        app.clock().advance(GRACE);
         refuse(&app, ada.refresh_token()).await;
         refuse(&app, text(&next, "refresh_token")).await;
         for token in [ada.access_token(), text(&next, "access_token")] {
@@ -58,28 +84,41 @@ testkit::both! {
         refresh(&app, other.refresh_token()).await.expect(200);
     }
 
-    async fn what_is_no_token_is_answered_like_a_spent_one(db: TestDatabase) {
+    async fn an_answer_that_was_lost_is_given_again(db: TestDatabase) {
         let app = setup().start(db).await;
         let ada = app.user("Ada").await;
-        refresh(&app, ada.refresh_token()).await.expect(200);
-        let spent = refuse(&app, ada.refresh_token()).await;
-        let unknown = format!("ms_rt_{}", "A".repeat(43));
-        let long = "x".repeat(1024);
-        for token in ["", "ms_rt_", &unknown, ada.access_token(), "' or 1=1 --", &long] {
-            assert_eq!(refuse(&app, token).await, spent);
+        let first = refresh(&app, ada.refresh_token()).await.expect(200).json();
+        // Twice: it is not the second use that counts, but the time since the first.
+        for _ in 0..2 {
+            app.clock().advance(GRACE / 2 - Duration::from_millis(1));
+            let again = refresh(&app, ada.refresh_token()).await.expect(200).json();
+            assert_eq!(again["refresh_token"], first["refresh_token"]);
+            assert_ne!(again["access_token"], first["access_token"]);
+            for token in [&first, &again] {
+                app.get("/api/v1/who").bearer(text(token, "access_token")).await.expect(200);
+            }
         }
-        app.post(PATH).json(&json!({})).await.expect_faults(&[("/refresh_token", "required")]);
-        // Longer than any token: not worth a look.
-        let body = |size: usize| json!({ "refresh_token": "x".repeat(size) });
-        app.post(PATH).json(&body(1025)).await.expect_faults(&[("/refresh_token", "length")]);
-        app.post(PATH).json(&body(500_000)).await.expect_problem(413, "body_too_large");
+        assert_eq!(kept(&app).await, (2, 1));
+        refresh(&app, text(&first, "refresh_token")).await.expect(200);
+        // The successor was used: who still sends the first has not the last answer, and is not who went on.
+        refuse(&app, ada.refresh_token()).await;
+        app.get("/api/v1/who").bearer(text(&first, "access_token")).await.expect_problem(401, "invalid_token");
     }
 
-    async fn of_64_uses_at_once_one_wins(db: TestDatabase) {
+    async fn an_answer_is_not_given_again_to_a_session_that_ended(db: TestDatabase) {
         let app = setup().start(db).await;
         let ada = app.user("Ada").await;
+        let next = refresh(&app, ada.refresh_token()).await.expect(200).json();
+        app.post("/api/v1/auth/logout").bearer(text(&next, "access_token")).await.expect(204);
+        refuse(&app, ada.refresh_token()).await;
+        refuse(&app, text(&next, "refresh_token")).await;
+    }
+
+    async fn without_a_grace_a_second_use_ends_the_session_at_once(db: TestDatabase) {
+        let app = setup().set("auth.refresh_grace_s", 0).start(db).await;
+        let ada = app.user("Ada").await;
         let body = json!({ "refresh_token": ada.refresh_token() });
-        let calls: Vec<_> = (0..64).map(|_| tokio::spawn(app.post(PATH).json(&body).send())).collect();
+        let calls: Vec<_> = (0..16).map(|_| tokio::spawn(app.post(PATH).json(&body).send())).collect();
         let mut won = Vec::new();
         for call in calls {
             let reply = call.await.unwrap();
@@ -95,21 +134,59 @@ testkit::both! {
         app.get("/api/v1/who").bearer(text(&won[0], "access_token")).await.expect_problem(401, "invalid_token");
     }
 
-    async fn of_uses_at_two_nodes_one_wins(db: TestDatabase) {
+    async fn what_is_kept_of_a_session_does_not_grow_and_its_first_token_is_still_known_as_spent(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        let mut tokens = ada.tokens().clone();
+        for _ in 0..30 {
+            tokens = refresh(&app, text(&tokens, "refresh_token")).await.expect(200).json();
+            assert_eq!(kept(&app).await, (2, 1));
+        }
+        app.get("/api/v1/who").bearer(text(&tokens, "access_token")).await.expect(200);
+        refuse(&app, ada.refresh_token()).await;
+        refuse(&app, text(&tokens, "refresh_token")).await;
+        app.get("/api/v1/who").bearer(text(&tokens, "access_token")).await.expect_problem(401, "invalid_token");
+    }
+
+    async fn what_is_no_token_is_answered_like_a_spent_one(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        refresh(&app, ada.refresh_token()).await.expect(200);
+        app.clock().advance(GRACE);
+        let spent = refuse(&app, ada.refresh_token()).await;
+        let unknown = format!("ms_rt_{}", "A".repeat(86));
+        let long = "x".repeat(1024);
+        for token in ["", "ms_rt_", &unknown, ada.access_token(), "' or 1=1 --", &long] {
+            assert_eq!(refuse(&app, token).await, spent);
+        }
+        app.post(PATH).json(&json!({})).await.expect_faults(&[("/refresh_token", "required")]);
+        // Longer than any token: not worth a look.
+        let body = |size: usize| json!({ "refresh_token": "x".repeat(size) });
+        app.post(PATH).json(&body(1025)).await.expect_faults(&[("/refresh_token", "length")]);
+        app.post(PATH).json(&body(500_000)).await.expect_problem(413, "body_too_large");
+    }
+
+    /// One successor, whoever asks: the session has one good refresh token afterwards, as before.
+    async fn of_64_uses_at_once_all_get_the_same_successor(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let ada = app.user("Ada").await;
+        let next = all_the_same(&[&app], 64, ada.refresh_token()).await;
+        assert_eq!(kept(&app).await, (2, 1));
+        let last = all_the_same(&[&app], 64, &next).await;
+        assert_eq!(kept(&app).await, (2, 1));
+        // What came before is spent, and that the race is over ends the patience with it.
+        refuse(&app, ada.refresh_token()).await;
+        refuse(&app, &last).await;
+    }
+
+    async fn of_uses_at_two_nodes_all_get_the_same_successor(db: TestDatabase) {
         let app = setup().start(db).await;
         let second = app.second_node().await;
         let ada = app.user("Ada").await;
-        let body = json!({ "refresh_token": ada.refresh_token() });
-        let call = |i: usize| if i.is_multiple_of(2) { app.post(PATH) } else { second.post(PATH) };
-        let calls: Vec<_> = (0..16).map(|i| tokio::spawn(call(i).json(&body).send())).collect();
-        let mut statuses = Vec::new();
-        for call in calls {
-            statuses.push(call.await.unwrap().status);
-        }
-        statuses.sort_unstable();
-        let mut expected = vec![401; 16];
-        expected[0] = 200;
-        assert_eq!(statuses, expected);
+        let next = all_the_same(&[&app, &second], 16, ada.refresh_token()).await;
+        app.clock().advance(GRACE);
+        refuse(&second, ada.refresh_token()).await;
+        refuse(&app, &next).await;
     }
 
     async fn of_a_refresh_and_a_logout_the_logout_lasts(db: TestDatabase) {

@@ -9,6 +9,7 @@ mod auth_refresh;
 mod auth_register;
 mod bearer;
 mod jwks;
+mod login_limits;
 mod start;
 
 use auth::Accounts;
@@ -36,7 +37,8 @@ async fn get_who(caller: Caller<User>) -> Result<Json<WhoView>, StoreError> {
 pub fn setup() -> Setup {
     App::with(auth::domain).and(|| Domain::new("who").endpoint(get_who)).promote(|running, ctx, email| async move {
         let accounts = running.api.state().get::<Accounts>().expect("auth is there").clone();
-        accounts.promote(&ctx, &email).await.expect("the account is there");
+        let secret = mainstay::kernel::Secret::new(testkit::PASSWORD.to_owned());
+        accounts.promote(&ctx, &email, &secret).await.expect("the account is there");
     })
 }
 

@@ -37,7 +37,13 @@ both! {
             for _ in 0..3 {
                 ada.get("/api/v1/users/me").await.expect(200);
             }
-            // A spent one ends the session, wherever it was spent.
+            // Soon after, its successor is given again, on every node the same.
+            for _ in 0..3 {
+                let again = app.post("/api/v1/auth/refresh").json(&refresh).await.expect(200).json();
+                assert_eq!(again["refresh_token"], tokens["refresh_token"]);
+            }
+            // Later, a spent one ends the session, wherever it was spent.
+            app.clock().advance(std::time::Duration::from_secs(10));
             app.post("/api/v1/auth/refresh").json(&refresh).await.expect_problem(401, "invalid_refresh_token");
             app.clock().advance(std::time::Duration::from_secs(2));
             for _ in 0..3 {

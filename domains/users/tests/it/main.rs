@@ -13,6 +13,7 @@ use testkit::{App, Setup};
 pub fn setup() -> Setup {
     App::with(auth::domain).and(::users::domain).and(posts::domain).promote(|running, ctx, email| async move {
         let accounts = running.api.state().get::<Accounts>().expect("auth is there").clone();
-        accounts.promote(&ctx, &email).await.expect("the account is there");
+        let secret = mainstay::kernel::Secret::new(testkit::PASSWORD.to_owned());
+        accounts.promote(&ctx, &email, &secret).await.expect("the account is there");
     })
 }
