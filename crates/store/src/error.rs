@@ -18,6 +18,10 @@ pub enum StoreError {
     Busy,
     /// The operation's time is up. A transaction that was already being committed may still take effect.
     Timeout,
+    /// A read took longer than one may, which is less than the operation has (`scan_ms`).
+    ScanTimeout,
+    /// The rows that a read found are more bytes than may be held at once: to be read page by page.
+    TooLarge,
     /// The storage is full.
     Full,
     /// The database takes no writes now.
@@ -80,6 +84,10 @@ impl fmt::Display for StoreError {
             StoreError::Unavailable { .. } => f.write_str("the database is not available"),
             StoreError::Busy => f.write_str("the database is busy"),
             StoreError::Timeout => f.write_str("the database did not answer in time"),
+            StoreError::ScanTimeout => f.write_str("a read took longer than `scan_ms`"),
+            StoreError::TooLarge => {
+                f.write_str("`rows` found more bytes than may be held at once; read them page by page")
+            }
             StoreError::Full => f.write_str("the database's storage is full"),
             StoreError::ReadOnly => f.write_str("the database is read-only"),
             StoreError::Corrupt { .. } => f.write_str("the database is damaged"),
@@ -113,13 +121,16 @@ impl ApiError for StoreError {
             StoreError::Unavailable { .. }
             | StoreError::Busy
             | StoreError::Timeout
+            | StoreError::ScanTimeout
             | StoreError::ReadOnly
             | StoreError::Corrupt { .. } => Code::Unavailable,
             StoreError::Full => Code::StorageFull,
             StoreError::SessionEnded => Code::Unauthenticated,
-            StoreError::Violation(_) | StoreError::Nested | StoreError::Stalled | StoreError::Internal { .. } => {
-                Code::Internal
-            }
+            StoreError::Violation(_)
+            | StoreError::TooLarge
+            | StoreError::Nested
+            | StoreError::Stalled
+            | StoreError::Internal { .. } => Code::Internal,
         }
     }
 
@@ -128,14 +139,17 @@ impl ApiError for StoreError {
             StoreError::Unavailable { .. } => "store_unavailable",
             StoreError::Busy => "store_busy",
             StoreError::Timeout => "store_timeout",
+            StoreError::ScanTimeout => "scan_timeout",
             StoreError::Full => "storage_full",
             StoreError::ReadOnly => "store_read_only",
             StoreError::Corrupt { .. } => "store_corrupt",
             // The same as a token that is refused before: the operation's document has it from its caller.
             StoreError::SessionEnded => "invalid_token",
-            StoreError::Violation(_) | StoreError::Nested | StoreError::Stalled | StoreError::Internal { .. } => {
-                "internal"
-            }
+            StoreError::Violation(_)
+            | StoreError::TooLarge
+            | StoreError::Nested
+            | StoreError::Stalled
+            | StoreError::Internal { .. } => "internal",
         }
     }
 
@@ -144,21 +158,28 @@ impl ApiError for StoreError {
             StoreError::Unavailable { .. } => text!("The storage is not available now."),
             StoreError::Busy => text!("The storage is busy. Try again in a moment."),
             StoreError::Timeout => text!("The storage did not answer in time."),
+            StoreError::ScanTimeout => {
+                text!(
+                    "To find this takes longer than one request may search. Ask for less: narrow the filters, or leave `total` out."
+                )
+            }
             StoreError::Full => text!("The storage is full."),
             StoreError::ReadOnly => text!("The storage takes no changes now."),
             StoreError::Corrupt { .. } => text!("The storage needs repair."),
             StoreError::SessionEnded => {
                 text!("Your session ended before this was done, and nothing was changed. Sign in again.")
             }
-            StoreError::Violation(_) | StoreError::Nested | StoreError::Stalled | StoreError::Internal { .. } => {
-                text!("Something went wrong on our side.")
-            }
+            StoreError::Violation(_)
+            | StoreError::TooLarge
+            | StoreError::Nested
+            | StoreError::Stalled
+            | StoreError::Internal { .. } => text!("Something went wrong on our side."),
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         let seconds = match self {
-            StoreError::Busy | StoreError::Timeout => 1,
+            StoreError::Busy | StoreError::Timeout | StoreError::ScanTimeout => 1,
             StoreError::Unavailable { .. } => 2,
             StoreError::ReadOnly => 30,
             StoreError::Corrupt { .. } => 60,
@@ -172,6 +193,7 @@ impl ApiError for StoreError {
             (Code::Unavailable, "store_unavailable", "The database cannot be reached."),
             (Code::Unavailable, "store_busy", "The database has more to do than it may queue."),
             (Code::Unavailable, "store_timeout", "The database did not answer within the request's time."),
+            (Code::Unavailable, "scan_timeout", "To find it takes longer than one request may search; ask for less."),
             (Code::Unavailable, "store_read_only", "The database takes no changes now."),
             (Code::Unavailable, "store_corrupt", "The database is damaged and waits for its operator."),
             (Code::StorageFull, "storage_full", "The database's storage is full."),
@@ -339,6 +361,8 @@ mod tests {
             StoreError::unavailable("x"),
             StoreError::Busy,
             StoreError::Timeout,
+            StoreError::ScanTimeout,
+            StoreError::TooLarge,
             StoreError::Full,
             StoreError::ReadOnly,
             StoreError::Corrupt { source: "x".into() },

@@ -3,6 +3,7 @@
 mod alike;
 mod copy;
 mod error;
+mod fair_queue;
 mod health;
 mod migrate;
 mod postgres;
@@ -24,6 +25,7 @@ mod witness;
 /// What this crate's own texts are in other languages: a language's tag, and a TOML table of it.
 pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
 
+pub use alike::MOST_KEYS;
 pub use copy::{Copied, CopyError, CopyProgress, CopyStage, copy};
 pub use error::{Cause, OpenError, OpenErrorKind, StoreError, Violation, ViolationKind};
 pub use migrate::{Applied, MigrateError, Migrations};

@@ -40,12 +40,16 @@ pub struct StoreSettings {
     /// a pooler that gives each transaction another connection (PgBouncer's transaction mode): then each statement is
     /// parsed anew, and reads by key have no connections of their own.
     pub prepared_statements: bool,
-    /// Operations that may wait for the writer, for a reader or for a connection, each 1–100000. One more is answered
-    /// `store_busy` at once.
+    /// Operations that may wait for the writer, for a reader or for a connection, each 1–100000. They are served caller by
+    /// caller, in turns. One more is answered `store_busy` at once: it, or the last of the caller who has the most.
     pub queue: usize,
     /// How long an operation waits for a connection (PostgreSQL) or for a lock that another process holds (SQLite), in
     /// milliseconds, 1–60000; never past its own deadline.
     pub wait_ms: u64,
+    /// How long a read that may scan may take once it has begun, in milliseconds, 50–60000; never past its own deadline.
+    /// One that takes longer is ended and answered `scan_timeout`: others wait for what it holds. The program's own reads
+    /// are not ended.
+    pub scan_ms: u64,
     /// A statement that takes so long is told in the log, with the operation it belongs to, in milliseconds, 0–60000; 0:
     /// none is.
     pub slow_statement_ms: u64,
@@ -64,6 +68,7 @@ impl Default for StoreSettings {
             prepared_statements: true,
             queue: 1024,
             wait_ms: 2000,
+            scan_ms: 2000,
             slow_statement_ms: 500,
         }
     }
@@ -90,6 +95,9 @@ impl StoreSettings {
             if !(1..=most).contains(&value) {
                 return Err(format!("`{name}` is {value}; it must be from 1 to {most}"));
             }
+        }
+        if !(50..=60_000).contains(&self.scan_ms) {
+            return Err(format!("`scan_ms` is {}; it must be from 50 to 60000", self.scan_ms));
         }
         if !(100..=60_000).contains(&self.replica_max_lag_ms) {
             let ms = self.replica_max_lag_ms;
@@ -235,6 +243,7 @@ mod tests {
         assert!(prefixed("postgres://a@h/d", "Mainstay-").validate().unwrap_err().contains("`schema_prefix`"));
         assert!(prefixed("sqlite://x.db", "mainstay_").validate().unwrap_err().contains("is for PostgreSQL"));
         assert!(StoreSettings { readers: 0, ..StoreSettings::default() }.validate().unwrap_err().contains("readers"));
+        assert!(StoreSettings { scan_ms: 49, ..StoreSettings::default() }.validate().unwrap_err().contains("scan_ms"));
         assert!(StoreSettings { wait_ms: 0, ..StoreSettings::default() }.validate().unwrap_err().contains("wait_ms"));
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use kernel::{Clock, Ctx};
 
-use crate::alike::MOST_ROWS;
+use crate::alike::{Found, Most};
 use crate::health::Health;
 use crate::postgres::Postgres;
 use crate::session_check::Proof;
@@ -329,15 +329,16 @@ pub trait Reads: Send + Sync {
         params: &[Value],
     ) -> impl Future<Output = Result<Option<T>, StoreError>> + Send;
 
-    /// Any number of rows, up to 100,000. On SQLite this goes to a thread of its own, and is interrupted at the
-    /// deadline.
+    /// Any number of rows, up to 100,000, and of 32 MiB where somebody asks from outside. It takes a reader thread (SQLite)
+    /// or a connection (PostgreSQL), of which each caller has a share, and is ended after `scan_ms`.
     ///
     /// # Errors
-    /// As the database says; also when there are more rows than that.
+    /// As the database says; also when there is more than that.
     fn rows<T: FromRow>(&self, sql: &str, params: &[Value]) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
 
-    /// The rows found by unique keys, each of which is a parameter: `WHERE id IN ($1, $2, …)`. Up to 64 of them are read
-    /// as one is by [`row`](Reads::row), with the same warning: at once, and without waiting behind whatever scans.
+    /// The rows found by unique keys, each of which is a parameter: `WHERE id IN ($1, $2, …)`. Up to
+    /// [`MOST_KEYS`](crate::MOST_KEYS) of them are read as one is by [`row`](Reads::row), with the same warning: at once, and
+    /// without waiting behind whatever scans. Of more, ask for so many at a time.
     ///
     /// # Errors
     /// As the database says; also when there are more rows than parameters.
@@ -365,10 +366,36 @@ impl Read<'_> {
         Self { may_be_behind: true, ..self }
     }
 
+    /// Rows until they have so many bytes, or one row that has more; and whether there are others. What is not needed is
+    /// not held: neither database's rows are read to their end first.
+    ///
+    /// # Errors
+    /// As [`Reads::rows`].
+    pub async fn page<T: FromRow>(
+        &self,
+        sql: &str,
+        params: &[Value],
+        bytes: usize,
+    ) -> Result<(Vec<T>, bool), StoreError> {
+        self.up_to(sql, params, Most::page(bytes)).await.map(|found| (found.rows, found.is_cut))
+    }
+
+    async fn up_to<T: FromRow>(&self, sql: &str, params: &[Value], most: Most) -> Result<Found<T>, StoreError> {
+        if scope::is_inside() {
+            return Err(StoreError::Nested);
+        }
+        match &*self.store.engine {
+            Engine::Sqlite(sqlite) => sqlite.rows(self.ctx, sql, params, most).await,
+            Engine::Postgres(postgres) if self.may_be_behind => postgres.rows_behind(self.ctx, sql, params, most).await,
+            Engine::Postgres(postgres) => postgres.rows(self.ctx, sql, params, most).await,
+        }
+    }
+
     async fn by_keys<T: FromRow>(&self, sql: &str, params: &[Value], most: usize) -> Result<Vec<T>, StoreError> {
         if scope::is_inside() {
             return Err(StoreError::Nested);
         }
+        let most = Most::by_keys(self.ctx, most);
         match &*self.store.engine {
             Engine::Sqlite(sqlite) => sqlite.by_keys(self.ctx, sql, params, most).await,
             Engine::Postgres(postgres) => postgres.by_keys(self.ctx, sql, params, most).await,
@@ -388,17 +415,8 @@ impl Reads for Read<'_> {
     }
 
     async fn rows<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
-        if scope::is_inside() {
-            return Err(StoreError::Nested);
-        }
-        match &*self.store.engine {
-            Engine::Sqlite(sqlite) => sqlite.rows(self.ctx, sql, params, MOST_ROWS).await,
-            Engine::Postgres(postgres) if self.may_be_behind => {
-                postgres.rows_behind(self.ctx, sql, params, MOST_ROWS).await
-            }
-            Engine::Postgres(postgres) => postgres.rows(self.ctx, sql, params, MOST_ROWS).await,
-        }
-        .inspect_err(|error| self.failed(sql, error))
+        let found = self.up_to(sql, params, Most::of(self.ctx)).await.map(|found| found.rows);
+        found.inspect_err(|error| self.failed(sql, error))
     }
 
     async fn rows_by_key<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use kernel::Ctx;
 
-use crate::alike::MOST_ROWS;
+use crate::alike::{MOST_ROWS, Most};
 use crate::health::Health;
 use crate::slow::{Slow, tell_failed};
 use crate::{FromRow, Reactions, Reads, StoreError, Touched, Value, postgres, scope, sqlite};
@@ -190,7 +190,7 @@ impl Tx {
         if self.inner.has_failed() { Err(TxInner::swallowed()) } else { Ok(()) }
     }
 
-    async fn up_to<T: FromRow>(&self, most: usize, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
+    async fn up_to<T: FromRow>(&self, most: Most, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
         self.check()?;
         let since = Instant::now();
         let result = match &self.inner.side {
@@ -218,15 +218,15 @@ impl Tx {
 
 impl Reads for Tx {
     async fn row<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Option<T>, StoreError> {
-        self.up_to(1, sql, params).await.map(|mut rows| rows.pop())
+        self.up_to(Most::rows(1), sql, params).await.map(|mut rows| rows.pop())
     }
 
     async fn rows<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
-        self.up_to(MOST_ROWS, sql, params).await
+        self.up_to(Most::rows(MOST_ROWS), sql, params).await
     }
 
     async fn rows_by_key<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
-        self.up_to(params.len(), sql, params).await
+        self.up_to(Most::rows(params.len()), sql, params).await
     }
 }
 

@@ -13,6 +13,7 @@ use tokio_postgres::{Client, Statement};
 use super::failure::{Failure, Then};
 use super::pool::{CLOSE, Pool, Use};
 use super::session::{Driver, Fetch, STATEMENTS, fits, stream};
+use crate::alike::Most;
 use crate::slow::Slow;
 use crate::{FromRow, StoreError, Value, sql};
 
@@ -105,11 +106,11 @@ impl Shared {
         Ok(statement)
     }
 
-    async fn rows<T: FromRow>(&self, text: &str, params: &[Value], most: usize) -> Result<Vec<T>, Failure> {
+    async fn rows<T: FromRow>(&self, text: &str, params: &[Value], most: Most) -> Result<Vec<T>, Failure> {
         let statement = self.prepare(text).await?;
         fits(&statement, params)?;
         match stream(&self.client, &statement, params, most).await {
-            Ok(rows) => Ok(rows),
+            Ok(found) => Ok(found.rows),
             Err(Fetch::Ours(error)) => Err(error.into()),
             Err(Fetch::Server(error)) => Err(error.into()),
         }
@@ -143,13 +144,13 @@ impl Lanes {
         Self { pool, lanes: (0..count).map(|_| Lane::default()).collect(), most, slow }
     }
 
-    /// Up to `most` rows, by unique keys; one more is an error.
+    /// As much as there may be, by unique keys.
     pub(crate) async fn rows<T: FromRow>(
         &self,
         ctx: &Ctx,
         text: &str,
         params: &[Value],
-        most: usize,
+        most: Most,
     ) -> Result<Vec<T>, StoreError> {
         sql::check(text)?;
         let lane = &self.lanes[thread::number() % self.lanes.len()];

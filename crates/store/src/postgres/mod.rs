@@ -7,6 +7,7 @@ mod hosts;
 mod lanes;
 mod migrate;
 mod open;
+mod places;
 mod pool;
 mod replica;
 mod room;
@@ -28,11 +29,12 @@ use self::failure::{Failure, Then};
 use self::lanes::Lanes;
 use self::pool::Pool;
 use self::replica::Replica;
-use crate::alike::MOST_KEYS;
+use crate::alike::{Found, MOST_KEYS, Most};
+use crate::fair_queue::budget;
 use crate::health::Health;
 use crate::migrate::Plan;
-use crate::session_check::Proof;
 use crate::schemas::Schemas;
+use crate::session_check::Proof;
 use crate::slow::Slow;
 use crate::tx::{Side, TxInner};
 use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
@@ -61,6 +63,8 @@ pub(crate) struct Postgres {
     contended: Semaphore,
     reruns: AtomicU64,
     slow: Slow,
+    /// How long a read for somebody outside may take.
+    scan: Duration,
 }
 
 /// How one run of a transaction ended.
@@ -100,41 +104,43 @@ impl Postgres {
             contended: Semaphore::new(1),
             reruns: AtomicU64::new(0),
             slow,
+            scan: Duration::from_millis(settings.scan_ms),
         })
     }
 
-    /// Up to `most` rows, on the connection that this lane shares where that is few; one more is an error.
+    /// As much as there may be, on the connection that this lane shares where that is few.
     pub(crate) async fn by_keys<T: FromRow>(
         &self,
         ctx: &Ctx,
         sql: &str,
         params: &[Value],
-        most: usize,
+        most: Most,
     ) -> Result<Vec<T>, StoreError> {
         // Behind a pooler no connection is a lane's own.
-        match most <= MOST_KEYS && self.pool.keeps_state() {
+        match most.rows <= MOST_KEYS && self.pool.keeps_state() {
             true => self.lanes.rows(ctx, sql, params, most).await,
-            false => self.rows(ctx, sql, params, most).await,
+            false => self.rows(ctx, sql, params, most).await.map(|found| found.rows),
         }
     }
 
-    /// Up to `most` rows, on a connection of the pool; one more is an error.
+    /// As much as there may be, on a connection of the pool.
     pub(crate) async fn rows<T: FromRow>(
         &self,
         ctx: &Ctx,
         sql: &str,
         params: &[Value],
-        most: usize,
-    ) -> Result<Vec<T>, StoreError> {
+        most: Most,
+    ) -> Result<Found<T>, StoreError> {
+        let budget = budget(ctx, self.scan);
         let mut again = true;
         loop {
             let mut lease = self.pool.lease(ctx).await?;
             let since = Instant::now();
-            let result = lease.fetch(ctx, sql, params, most).await;
+            let result = lease.fetch(ctx, sql, params, most, budget).await;
             drop(lease);
             self.slow.watch(ctx, sql, since);
             let failure = match result {
-                Ok(rows) => return Ok(rows),
+                Ok(found) => return Ok(found),
                 Err(failure) => failure,
             };
             // A read changes nothing, so it can be tried once more.
@@ -153,13 +159,13 @@ impl Postgres {
         ctx: &Ctx,
         sql: &str,
         params: &[Value],
-        most: usize,
-    ) -> Result<Vec<T>, StoreError> {
+        most: Most,
+    ) -> Result<Found<T>, StoreError> {
         let turn = if self.replicas.len() > 1 { self.turn.fetch_add(1, Ordering::Relaxed) } else { 0 };
         for n in 0..self.replicas.len() {
             let since = Instant::now();
             let replica = &self.replicas[(turn + n) % self.replicas.len()];
-            if let Some(answer) = replica.rows(ctx, sql, params, most).await {
+            if let Some(answer) = replica.rows(ctx, sql, params, most, budget(ctx, self.scan)).await {
                 self.slow.watch(ctx, sql, since);
                 return answer;
             }
@@ -343,7 +349,7 @@ impl Postgres {
     }
 
     pub(crate) async fn ping(&self, ctx: &Ctx) -> Result<(), StoreError> {
-        self.by_keys::<(i32,)>(ctx, "SELECT 1", &[], 1).await.map(|_| ())
+        self.by_keys::<(i32,)>(ctx, "SELECT 1", &[], Most::rows(1)).await.map(|_| ())
     }
 
     pub(crate) fn reruns(&self) -> u64 {

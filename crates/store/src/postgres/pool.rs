@@ -3,24 +3,25 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use kernel::Ctx;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::SimpleQueryMessage;
 
 use super::failure::{Failure, Then};
 use super::hosts::{CONNECT, Hosts};
+use super::places::{Permit, Places};
 use super::session::{Open, Session, Statements, TransactionStart};
-use crate::session_check::Proof;
 use super::watch;
+use crate::alike::{Found, Most};
 use crate::health::Health;
 use crate::schemas::Schemas;
+use crate::session_check::Proof;
 use crate::{FromRow, StoreError, StoreSettings, Value, sql};
 
 /// How long a connection may take to be brought back from a cancelled statement.
@@ -63,11 +64,8 @@ pub(crate) struct Pool {
     /// For migrations, where those take another way.
     admin: Option<Hosts>,
     keeps_state: bool,
-    size: u32,
     wait: Duration,
-    most_waiting: usize,
-    permits: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    places: Arc<Places>,
     idle: Mutex<Vec<Session>>,
     /// Counts the changes of `search_path`; connections of an older count are not used again.
     generation: AtomicU64,
@@ -93,11 +91,8 @@ impl Pool {
             hosts,
             admin,
             keeps_state: settings.prepared_statements,
-            size: u32::try_from(settings.pool_size).unwrap_or(u32::MAX),
             wait: Duration::from_millis(settings.wait_ms),
-            most_waiting: settings.queue,
-            permits: Arc::new(Semaphore::new(settings.pool_size)),
-            waiting: AtomicUsize::new(0),
+            places: Arc::new(Places::new(settings.pool_size, settings.queue)),
             idle: Mutex::default(),
             generation: AtomicU64::new(0),
             schemas: Schemas::new(&settings.schema_prefix),
@@ -260,7 +255,7 @@ impl Pool {
 
     /// A connection that nobody uses, if there is one and a place for it.
     pub(crate) fn try_idle(self: &Arc<Self>) -> Option<Lease> {
-        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        let permit = self.places.try_take()?;
         let session = self.take_idle()?;
         Some(Lease { pool: self.clone(), held: Some((session, permit)), in_transaction: false })
     }
@@ -308,7 +303,7 @@ impl Pool {
     /// A connection for one operation.
     pub(crate) async fn lease(self: &Arc<Self>, ctx: &Ctx) -> Result<Lease, StoreError> {
         self.check_open(ctx)?;
-        let permit = self.permit(ctx).await?;
+        let permit = self.places.take(ctx, self.wait).await?;
         // A new one asks for what is wanted.
         let idle = if self.wants_domains.load(Ordering::Acquire) { None } else { self.take_idle() };
         let session = match idle {
@@ -316,29 +311,6 @@ impl Pool {
             None => self.connect_within(ctx, Use::Alone).await?,
         };
         Ok(Lease { pool: self.clone(), held: Some((session, permit)), in_transaction: false })
-    }
-
-    async fn permit(&self, ctx: &Ctx) -> Result<OwnedSemaphorePermit, StoreError> {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Ok(permit);
-        }
-        struct Waits<'a>(&'a AtomicUsize);
-        impl Drop for Waits<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waits = Waits(&self.waiting);
-        if before >= self.most_waiting {
-            return Err(StoreError::Busy);
-        }
-        let until = ctx.deadline().min(Instant::now() + self.wait);
-        match timeout_at(until, self.permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) => Err(StoreError::unavailable("the store is closed")),
-            Err(_) => Err(StoreError::Busy),
-        }
     }
 
     fn take_idle(&self) -> Option<Session> {
@@ -366,8 +338,8 @@ impl Pool {
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         // Whatever takes longer is cut off by the end of its own time.
-        let _all = timeout(CLOSE, self.permits.acquire_many(self.size)).await;
-        self.permits.close();
+        let _all = timeout(CLOSE, self.places.close()).await;
+        self.places.send_away();
         let idle = std::mem::take(&mut *lock(&self.idle));
         for session in idle {
             let _ = timeout(CLOSE, session.leave()).await;
@@ -381,7 +353,7 @@ impl Pool {
 #[derive(Debug)]
 pub(crate) struct Lease {
     pool: Arc<Pool>,
-    held: Option<(Session, OwnedSemaphorePermit)>,
+    held: Option<(Session, Permit)>,
     in_transaction: bool,
 }
 
@@ -430,18 +402,24 @@ impl Lease {
         ctx: &Ctx,
         text: &str,
         params: &[Value],
-        most: usize,
-    ) -> Result<Vec<T>, Failure> {
+        most: Most,
+        budget: Option<Duration>,
+    ) -> Result<Found<T>, Failure> {
         sql::check(text)?;
         let in_transaction = self.in_transaction;
         let session = self.session()?;
         let rows = async {
             match in_transaction {
-                true => session.fetch(text, params, most).await,
+                true => session.find(text, params, most).await,
                 false => session.read(text, params, most).await,
             }
         };
-        let rows = ctx.within(rows).await.map_err(late)?;
+        // Whoever drops this lease then lets the server end the statement, which costs no statement before each.
+        let end = budget.map(|budget| Instant::now() + budget).filter(|end| *end < ctx.deadline());
+        let rows = match end {
+            Some(end) => timeout_at(end, rows).await.map_err(|_| StoreError::ScanTimeout)?,
+            None => ctx.within(rows).await.map_err(late)?,
+        };
         rows.inspect_err(|failure| self.heed(failure))
     }
 

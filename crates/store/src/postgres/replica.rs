@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::failure::{Failure, Then};
 use super::pool::{Pool, Use};
 use super::session::Session;
+use crate::alike::{Found, Most};
 use crate::{FromRow, StoreError, Value};
 
 /// How long either of the two may take to say where it is.
@@ -97,21 +98,22 @@ impl Replica {
         writers.last.retain(|_, last| *last > moment);
     }
 
-    /// Up to `most` rows, or none at all where the primary is to be asked.
+    /// As much as there may be, or nothing at all where the primary is to be asked.
     pub(crate) async fn rows<T: FromRow>(
         &self,
         ctx: &Ctx,
         sql: &str,
         params: &[Value],
-        most: usize,
-    ) -> Option<Result<Vec<T>, StoreError>> {
+        most: Most,
+        budget: Option<Duration>,
+    ) -> Option<Result<Found<T>, StoreError>> {
         if !self.is_fit_for(ctx.identity()) {
             return None;
         }
         // Time for the primary is left.
         let result = timeout(ctx.remaining() / 2, async {
             let mut lease = self.pool.lease(ctx).await.map_err(Failure::from)?;
-            lease.fetch(ctx, sql, params, most).await
+            lease.fetch(ctx, sql, params, most, budget).await
         })
         .await;
         match result {
@@ -183,7 +185,7 @@ async fn place(session: &mut Option<Session>, pool: &Arc<Pool>, function: &str) 
         };
         let open = session.insert(open);
         let sql = format!("SELECT ({function} - '0/0'::pg_lsn)::bigint");
-        let rows: Vec<(Option<Lsn>,)> = open.read(&sql, &[], 1).await.ok()?;
+        let rows: Vec<(Option<Lsn>,)> = open.read(&sql, &[], Most::rows(1)).await.ok()?.rows;
         rows.first()?.0
     };
     let answer = timeout(PATIENCE, asked).await.ok().flatten();

@@ -13,7 +13,7 @@ use tokio_postgres::{Client, RowStream, Statement};
 use super::failure::{Failure, Then};
 use super::hosts::Address;
 use super::value::parameter_type;
-use crate::alike::{gives_rows, too_many};
+use crate::alike::{Found, Most, gives_rows};
 use crate::row::Source;
 use crate::session_check::Proof;
 use crate::{FromRow, Row, StoreError, Value, sql};
@@ -206,15 +206,15 @@ impl Session {
         Ok(Some(Prepared { statement, proof: proof.clone() }))
     }
 
-    /// Up to `most` rows, outside any transaction; one more is an error.
+    /// As much as there may be, outside any transaction.
     pub(crate) async fn read<T: FromRow>(
         &mut self,
         sql: &str,
         params: &[Value],
-        most: usize,
-    ) -> Result<Vec<T>, Failure> {
+        most: Most,
+    ) -> Result<Found<T>, Failure> {
         let Statements::Unnamed(TransactionStart(start)) = &self.statements else {
-            return self.fetch(sql, params, most).await;
+            return self.find(sql, params, most).await;
         };
         fits_text(sql, params)?;
         let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY{start}");
@@ -249,6 +249,16 @@ impl Session {
         params: &[Value],
         most: usize,
     ) -> Result<Vec<T>, Failure> {
+        self.find(sql, params, Most::rows(most)).await.map(|found| found.rows)
+    }
+
+    /// As much as there may be, in the transaction that was begun.
+    pub(crate) async fn find<T: FromRow>(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        most: Most,
+    ) -> Result<Found<T>, Failure> {
         let statement = self.prepare(sql, params).await?;
         statement.as_ref().map_or(Ok(()), gives_some)?;
         let proof = self.take_proof().await?;
@@ -302,7 +312,7 @@ impl Session {
         let (begun, proved, rows, ended) = join4(
             begin(&self.client, true),
             prove(&self.client, proof.as_ref()),
-            stream(&self.client, &statement, params, most),
+            stream(&self.client, &statement, params, Most::rows(most)),
             self.client.batch_execute("COMMIT"),
         )
         .await;
@@ -314,7 +324,7 @@ impl Session {
         let rows = match rows {
             Err(Fetch::Server(error)) => return Err(self.note_told(error)),
             Err(Fetch::Ours(error)) => Err(error),
-            Ok(rows) => Ok(rows),
+            Ok(found) => Ok(found.rows),
         };
         ended.map_err(|error| self.note(error).without_reconnect())?;
         Ok(rows?)
@@ -456,24 +466,25 @@ fn gives_some(statement: &Statement) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Up to `most` rows; one more is an error.
+/// As much as there may be.
 pub(crate) async fn stream<T: FromRow>(
     client: &Client,
     statement: &Statement,
     params: &[Value],
-    most: usize,
-) -> Result<Vec<T>, Fetch> {
+    most: Most,
+) -> Result<Found<T>, Fetch> {
     take(client.query_raw(statement, params).await.map_err(Fetch::Server)?, most).await
 }
 
-async fn take<T: FromRow>(rows: RowStream, most: usize) -> Result<Vec<T>, Fetch> {
+/// What is not taken, the connection's driver reads and forgets: whoever has the connection next waits for that.
+async fn take<T: FromRow>(rows: RowStream, most: Most) -> Result<Found<T>, Fetch> {
     let mut rows = pin!(rows);
-    let mut found = Vec::new();
+    let mut found = Found::new();
     while let Some(row) = rows.try_next().await.map_err(Fetch::Server)? {
-        if found.len() == most {
-            return Err(Fetch::Ours(too_many(most)));
+        if !found.wants(most, row.raw_size_bytes()).map_err(Fetch::Ours)? {
+            break;
         }
-        found.push(T::from_row(&Row(Source::Postgres(&row))).map_err(Fetch::Ours)?);
+        found.rows.push(T::from_row(&Row(Source::Postgres(&row))).map_err(Fetch::Ours)?);
     }
     Ok(found)
 }

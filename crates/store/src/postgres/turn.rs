@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::failure::{Failure, Then};
 use super::pool::Lease;
-use crate::alike::panicked;
+use crate::alike::{Most, panicked};
 use crate::scope::Inside;
 use crate::tx::{STALL, Tx, TxInner};
 use crate::{FromRow, StoreError, Value};
@@ -51,19 +51,20 @@ impl Held {
         lease.execute(&tx.ctx, sql, params).await.map_err(|failure| note(tx, failure, is_first))
     }
 
-    /// Up to `most` rows; one more is an error.
+    /// As much as there may be.
     pub(crate) async fn rows<T: FromRow>(
         &self,
         tx: &TxInner,
         sql: &str,
         params: &[Value],
-        most: usize,
+        most: Most,
     ) -> Result<Vec<T>, StoreError> {
         let _under_way = self.begin();
         let mut lease = self.lease.lock().await;
         let lease = lease.as_mut().ok_or_else(TxInner::over)?;
         let is_first = lease.has_yet_to_begin();
-        lease.fetch(&tx.ctx, sql, params, most).await.map_err(|failure| note(tx, failure, is_first))
+        let found = lease.fetch(&tx.ctx, sql, params, most, None).await;
+        found.map(|found| found.rows).map_err(|failure| note(tx, failure, is_first))
     }
 
     /// Takes the connection back from the closure. `None` while a statement that was sent to another task still uses it.

@@ -2,6 +2,7 @@
 //! may only read; so an operator's `default_transaction_read_only` would go unheard, and a standby would be noticed one
 //! failure at a time.
 
+use crate::alike::Most;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ const IS_READ_ONLY: &str = "SELECT pg_is_in_recovery() OR coalesce(
 
 /// Whether the server takes no writes.
 pub(crate) async fn is_read_only(session: &mut Session) -> Result<bool, Failure> {
-    let rows: Vec<(bool,)> = session.read(IS_READ_ONLY, &[], 1).await?;
+    let rows: Vec<(bool,)> = session.read(IS_READ_ONLY, &[], Most::rows(1)).await?.rows;
     Ok(rows.first().is_some_and(|(is,)| *is))
 }
 

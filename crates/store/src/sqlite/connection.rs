@@ -12,7 +12,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 use super::failure::map;
 use super::home::Home;
 use super::{limit, raw};
-use crate::alike::{gives_rows, too_many};
+use crate::alike::{Found, Most, gives_rows};
 use crate::row::Source;
 use crate::value::canonical_json;
 use crate::{Cell, FromRow, Row, StoreError, Value, sql};
@@ -104,8 +104,8 @@ pub(super) fn while_busy<T>(patience: Duration, mut work: impl FnMut() -> rusqli
     }
 }
 
-/// A place for a reading connection that is opened when it is first needed. Held under a lock by the lanes, and by each
-/// reader thread as its own; emptied when the store closes.
+/// A place for a reading connection. It is opened at the start, when there are descriptors for it, and again after it was
+/// lost. Held under a lock by the lanes, and by each reader thread as its own; emptied when the store closes.
 #[derive(Debug)]
 pub(crate) struct Slot {
     home: Arc<Home>,
@@ -134,6 +134,13 @@ impl Slot {
                 Ok(empty.insert(opened))
             }
         }
+    }
+
+    /// Opens it, with the files that SQLite opens when something is first read.
+    pub(crate) fn open(&mut self) -> Result<(), StoreError> {
+        let connection = self.get()?;
+        let read = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+        read.map_err(|error| map(error, None))
     }
 
     pub(crate) fn clear(&mut self) {
@@ -203,26 +210,31 @@ impl ToSql for Value {
     }
 }
 
-/// Up to `most` rows; one more is an error.
+/// As much as there may be.
 pub(crate) fn fetch<T: FromRow>(
     connection: &Connection,
     sql: &str,
     params: &[Value],
     access: Access,
-    most: usize,
-) -> Result<Vec<T>, StoreError> {
+    most: Most,
+) -> Result<Found<T>, StoreError> {
     let mut statement = prepare(connection, sql, params, access)?;
     let width = statement.column_count();
     if width == 0 {
         return Err(StoreError::internal("the statement gives no rows; use `execute`"));
     }
-    let mut found = Vec::new();
+    let mut found = Found::new();
     let mut rows = statement.raw_query();
     let failure = loop {
         match rows.next() {
             Ok(None) => break None,
-            Ok(Some(_)) if found.len() == most => return Err(too_many(most)),
-            Ok(Some(row)) => found.push(T::from_row(&Row(Source::Sqlite(row, width)))?),
+            Ok(Some(row)) => {
+                let bytes = if most.bytes == usize::MAX { 0 } else { size(row, width) };
+                if !found.wants(most, bytes)? {
+                    break None;
+                }
+                found.rows.push(T::from_row(&Row(Source::Sqlite(row, width)))?);
+            }
             Err(error) => break Some(error),
         }
     };
@@ -232,6 +244,15 @@ pub(crate) fn fetch<T: FromRow>(
         None => Ok(found),
         Some(error) => Err(map(error, Some(connection))),
     }
+}
+
+/// The bytes of a row's values.
+fn size(row: &rusqlite::Row<'_>, width: usize) -> usize {
+    let of = |index| match row.get_ref(index) {
+        Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => bytes.len(),
+        _ => size_of::<i64>(),
+    };
+    (0..width).map(of).sum()
 }
 
 /// Runs a statement that changes something; how many rows it changed.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::connection::{self, Access};
+use crate::alike::Most;
 use crate::tx::TxInner;
 use crate::{FromRow, StoreError, Value};
 
@@ -66,12 +67,12 @@ pub(crate) fn turn_execute(tx: &Arc<TxInner>, sql: &str, params: &[Value]) -> Re
     in_turn(tx, |connection| connection::execute(connection, sql, params))
 }
 
-/// Up to `most` rows; one more is an error.
+/// As much as there may be.
 pub(crate) fn turn_rows<T: FromRow>(
     tx: &Arc<TxInner>,
     sql: &str,
     params: &[Value],
-    most: usize,
+    most: Most,
 ) -> Result<Vec<T>, StoreError> {
-    in_turn(tx, |connection| connection::fetch(connection, sql, params, Access::Change, most))
+    in_turn(tx, |connection| connection::fetch(connection, sql, params, Access::Change, most)).map(|found| found.rows)
 }

@@ -8,10 +8,14 @@ use std::time::{Duration, Instant};
 
 use kernel::Ctx;
 
+use crate::StoreError;
+
 /// The end of one operation's time.
 #[derive(Debug, Clone)]
 pub(crate) struct Limit {
     until: Instant,
+    /// Until when the statement itself may take, where that is sooner.
+    budget: Option<Instant>,
     gone: Option<Gone>,
 }
 
@@ -45,11 +49,25 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 impl Limit {
     /// The deadline of an operation. Asks tokio's clock, which a test may have stopped, for what is left.
     pub(crate) fn of(ctx: &Ctx, gone: Option<Gone>) -> Self {
-        Self { until: Instant::now() + ctx.remaining().min(FOREVER), gone }
+        Self { until: Instant::now() + ctx.remaining().min(FOREVER), budget: None, gone }
+    }
+
+    /// The same for a read that begins now.
+    pub(crate) fn of_a_scan(self, budget: Option<Duration>) -> Self {
+        let budget = budget.map(|budget| Instant::now() + budget).filter(|end| *end < self.until);
+        Self { budget, ..self }
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        Instant::now() >= self.until || self.gone.as_ref().is_some_and(Gone::is_set)
+        Instant::now() >= self.budget.unwrap_or(self.until) || self.gone.as_ref().is_some_and(Gone::is_set)
+    }
+
+    /// What is said of a read that was ended.
+    pub(crate) fn explain(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Timeout if self.budget.is_some() => StoreError::ScanTimeout,
+            error => error,
+        }
     }
 
     pub(crate) fn remaining(&self) -> Duration {

@@ -8,14 +8,14 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use crate::alike::panicked;
+use crate::alike::{Most, panicked};
 use kernel::Ctx;
 use tokio::sync::oneshot;
 
 use super::desk;
 use super::limit::{Gone, Limit, during};
-use crate::session_check::Proof;
 use crate::health::Health;
+use crate::session_check::Proof;
 use crate::slow::Slow;
 use crate::tx::{STALL, Side, Tx, TxInner};
 use crate::{Reactions, StoreError, scope};
@@ -84,7 +84,7 @@ where
                 scope::inside(|| {
                     let mut future = pin!(async {
                         if let Some(proof) = &self.proof
-                            && desk::turn_rows::<(i64,)>(&tx, proof.sql(), &proof.params, 1)?.is_empty()
+                            && desk::turn_rows::<(i64,)>(&tx, proof.sql(), &proof.params, Most::rows(1))?.is_empty()
                         {
                             return Err(StoreError::SessionEnded.into());
                         }

@@ -23,9 +23,10 @@ use tokio::sync::oneshot;
 use self::connection::{Access, Slot};
 use self::home::Home;
 use self::limit::{Gone, Limit};
-use self::reader::{Lanes, Readers};
+use self::reader::{Lanes, Readers, Reading};
 use self::writer::{Work, Writer};
-use crate::alike::MOST_KEYS;
+use crate::alike::{Found, MOST_KEYS, Most};
+use crate::fair_queue::{Caller, budget};
 use crate::health::Health;
 use crate::migrate::{Known, Plan};
 use crate::session_check::Proof;
@@ -52,6 +53,8 @@ pub(crate) struct Sqlite {
     closed: Arc<AtomicBool>,
     health: Arc<Health>,
     slow: Slow,
+    /// How long a read for somebody outside may take.
+    scan: Duration,
 }
 
 impl Sqlite {
@@ -74,39 +77,57 @@ impl Sqlite {
         // One for each thread of the runtime, and some for tests and tools that read from elsewhere.
         let lanes = std::thread::available_parallelism().map_or(4, |threads| (threads.get() * 2).clamp(4, 64));
         let cache_kib = (CACHE_KIB / (lanes + settings.readers)).max(LEAST_CACHE_KIB);
-        let slots =
-            |count: usize| (0..count).map(|_| Slot::new(home.clone(), cache_kib, wait, closed.clone())).collect();
+        let slots = |count: usize| {
+            let mut slots: Vec<_> =
+                (0..count).map(|_| Slot::new(home.clone(), cache_kib, wait, closed.clone())).collect();
+            async move {
+                // Now, while there are descriptors: connections take them all when many come.
+                let opened = tokio::task::spawn_blocking(move || {
+                    slots.iter_mut().try_for_each(Slot::open)?;
+                    Ok::<_, StoreError>(slots)
+                });
+                opened.await.map_err(StoreError::internal)?
+            }
+        };
+        let unread = |error: StoreError| {
+            OpenError::new(
+                OpenErrorKind::Other,
+                "the database cannot be opened for reading; raise the limit of open files (`ulimit -n`) if it is below 256",
+            )
+            .because(error)
+        };
         let threads = |error: std::io::Error| {
             OpenError::new(OpenErrorKind::Other, "the store's threads cannot be started; raise the limit of processes")
                 .because(error)
         };
         let health = Arc::<Health>::default();
         Ok(Self {
-            lanes: Lanes::new(slots(lanes)),
-            readers: Readers::start(slots(settings.readers), settings.queue).map_err(threads)?,
+            lanes: Lanes::new(slots(lanes).await.map_err(unread)?),
+            readers: Readers::start(slots(settings.readers).await.map_err(unread)?, settings.queue).map_err(threads)?,
             writer: Writer::start(connection, home.clone(), health.clone(), wait, settings.queue).map_err(threads)?,
             home,
             closed,
             health,
             slow: Slow::after_ms(settings.slow_statement_ms),
+            scan: Duration::from_millis(settings.scan_ms),
         })
     }
 
-    /// Up to `most` rows, right here where that is few; one more is an error.
+    /// Up to so many rows, right here where that is few; one more is an error.
     pub(crate) async fn by_keys<T: FromRow>(
         &self,
         ctx: &Ctx,
         sql: &str,
         params: &[Value],
-        most: usize,
+        most: Most,
     ) -> Result<Vec<T>, StoreError> {
-        if most <= MOST_KEYS
+        if most.rows <= MOST_KEYS
             && let Some(answer) = self.here(ctx, sql, params, most)
         {
             return answer;
         }
         // Also where every lane is in use, which takes more threads than lanes.
-        self.rows(ctx, sql, params, most).await
+        self.rows(ctx, sql, params, most).await.map(|found| found.rows)
     }
 
     fn here<T: FromRow>(
@@ -114,25 +135,26 @@ impl Sqlite {
         ctx: &Ctx,
         sql: &str,
         params: &[Value],
-        most: usize,
+        most: Most,
     ) -> Option<Result<Vec<T>, StoreError>> {
         let mut slot = self.lanes.take()?;
         let since = Instant::now();
-        let answer = limit::during(Limit::of(ctx, None), || {
+        let limit = Limit::of(ctx, None).of_a_scan(budget(ctx, self.scan));
+        let answer = limit::during(limit.clone(), || {
             slot.get().and_then(|connection| connection::fetch(connection, sql, params, Access::Read, most))
         });
         self.slow.watch(ctx, sql, since);
-        Some(answer)
+        Some(answer.map(|found| found.rows).map_err(|error| limit.explain(error)))
     }
 
-    /// Up to `most` rows, on a reader thread; one more is an error.
+    /// As much as there may be, on a reader thread.
     pub(crate) async fn rows<T: FromRow>(
         &self,
         ctx: &Ctx,
         sql: &str,
         params: &[Value],
-        most: usize,
-    ) -> Result<Vec<T>, StoreError> {
+        most: Most,
+    ) -> Result<Found<T>, StoreError> {
         let (sql, params) = (sql.to_owned(), params.to_vec());
         let (asker, slow) = (ctx.clone(), self.slow);
         let read = move |connection: &rusqlite::Connection| {
@@ -152,14 +174,24 @@ impl Sqlite {
     {
         let gone = Gone::default();
         let limit = Limit::of(ctx, Some(gone.clone()));
+        let budget = budget(ctx, self.scan);
         let (reply, answer) = oneshot::channel();
         let _waiting = gone.unless_waiting();
-        self.readers.submit(Box::new(move |slot| {
-            if !gone.is_set() {
-                let result = limit::during(limit, || slot.get().and_then(read));
-                let _ = reply.send(result);
+        let read: Reading = Box::new(move |slot| {
+            if gone.is_set() {
+                return;
             }
-        }))?;
+            let result = match slot {
+                None => Err(StoreError::Busy),
+                Some(slot) => {
+                    let limit = limit.of_a_scan(budget);
+                    let result = limit::during(limit.clone(), || slot.get().and_then(read));
+                    result.map_err(|error| limit.explain(error))
+                }
+            };
+            let _ = reply.send(result);
+        });
+        self.readers.submit(Caller::of(ctx), read)?;
         match ctx.within(answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(StoreError::internal("reading a row panicked")),
@@ -194,7 +226,7 @@ impl Sqlite {
             outcome: None,
         };
         let _waiting = gone.unless_waiting();
-        self.writer.submit(Work::Member(Box::new(call)))?;
+        self.writer.submit(Caller::of(ctx), Work::Member(Box::new(call)))?;
         match ctx.within(answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(StoreError::internal("the writer dropped the transaction").into()),
@@ -205,9 +237,10 @@ impl Sqlite {
     pub(crate) async fn migrate(&self, plan: Plan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
         let clock = clock.clone();
         let (reply, answer) = oneshot::channel();
-        self.writer.submit(Work::Alone(Box::new(move |connection| {
+        let work = Work::Alone(Box::new(move |connection| {
             let _ = reply.send(migrate::run(connection, &plan, &clock));
-        })))?;
+        }));
+        self.writer.submit(Caller::System, work)?;
         answer.await.map_err(|_| StoreError::internal("the writer dropped the migration"))?
     }
 
@@ -216,7 +249,7 @@ impl Sqlite {
         let mut taken = Vec::new();
         for table in plan.unmade_tables(known) {
             let sql = "SELECT count(*) FROM sqlite_schema WHERE name = $1";
-            let found: Vec<(i64,)> = self.by_keys(ctx, sql, &params![table], 1).await?;
+            let found: Vec<(i64,)> = self.by_keys(ctx, sql, &params![table], Most::rows(1)).await?;
             if found.first().is_some_and(|(count,)| *count > 0) {
                 taken.push(table.to_owned());
             }
@@ -230,7 +263,7 @@ impl Sqlite {
         }
         self.home.check()?;
         // Looks into the file, unlike `SELECT 1`.
-        self.by_keys::<(i64,)>(ctx, "SELECT count(*) FROM sqlite_schema", &[], 1).await.map(|_| ())
+        self.by_keys::<(i64,)>(ctx, "SELECT count(*) FROM sqlite_schema", &[], Most::rows(1)).await.map(|_| ())
     }
 
     /// Whether it takes writes.

@@ -1,15 +1,16 @@
 //! Reading connections: the lanes, used by whichever thread asks, for one row by its key; and the reader threads, for
 //! whatever may scan.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use kernel::thread;
 use tokio::sync::mpsc;
 
 use super::connection::Slot;
 use crate::StoreError;
+use crate::fair_queue::{Caller, FairChannel};
 
 /// The slots of the lanes. Each thread has one it prefers, so that its lock is free and its statements are prepared.
 #[derive(Debug)]
@@ -43,54 +44,54 @@ impl Lanes {
 /// load than the machine can bear, requests are then read, and answered or refused, while the scans take what is left.
 const NICENESS: i32 = 5;
 
-/// One read for a reader thread.
-pub(crate) type Reading = Box<dyn FnOnce(&mut Slot) + Send>;
+/// One read for a reader thread; without a slot it is told that there is no room for it.
+pub(crate) type Reading = Box<dyn FnOnce(Option<&mut Slot>) + Send>;
 
 /// The reader threads and their queue. They end when this is dropped or shut.
-#[derive(Debug)]
 pub(crate) struct Readers {
-    queue: RwLock<Option<SyncSender<Reading>>>,
+    queue: Arc<FairChannel<Reading>>,
     /// Closed once the last thread has let go of its connection.
     ended: tokio::sync::Mutex<mpsc::Receiver<()>>,
 }
 
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Readers")
+    }
+}
+
 impl Readers {
     pub(crate) fn start(slots: Vec<Slot>, queue: usize) -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel::<Reading>(queue);
-        let receiver = Arc::new(Mutex::new(receiver));
         let (running, ended) = mpsc::channel(1);
+        let readers =
+            Self { queue: Arc::new(FairChannel::new(slots.len(), queue)), ended: tokio::sync::Mutex::new(ended) };
         for (number, mut slot) in slots.into_iter().enumerate() {
-            let (receiver, running) = (receiver.clone(), running.clone());
+            let (queue, running) = (readers.queue.clone(), running.clone());
             std::thread::Builder::new().name(format!("store-reader-{number}")).spawn(move || {
                 if let Err(error) = thread::give_way(NICENESS) {
                     tracing::warn!(error = &error as &dyn std::error::Error, "scans run at the priority of requests");
                 }
-                while let Some(read) = next(&receiver) {
+                let mut done = None;
+                while let Some((caller, read)) = queue.receive(done) {
                     // A panic in reading a row drops the answer's sender, which tells the caller.
-                    let _ = catch_unwind(AssertUnwindSafe(|| read(&mut slot)));
+                    let _ = catch_unwind(AssertUnwindSafe(|| read(Some(&mut slot))));
+                    done = Some(caller);
                 }
                 slot.clear();
                 drop(running);
             })?;
         }
-        Ok(Self { queue: RwLock::new(Some(sender)), ended: tokio::sync::Mutex::new(ended) })
+        Ok(readers)
     }
 
-    /// Hands a read over, unless the queue is full or the store closed.
-    pub(crate) fn submit(&self, read: Reading) -> Result<(), StoreError> {
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        match &*queue {
-            None => Err(StoreError::unavailable("the store is closed")),
-            Some(sender) => sender.try_send(read).map_err(|refused| match refused {
-                TrySendError::Full(_) => StoreError::Busy,
-                TrySendError::Disconnected(_) => StoreError::unavailable("the readers have ended"),
-            }),
-        }
+    /// Hands a read over, unless there is no room for it or the store is closed.
+    pub(crate) fn submit(&self, caller: Caller, read: Reading) -> Result<(), StoreError> {
+        self.queue.send(caller, read, |refused| refused(None))
     }
 
     /// Takes nothing more.
     pub(crate) fn shut(&self) {
-        self.queue.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.queue.close();
     }
 
     /// Waits until everything that was queued is done and the connections are closed.
@@ -99,7 +100,8 @@ impl Readers {
     }
 }
 
-/// The next read. One thread waits for it with the lock in hand, the others for the lock.
-fn next(receiver: &Mutex<Receiver<Reading>>) -> Option<Reading> {
-    receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.shut();
+    }
 }

@@ -3,11 +3,10 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -19,6 +18,7 @@ use super::failure::map;
 use super::home::Home;
 use super::member::{Member, Parker, Ran};
 use super::{desk, limit, raw};
+use crate::fair_queue::{Caller, FairChannel};
 use crate::health::Health;
 use crate::{StoreError, Violation, ViolationKind};
 
@@ -35,10 +35,16 @@ pub(crate) enum Work {
     Alone(Box<dyn FnOnce(&mut Connection) + Send>),
 }
 
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Work")
+    }
+}
+
 /// The way to the writer's thread. The thread ends when this is dropped or closed, after everything queued is done.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    queue: RwLock<Option<SyncSender<Work>>>,
+    queue: Arc<FairChannel<Work>>,
     alive: Arc<AtomicBool>,
     ended: watch::Receiver<bool>,
 }
@@ -51,15 +57,22 @@ impl Writer {
         wait: Duration,
         queue: usize,
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel(queue);
+        let queue = Arc::new(FairChannel::new(1, queue));
         let (end, ended) = watch::channel(false);
         let alive = Arc::new(AtomicBool::new(true));
-        let (is_alive, runtime) = (alive.clone(), Handle::current());
+        let (is_alive, runtime, receiver) = (alive.clone(), Handle::current(), queue.clone());
         std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
             // Closures may ask for the time, or create a timer; without a runtime that would panic.
             let _runtime = runtime.enter();
-            let thread =
-                WriterThread { receiver, parker: Parker::new(), kept_back: Cell::new(None), home, health, wait };
+            let thread = WriterThread {
+                queue: receiver,
+                served: Cell::new(None),
+                parker: Parker::new(),
+                kept_back: Cell::new(None),
+                home,
+                health,
+                wait,
+            };
             desk::seat(Some(connection));
             // A panic in there is a fault of ours: those who wait are told, and a new connection goes on.
             while catch_unwind(AssertUnwindSafe(|| thread.serve())).is_err() {
@@ -80,19 +93,17 @@ impl Writer {
             desk::seat(None);
             let _ = end.send(true);
         })?;
-        Ok(Self { queue: RwLock::new(Some(sender)), alive, ended })
+        Ok(Self { queue, alive, ended })
     }
 
-    /// Hands work over, unless the queue is full or the store closed.
-    pub(crate) fn submit(&self, work: Work) -> Result<(), StoreError> {
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        match &*queue {
-            None => Err(StoreError::unavailable("the store is closed")),
-            Some(sender) => sender.try_send(work).map_err(|refused| match refused {
-                TrySendError::Full(_) => StoreError::Busy,
-                TrySendError::Disconnected(_) => StoreError::unavailable("the writer has ended"),
-            }),
-        }
+    /// Hands work over, unless there is no room for it or the store is closed.
+    pub(crate) fn submit(&self, caller: Caller, work: Work) -> Result<(), StoreError> {
+        self.queue.send(caller, work, |refused| {
+            if let Work::Member(mut member) = refused {
+                member.fail(StoreError::Busy);
+                member.settle();
+            }
+        })
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -101,7 +112,7 @@ impl Writer {
 
     /// Takes nothing more.
     pub(crate) fn shut(&self) {
-        self.queue.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.queue.close();
     }
 
     /// Waits until everything that was queued is done and the connection is closed.
@@ -111,8 +122,16 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
 struct WriterThread {
-    receiver: Receiver<Work>,
+    queue: Arc<FairChannel<Work>>,
+    /// Whose work was taken last.
+    served: Cell<Option<Caller>>,
     parker: Arc<Parker>,
     /// Work that came while a group was open and does not belong into one.
     kept_back: Cell<Option<Work>>,
@@ -144,7 +163,7 @@ struct Done {
 
 impl WriterThread {
     fn serve(&self) {
-        while let Some(work) = self.kept_back.take().or_else(|| self.receiver.recv().ok()) {
+        while let Some(work) = self.kept_back.take().or_else(|| self.next()) {
             self.reopen();
             match work {
                 Work::Alone(work) => {
@@ -159,6 +178,12 @@ impl WriterThread {
                 Work::Member(first) => self.group(VecDeque::from([first]), Take::More),
             }
         }
+    }
+
+    fn next(&self) -> Option<Work> {
+        let (caller, work) = self.queue.receive(self.served.take())?;
+        self.served.set(Some(caller));
+        Some(work)
     }
 
     /// Gets a connection again after a fault took it away.
@@ -205,13 +230,13 @@ impl WriterThread {
                 }
             }
             if take == Take::More && waiting.is_empty() && done.len() < MOST && began.elapsed() < LONGEST {
-                match self.receiver.try_recv() {
-                    Ok(Work::Member(member)) => waiting.push_back(member),
-                    Ok(alone) => {
+                match self.queue.try_receive(&self.served) {
+                    Some(Work::Member(member)) => waiting.push_back(member),
+                    Some(alone) => {
                         self.kept_back.set(Some(alone));
                         take = Take::NoMore;
                     }
-                    Err(_) => {}
+                    None => {}
                 }
             }
         }

@@ -4,6 +4,7 @@
 
 mod copy;
 mod deadlines;
+mod fair;
 mod faults;
 mod home;
 mod lanes;
@@ -13,8 +14,8 @@ mod reactions;
 mod read_only;
 mod reads;
 mod replicas;
-mod session_check;
 mod schemas;
+mod session_check;
 #[cfg(feature = "tls")]
 mod tls;
 mod transactions;
