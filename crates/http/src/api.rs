@@ -11,6 +11,7 @@ use http_types::header::{CONTENT_TYPE, HeaderValue};
 use kernel::{ApiError, Catalogue, Clock, Code, Ctx, ErrorDoc, Random, Text, text};
 use serde_json::{Value, json};
 
+use crate::answers::Answers;
 use crate::base_path::BasePath;
 use crate::bodies::Bodies;
 use crate::client::{ClientAddress, TrustedProxies};
@@ -59,6 +60,7 @@ pub struct Api {
     pub(crate) random: Random,
     pub(crate) languages: Languages,
     pub(crate) bodies: Bodies,
+    pub(crate) answers: Arc<Answers>,
     state: State,
     authenticator: Option<Arc<dyn Authenticate>>,
     ready_check: Option<ReadyCheck>,
@@ -258,6 +260,7 @@ impl ApiBuilder {
         Ok(Arc::new(Api {
             router,
             bodies: Bodies::new(self.settings.body_memory_bytes),
+            answers: Answers::new(self.settings.answer_memory_bytes),
             settings: self.settings,
             clock: self.clock,
             random: self.random,

@@ -10,42 +10,52 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::RequestError;
+use crate::answers::Held;
 use crate::bodies::{Bodies, Place, Pool, SMALL, STEP, STEP_TIME, UNIT};
 
 /// A response's body. Whole for now; a stream becomes a second variant.
 #[derive(Debug, Default)]
-pub struct Body(Option<Bytes>);
+pub struct Body {
+    bytes: Option<Bytes>,
+    /// The memory of a large one, until it has left.
+    held: Option<Box<Held>>,
+}
 
 impl Body {
     /// A body of these bytes.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Self(if bytes.is_empty() { None } else { Some(bytes) })
+        Self { bytes: if bytes.is_empty() { None } else { Some(bytes) }, held: None }
     }
 
     /// No body.
     pub const fn empty() -> Self {
-        Self(None)
+        Self { bytes: None, held: None }
     }
 
     /// The bytes, if there are any.
     pub const fn bytes(&self) -> Option<&Bytes> {
-        self.0.as_ref()
+        self.bytes.as_ref()
     }
 
-    /// The bytes, taken out.
-    pub(crate) fn into_bytes(self) -> Option<Bytes> {
-        self.0
+    /// Counts its memory until it has left.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held = Some(Box::new(held));
+    }
+
+    /// The bytes, taken out, and the memory they are counted by.
+    pub(crate) fn into_parts(self) -> (Option<Bytes>, Option<Box<Held>>) {
+        (self.bytes, self.held)
     }
 
     /// Its length in bytes.
     pub fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, Bytes::len)
+        self.bytes.as_ref().map_or(0, Bytes::len)
     }
 
     /// Whether there is nothing in it.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.bytes.is_none()
     }
 }
 
@@ -59,11 +69,11 @@ impl http_body::Body for Body {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_none()
+        self.bytes.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -142,7 +142,8 @@ impl TrustedProxies {
         texts.iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
-    fn are(&self, address: IpAddr) -> bool {
+    /// Whether this address is one.
+    pub(crate) fn are(&self, address: IpAddr) -> bool {
         let address = number(address);
         self.0.iter().any(|network| network.holds(address))
     }

@@ -73,6 +73,8 @@ pub struct Endpoint {
     pub(crate) limits: Vec<Arc<str>>,
     /// What a call takes from each of its limits.
     pub(crate) cost: u32,
+    /// What it takes besides, by its query string.
+    pub(crate) query_cost: Option<fn(&str) -> u32>,
     /// Whether the limits on all operations pass it by.
     pub(crate) is_unlimited: bool,
     /// How its answers are kept, where they are.
@@ -108,6 +110,7 @@ impl Endpoint {
             made: None,
             limits: Vec::new(),
             cost: 1,
+            query_cost: None,
             is_unlimited: false,
             kept: None,
             applied: None,
@@ -142,6 +145,14 @@ impl Endpoint {
     #[must_use]
     pub const fn costing(mut self, cost: u32) -> Self {
         self.cost = cost;
+        self
+    }
+
+    /// The same operation, a call of which takes so much more by its query string, before that is judged: what makes a
+    /// thousand rows be looked at costs more than what finds one.
+    #[must_use]
+    pub const fn costing_by_query(mut self, cost: fn(&str) -> u32) -> Self {
+        self.query_cost = Some(cost);
         self
     }
 

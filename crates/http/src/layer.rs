@@ -1,7 +1,7 @@
 //! The one layer round every handler: request id, limits, deadline, routing, panic guard, conditional answers, CORS,
 //! compression, log. One function instead of nine middlewares: see `docs/decisions/0003-one-fused-layer.md`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use http_types::{Method as HttpMethod, StatusCode};
 use kernel::{Ctx, Identity};
 use tokio::time::Instant;
 
-use crate::bodies::Place;
+use crate::bodies::{Place, SMALL};
 use crate::conditional::{ETag, check_supported, none_match};
 use crate::limits::{RATELIMIT, RATELIMIT_POLICY, Told};
 use crate::router::{Found, METHODS, allow_header};
@@ -53,7 +53,7 @@ impl Api {
             ctx = ctx.from(self.proxies.client(peer, &parts.headers));
         }
 
-        let client = ctx.address();
+        let address = ctx.address();
         let (mut preflight_allow, mut told) = (None, None);
         let outcome = match self.admit(&parts, &body) {
             Err(error) => {
@@ -148,6 +148,19 @@ impl Api {
         }
         self.base_path.put_before_location(&mut reply);
         self.finish(&parts.method, &parts.headers, &request_id, preflight_allow, &mut reply);
+        // Boxed: few are large, and every request would carry its size.
+        if let Some(address) = address
+            && reply.body().len() > SMALL
+            && let Err(error) = Box::pin(self.hold_memory(address, &parts.method, &mut reply)).await
+        {
+            let (instance, language) = (self.base_path.before(parts.uri.path()), self.languages.choose(&parts.headers));
+            let mut refusal = Problem::from(error).into_reply(&instance, &request_id, language);
+            for name in [RATELIMIT_POLICY, RATELIMIT] {
+                refusal.headers_mut().extend(reply.headers_mut().remove(&name).map(|value| (name, value)));
+            }
+            reply = refusal;
+            self.finish(&parts.method, &parts.headers, &request_id, None, &mut reply);
+        }
         tracing::info!(
             target: "mainstay::access",
             method = parts.method.as_str(),
@@ -155,9 +168,17 @@ impl Api {
             status = reply.status().as_u16(),
             duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
             request_id = &*request_id,
-            client_address = self.client_address.of(client).map(tracing::field::display),
+            client_address = self.client_address.of(address).map(tracing::field::display),
         );
         reply
+    }
+
+    /// Counts the memory of a large answer to somebody outside until it has left.
+    async fn hold_memory(&self, address: IpAddr, method: &HttpMethod, reply: &mut Reply) -> Result<(), RequestError> {
+        let is_read = method == HttpMethod::GET || method == HttpMethod::HEAD;
+        let held = self.answers.hold(address, reply.body().len(), is_read).await?;
+        reply.body_mut().hold(held);
+        Ok(())
     }
 
     /// What every answer needs. Headers are made from the whole answer; its body goes last, if it goes.

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod addresses;
+mod answers;
 mod api;
 mod base_path;
 mod bodies;

@@ -369,6 +369,7 @@ pub(crate) struct Applied {
     policies: Vec<One>,
     operation: u64,
     cost: u32,
+    query_cost: Option<fn(&str) -> u32>,
     is_by_user: bool,
     /// For each tier what `RateLimit-Policy` says.
     told: [HeaderValue; TIERS.len()],
@@ -397,6 +398,7 @@ impl Applied {
             told: [told(0)?, told(1)?, told(2)?],
             operation: Bucket::named(&endpoint.id),
             cost: endpoint.cost,
+            query_cost: endpoint.query_cost,
             is_by_user: policies.iter().any(|one| one.policy.parts.user || !one.policy.tiers.is_empty()),
             policies,
         })
@@ -422,7 +424,12 @@ impl Applied {
             (Identity::Anonymous, None)
         };
         let ctx = &request.ctx;
-        let charge = |one: &One| one.charge(ctx, &identity, self.operation, None, self.cost);
+        let more = self.query_cost.map_or(0, |cost| cost(request.query()));
+        let charge = |one: &One| {
+            // However dear: never more than the policy ever lets through, or it could not be called at all.
+            let cost = self.cost.saturating_add(more).min(one.rates[tier_of(&identity)].quota());
+            one.charge(ctx, &identity, self.operation, None, cost)
+        };
         let mut charges = [charge(&self.policies[0]); MOST_CHARGES];
         for (place, one) in charges.iter_mut().zip(&self.policies).skip(1) {
             *place = charge(one);

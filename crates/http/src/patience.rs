@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
+use crate::answers::Held;
 use crate::{Body, ServerSettings};
 
 /// So much of an answer must be taken within each `write_timeout_ms`: 1.6 KB/s with the default. One byte now and then
@@ -177,8 +178,8 @@ impl http_body::Body for Watched {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Piece>, std::convert::Infallible>>> {
-        let bytes = std::mem::take(&mut self.body).into_bytes();
-        let piece = bytes.zip(self.open.take()).map(|(bytes, open)| Piece::new(bytes, open));
+        let (bytes, held) = std::mem::take(&mut self.body).into_parts();
+        let piece = bytes.zip(self.open.take()).map(|(bytes, open)| Piece::new(bytes, held, open));
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
@@ -196,18 +197,19 @@ impl http_body::Body for Watched {
 #[derive(Debug)]
 pub(crate) struct Piece {
     bytes: Bytes,
+    _held: Option<Box<Held>>,
     number: u64,
     open: Open,
 }
 
 impl Piece {
-    fn new(bytes: Bytes, open: Open) -> Self {
+    fn new(bytes: Bytes, held: Option<Box<Held>>, open: Open) -> Self {
         let mut state = open.0.state();
         let number = state.next;
         state.next += 1;
         state.waiting.push(Waiting { number, moved_at: Instant::now(), moved: 0 });
         drop(state);
-        Self { bytes, number, open }
+        Self { bytes, _held: held, number, open }
     }
 }
 
@@ -354,7 +356,7 @@ mod tests {
     fn an_answer_must_be_taken_step_by_step() {
         let settings = ServerSettings { write_timeout_ms: 10_000, header_timeout_ms: 10_000, ..Default::default() };
         let (watch, second) = (Watch::new(&settings), Duration::from_secs(1));
-        let piece = Piece::new(vec![0; 100 * STEP].into(), watch.enter());
+        let piece = Piece::new(vec![0; 100 * STEP].into(), None, watch.enter());
         let mut now = Instant::now();
         for _ in 0..50 {
             now += 9 * second;

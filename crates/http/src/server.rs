@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::addresses::{Addresses, Counted};
 use crate::framing::{Heads, LengthTwice};
 use crate::patience::{Frames, Look, STEP, Watch, Watched};
 use crate::pressure::Pressure;
@@ -47,6 +48,7 @@ struct Room {
     connections: Arc<Semaphore>,
     /// Those that were answered, and whose client still sends.
     lingering: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
 }
 
 /// Stops a server that runs in the background when asked, or when dropped.
@@ -161,7 +163,8 @@ impl Server {
         let connections = settings.max_connections.min(Semaphore::MAX_PERMITS);
         let room = Room {
             connections: Arc::new(Semaphore::new(connections)),
-            lingering: Arc::new(Semaphore::new(LINGERING.min(connections))),
+            lingering: Arc::new(Semaphore::new(LINGERING.min(connections.div_ceil(8)))),
+            addresses: Addresses::new(settings.connections_per_address()),
         };
         let mut lanes = Vec::new();
         let mut listeners = self.listeners.into_iter();
@@ -248,6 +251,8 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
     };
     let pressure = Pressure::start(lanes);
     let builder = connection_builder(api.settings(), pressure.pulse());
+    // Failures to accept in a row.
+    let mut failures = 0_u32;
     let lane = Arc::new(Lane { pressure, builder, api: api.clone() });
     loop {
         // Room first: what finds none waits in the system's backlog, not in our memory.
@@ -262,14 +267,23 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
         };
         match accepted {
             Ok((stream, peer)) => {
+                failures = 0;
+                let counted = (!api.proxies.are(peer.ip())).then(|| room.addresses.enter(peer.ip()));
+                if matches!(counted, Some(None)) {
+                    close(&stream);
+                    continue;
+                }
                 let watch = Watch::new(api.settings());
                 let io = Guarded::new(stream, api.clone(), watch.clone(), room.lingering.clone());
-                tokio::spawn(connection(lane.clone(), peer, io, watch, permit, stage.clone()));
+                tokio::spawn(connection(lane.clone(), peer, io, watch, (permit, counted.flatten()), stage.clone()));
             }
             Err(error) => {
-                // Out of descriptors, most often: those we have will come free.
-                tracing::warn!(target: "mainstay::server", %error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                // Out of descriptors, most often: those we have will come free. The log is told at first and then now and then.
+                if failures % TOLD == 0 {
+                    tracing::warn!(target: "mainstay::server", %error, "a connection could not be accepted");
+                }
+                failures = failures.wrapping_add(1);
+                tokio::time::sleep(BACK_OFF).await;
             }
         }
     }
@@ -277,6 +291,17 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
     // A share-nothing lane's runtime must live until its connections are done.
     let _ = stage.wait_for(|s| *s == Stage::Cut).await;
     tokio::task::yield_now().await;
+}
+
+/// How long nothing is accepted after a failure, and of how many in a row the log is told of one.
+const BACK_OFF: Duration = Duration::from_millis(50);
+const TOLD: u32 = 100;
+
+/// Closes a connection that is one too many. What its client has sent is taken first: closed on unread bytes it would be
+/// reset, which tells the client less than an end.
+fn close(stream: &TcpStream) {
+    let _ = stream.try_read(&mut [0; 4096]);
+    let _ = SockRef::from(stream).shutdown(std::net::Shutdown::Write);
 }
 
 /// How many headers hyper reads unless told otherwise.
@@ -327,7 +352,7 @@ async fn connection(
     peer: SocketAddr,
     io: Guarded,
     watch: Arc<Watch>,
-    permit: OwnedSemaphorePermit,
+    place: (OwnedSemaphorePermit, Option<Counted>),
     mut stage: watch::Receiver<Stage>,
 ) {
     let (watched, asked) = (watch.clone(), lane.clone());
@@ -380,7 +405,7 @@ async fn connection(
             Stage::Cut => break,
         }
     }
-    drop(permit);
+    drop(place);
 }
 
 /// Whether patience has ended, by the time that this process was awake.
@@ -602,7 +627,8 @@ impl AsyncWrite for Guarded {
     }
 }
 
-/// How long, how much, and how many clients may go on sending after the last answer.
+/// How long, how much, and how many clients may go on sending after the last answer: so many, or an eighth of those there
+/// may be.
 const LINGER_TIME: Duration = Duration::from_secs(5);
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 const LINGERING: usize = 256;

@@ -20,14 +20,24 @@ pub struct ServerSettings {
     pub trusted_proxies: Vec<String>,
     /// Number of lanes (worker threads). 0 means one per core.
     pub lanes: usize,
-    /// Connections open at once. Further ones wait in the system's backlog.
+    /// Connections open at once. Further ones wait in the system's backlog. Fewer where the process may not have so many files
+    /// open; the limit is raised as far as the system lets it, and the log tells when that is not enough.
     pub max_connections: usize,
+    /// Connections that one client address may have open at once (of IPv6 its network, `/64`); 0 means a quarter of all, but no
+    /// fewer than 1,024. Further ones are closed. Those of trusted proxies are not counted.
+    pub max_connections_per_address: usize,
     /// Largest request body, in bytes. An operation whose published schema bounds its body takes what that lets through, or
     /// 16 KiB where it is less; for it an escaped character counts, beyond this size, as the character.
     pub max_body_bytes: usize,
     /// Memory that bodies above 16 KiB may take together, in bytes, until each is answered; as much again is for parts of
     /// smaller ones. Who finds none free within two seconds is answered `overloaded`.
     pub body_memory_bytes: usize,
+    /// A page of a list ends with the item that fills so many bytes, and the cursor of the next; one item that has more by
+    /// itself is a page.
+    pub page_bytes: usize,
+    /// Memory that answers above 16 KiB may take together, in bytes, until they have left; one client address has at most
+    /// a quarter of it. A read for whose answer there is none within a second is answered `overloaded`.
+    pub answer_memory_bytes: usize,
     /// Largest header section, in bytes (names and values together).
     pub max_header_bytes: usize,
     /// Most header fields in one request.
@@ -99,8 +109,11 @@ impl Default for ServerSettings {
             trusted_proxies: Vec::new(),
             lanes: 0,
             max_connections: 20_000,
+            max_connections_per_address: 0,
             max_body_bytes: 1024 * 1024,
             body_memory_bytes: 64 * 1024 * 1024,
+            page_bytes: 1024 * 1024,
+            answer_memory_bytes: 64 * 1024 * 1024,
             max_header_bytes: 16 * 1024,
             max_headers: 64,
             // A client is to be cut within ten seconds: what is left is for a busy machine.
@@ -126,6 +139,8 @@ impl ServerSettings {
         let positive = [
             ("server.max_connections", self.max_connections as u64),
             ("server.max_body_bytes", self.max_body_bytes as u64),
+            ("server.page_bytes", self.page_bytes as u64),
+            ("server.answer_memory_bytes", self.answer_memory_bytes as u64),
             ("server.max_header_bytes", self.max_header_bytes as u64),
             ("server.max_headers", self.max_headers as u64),
             ("server.header_timeout_ms", self.header_timeout_ms),
@@ -145,6 +160,13 @@ impl ServerSettings {
                 self.body_memory_bytes, self.max_body_bytes
             ));
         }
+        if self.answer_memory_bytes / 4 < self.page_bytes {
+            return Err(format!(
+                "server.answer_memory_bytes is {}, of which one address has a quarter: too little for a page of \
+                 server.page_bytes ({}). Set it to four times that or more, or make pages smaller.",
+                self.answer_memory_bytes, self.page_bytes
+            ));
+        }
         if self.max_header_bytes > 256 * 1024 {
             return Err("server.max_header_bytes is above 262144 (256 KiB). Set it lower.".to_owned());
         }
@@ -154,6 +176,14 @@ impl ServerSettings {
         TrustedProxies::read(&self.trusted_proxies)?;
         Cors::read(&self.cors)?;
         Ok(())
+    }
+
+    /// How many connections one address may have.
+    pub(crate) fn connections_per_address(&self) -> usize {
+        match self.max_connections_per_address {
+            0 => (self.max_connections / 4).max(1024),
+            most => most,
+        }
     }
 
     pub(crate) const fn request_timeout(&self) -> Duration {
