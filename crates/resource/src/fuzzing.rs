@@ -10,7 +10,7 @@ use crate::{Cursors, Resource};
 /// binds; none where the query is refused. Without includes.
 pub fn statements<R: Resource>(cursors: &Cursors, identity: &Identity, query: &str) -> Option<[(String, usize); 2]> {
     let list = ListQuery::read(R::SPEC, &[], cursors, query).ok()?;
-    let page = list.page_sql(&Statements::new(R::SPEC).select, R::SPEC, identity);
+    let page = list.page_sql(&Statements::new(R::SPEC).select, R::SPEC, identity, None);
     let total = list.total_sql(R::SPEC, identity);
     Some([page, total].map(|sql| (sql.text, sql.params.len())))
 }

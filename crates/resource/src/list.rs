@@ -17,6 +17,19 @@ const DEFAULT_LIMIT: usize = 20;
 const MOST_LIMIT: usize = 100;
 /// The most values in one `[in]`.
 const MOST_IN: usize = 50;
+/// Rows that are gathered and sorted rather than looked for among all others.
+const FEW: i64 = 1000;
+
+/// How many rows begin with the text that a `[starts_with]` asks for, where the list has another order than that of this
+/// column. SQLite does not know by itself which is less work: to gather all that begin so and sort them, or to walk in
+/// the list's order until a page of them is found. For a few the one, for many the other is a hundred times dearer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Breadth {
+    /// Gather and sort them.
+    Few,
+    /// Walk in order.
+    Many,
+}
 
 /// How a filter compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,22 +229,52 @@ impl ListQuery {
         }
     }
 
-    /// The conditions of the list, before its cursor.
-    fn conditions(&self, spec: &Spec, identity: &Identity, lead: Lead, sql: &mut Sql) {
+    /// The conditions of the list, before its cursor. Booleans and beginnings of texts may lead the way or not.
+    fn conditions(&self, spec: &Spec, identity: &Identity, booleans: Lead, prefixes: Lead, sql: &mut Sql) {
         sql.push(" where ");
-        visible(spec, identity, lead, sql);
+        visible(spec, identity, booleans, sql);
         for filter in &self.filters {
             sql.push(" and ");
-            condition(filter, lead, sql);
+            condition(filter, if filter.operator == Operator::StartsWith { prefixes } else { booleans }, sql);
         }
     }
 
-    /// The statement for one page, and one row more, which tells whether another follows.
-    pub(crate) fn page_sql(&self, select: &str, spec: &Spec, identity: &Identity) -> Sql {
+    /// The filter by how a text begins, if there is one.
+    fn prefix(&self) -> Option<&Filter> {
+        self.filters.iter().find(|f| f.operator == Operator::StartsWith && f.values != [Value::Text(String::new())])
+    }
+
+    /// The statement that tells the [`Breadth`], where it matters: it counts no further than it must.
+    pub(crate) fn breadth_sql(&self, spec: &Spec) -> Option<Sql> {
+        let prefix = self.prefix().filter(|prefix| prefix.column.name != self.orders[0].column.name)?;
         let mut sql = Sql::default();
-        sql.push(select);
+        sql.push(&format!("select count(*) from (select 1 from {} where ", quoted(spec.table)));
+        condition(prefix, Lead::May, &mut sql);
+        sql.push(&format!(" limit {}) as found", FEW + 1));
+        Some(sql)
+    }
+
+    /// What that statement's answer means.
+    pub(crate) const fn breadth(count: i64) -> Breadth {
+        if count > FEW { Breadth::Many } else { Breadth::Few }
+    }
+
+    /// The statement for one page, and one row more, which tells whether another follows.
+    pub(crate) fn page_sql(&self, select: &str, spec: &Spec, identity: &Identity, breadth: Option<Breadth>) -> Sql {
+        let mut sql = Sql::default();
         let lead = if self.orders[0].index == 0 { Lead::May } else { Lead::MayNot };
-        self.conditions(spec, identity, lead, &mut sql);
+        if let (Some(Breadth::Few), Some(prefix)) = (breadth, self.prefix()) {
+            // Neither database looks through a `limit`: the rows are found by this condition and no other.
+            sql.push("select * from (");
+            sql.push(select);
+            sql.push(" where ");
+            condition(prefix, Lead::May, &mut sql);
+            sql.push(&format!(" limit {}) as found", i64::MAX));
+        } else {
+            sql.push(select);
+        }
+        let prefixes = if breadth == Some(Breadth::Many) { Lead::MayNot } else { Lead::May };
+        self.conditions(spec, identity, lead, prefixes, &mut sql);
         if let Some(after) = &self.after {
             sql.push(" and (");
             keyset(&self.orders, after, &mut sql);
@@ -258,7 +301,9 @@ impl ListQuery {
     pub(crate) fn total_sql(&self, spec: &Spec, identity: &Identity) -> Sql {
         let mut sql = Sql::default();
         sql.push(&format!("select count(*) from {}", quoted(spec.table)));
-        self.conditions(spec, identity, Lead::May, &mut sql);
+        // How a text begins is known by few rows, a boolean by half of them.
+        let lead = if self.prefix().is_some() { Lead::MayNot } else { Lead::May };
+        self.conditions(spec, identity, lead, Lead::May, &mut sql);
         sql
     }
 
@@ -283,6 +328,25 @@ fn code(kind: Kind, text: &str) -> &'static str {
 fn list_values(kind: Kind, text: &str) -> Result<Vec<String>, Text> {
     let texts = if kind == Kind::Text { parse_list(text)? } else { text.split(',').map(ToOwned::to_owned).collect() };
     if texts.len() > MOST_IN { Err(text!("may list at most {most} values", most = MOST_IN)) } else { Ok(texts) }
+}
+
+/// What a list takes from its caller's limits besides the one for the call: one for each further page of usual length, and
+/// for a total, which looks at every row, as much as for a page of the greatest length. A query that cannot be read costs
+/// nothing more.
+pub(crate) fn extra_cost(query: &str) -> u32 {
+    // Most name neither; a name may be encoded.
+    if !["limit", "total", "%"].iter().any(|part| query.contains(part)) {
+        return 0;
+    }
+    let of = |(name, value): &(Cow<'_, str>, Cow<'_, str>)| match (name.as_ref(), value.as_ref()) {
+        ("limit", limit) => {
+            limit.parse().map_or(0, |limit: usize| limit.min(MOST_LIMIT).saturating_sub(1) / DEFAULT_LIMIT)
+        }
+        ("total", "true") => MOST_LIMIT / DEFAULT_LIMIT,
+        _ => 0,
+    };
+    let cost: usize = parse_pairs(query).map_or(0, |pairs| pairs.iter().map(of).sum());
+    u32::try_from(cost).unwrap_or(u32::MAX)
 }
 
 fn identity(spec: &Spec, orders: &[Order], mut filters: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> String {
@@ -330,10 +394,34 @@ fn condition(filter: &Filter, lead: Lead, sql: &mut Sql) {
             sql.push(")");
         }
         Operator::StartsWith => {
-            // Not LIKE: SQLite's ignores the case of ASCII, PostgreSQL's does not.
-            let length = if let Value::Text(text) = &first { text.chars().count() } else { 0 };
-            sql.push(&format!("substr({column}, 1, {length}) = "));
-            sql.bind(first);
+            // Not LIKE: SQLite's ignores the case of ASCII, PostgreSQL's does not. A range, since an index has one: both
+            // databases compare texts by their bytes, which is by their code points.
+            let prefix = if let Value::Text(text) = &first { text.clone() } else { String::new() };
+            if lead == Lead::MayNot {
+                sql.push("case when ");
+            }
+            simple(">=", sql, first);
+            if let Some(end) = end_of(&prefix) {
+                sql.push(" and ");
+                simple("<", sql, Value::Text(end));
+            }
+            if lead == Lead::MayNot {
+                sql.push(" then true else false end");
+            }
+        }
+    }
+}
+
+/// The first text after all that begin with this one, if there is any: its last character made one greater. Where that is
+/// the greatest there is, the one before.
+fn end_of(prefix: &str) -> Option<String> {
+    let mut rest = prefix;
+    loop {
+        let last = rest.chars().next_back()?;
+        rest = &rest[..rest.len() - last.len_utf8()];
+        // Between U+D7FF and U+E000 there are no characters.
+        if let Some(next) = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32) {
+            return Some(format!("{rest}{next}"));
         }
     }
 }
@@ -471,7 +559,12 @@ pub(crate) fn describe_list(spec: &Spec, relations: &[Relation], op: &mut Operat
 
 #[cfg(test)]
 mod tests {
-    use kernel::{Identity, Role, SessionId, UserId};
+    use std::sync::Arc;
+
+    use kernel::{Clock, Ctx, Identity, Random, Role, SessionId, UserId};
+    use store::{Dialect, Migrations, Reactions, Reads as _, Store, StoreError};
+    use testkit::TestDatabase;
+    use uuid::Uuid;
 
     use super::*;
     use crate::{FieldType, Read, Write};
@@ -556,7 +649,7 @@ mod tests {
                         };
                         list.after = Some(list.orders.iter().map(value).collect());
                     }
-                    let sql = list.page_sql("select * from \"posts\"", SPEC, &identity);
+                    let sql = list.page_sql("select * from \"posts\"", SPEC, &identity, None);
                     let mut statement = database.prepare(&format!("explain query plan {}", sql.text)).unwrap();
                     // What is bound does not matter to the plan.
                     let mut rows = statement.raw_query();
@@ -565,6 +658,185 @@ mod tests {
                         assert!(!step.contains("TEMP B-TREE") && !step.contains("MULTI-INDEX"), "{}: {step}", sql.text);
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_beginning_ends_before_the_next_one() {
+        for (prefix, end) in [
+            ("a", Some("b")),
+            ("zzzz", Some("zzz{")),
+            ("a\u{10FFFF}", Some("b")),
+            ("\u{D7FF}", Some("\u{E000}")),
+            ("가", Some("각")),
+            ("\u{7F}", Some("\u{80}")),
+            ("\u{FFFF}", Some("\u{10000}")),
+            ("\u{10FFFF}", None),
+            ("", None),
+        ] {
+            assert_eq!(end_of(prefix).as_deref(), end, "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_costs_what_it_asks_for() {
+        for (query, more) in [
+            ("", 0),
+            ("limit=20", 0),
+            ("limit=21", 1),
+            ("limit=100&sort=id", 4),
+            ("%6Cimit=100", 4),
+            ("total=true", 5),
+            ("tot%61l=tru%65&limit=41", 7),
+            ("total=false&limit=0", 0),
+            ("limit=999999999999", 4),
+            ("limit=x&total=true", 5),
+            ("limit=100&limit=100", 0),
+            ("note=%FF", 0),
+        ] {
+            assert_eq!(extra_cost(query), more, "{query}");
+        }
+    }
+
+    const TABLES: Migrations = Migrations {
+        domain: "posts",
+        steps: &[(
+            "0001_posts",
+            "create table posts (
+                id id primary key, author_id id not null, published bool not null, created_at time not null, note text
+            );
+            create index posts_author_id on posts (author_id, id desc);
+            create index posts_published on posts (published, id desc);
+            create index posts_created_at on posts (created_at, id);
+            create index posts_note on posts (note, id);",
+        )],
+    };
+
+    /// Where code points, bytes and UTF-16 would disagree, and where a text ends.
+    const ENDS: [&str; 12] = [
+        "",
+        "a",
+        "ab",
+        "b",
+        "\u{7F}",
+        "\u{D7FF}",
+        "\u{D7FF}a",
+        "\u{E000}",
+        "\u{FFFF}",
+        "\u{10000}",
+        "\u{10FFFF}",
+        "\u{10FFFF}\u{10FFFF}",
+    ];
+
+    async fn filled(db: &TestDatabase) -> (Store, Ctx, Vec<(Uuid, String)>) {
+        let (clock, random) = (Clock::system(), Random::os());
+        let ctx = Ctx::system("test", std::time::Duration::from_secs(60), &clock, &random);
+        let store = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+        store.migrate(&[TABLES], &clock).await.unwrap();
+        let rows: Vec<(Uuid, String)> = (0..5000_u128)
+            .map(|n| {
+                let text = ENDS.get(n as usize).map_or_else(|| format!("note {n}"), |text| (*text).to_owned());
+                (Uuid::from_u128(n), text)
+            })
+            .collect();
+        let written = Arc::new(rows.clone());
+        store
+            .tx::<_, StoreError, _, _>(&ctx, move |tx| {
+                let written = written.clone();
+                async move {
+                    for rows in written.chunks(100) {
+                        let mut sql = Sql::default();
+                        for (at, (id, note)) in rows.iter().enumerate() {
+                            sql.push(if at == 0 { "insert into posts values (" } else { "), (" });
+                            sql.bind(Value::Id(*id));
+                            for value in [Value::Id(*id), true.into(), Value::Time(kernel::Time::from_micros(1))] {
+                                sql.push(", ");
+                                sql.bind(value);
+                            }
+                            sql.push(", ");
+                            sql.bind(note.clone().into());
+                        }
+                        sql.push(")");
+                        tx.execute(&sql.text, &sql.params).await?;
+                    }
+                    Ok(())
+                }
+            })
+            .await
+            .unwrap();
+        if db.backend() != testkit::Backend::Sqlite {
+            db.change_on_server("analyze posts.posts").await;
+        }
+        (store, ctx, rows)
+    }
+
+    async fn plan(store: &Store, ctx: &Ctx, sql: &Sql) -> String {
+        let read = store.read(ctx);
+        match store.dialect() {
+            Dialect::Sqlite => {
+                let text = format!("explain query plan {}", sql.text);
+                let steps: Vec<(i64, i64, i64, String)> = read.rows(&text, &sql.params).await.unwrap();
+                steps.into_iter().map(|step| step.3 + "\n").collect()
+            }
+            Dialect::Postgres => {
+                let steps: Vec<(String,)> = read.rows(&format!("explain {}", sql.text), &sql.params).await.unwrap();
+                steps.into_iter().map(|step| step.0 + "\n").collect()
+            }
+        }
+    }
+
+    testkit::both! {
+        /// What nothing begins with is found to be absent without reading the table, in whatever order it is asked for.
+        async fn how_a_text_begins_is_looked_up_in_an_index(db: TestDatabase) {
+            let (store, ctx, _) = filled(&db).await;
+            let cursors = Cursors::new([1; 32]);
+            for query in ["note[starts_with]=zzzz", "note[starts_with]=zzzz&sort=note", "note[starts_with]=zzzz&sort=-created_at"] {
+                let list = ListQuery::read(SPEC, &[], &cursors, query).unwrap();
+                let breadth = list.breadth_sql(SPEC);
+                assert_eq!(breadth.is_none(), query.ends_with("=note"), "{query}");
+                let page = list.page_sql("select * from posts", SPEC, &Identity::Anonymous, breadth.as_ref().map(|_| Breadth::Few));
+                for sql in breadth.iter().chain([&page, &list.total_sql(SPEC, &Identity::Anonymous)]) {
+                    let plan = plan(&store, &ctx, sql).await;
+                    assert!(plan.contains("posts_note") && !plan.contains("Seq Scan") && !plan.contains("SCAN posts"), "{plan}");
+                }
+                if breadth.is_some() {
+                    let page = list.page_sql("select * from posts", SPEC, &Identity::Anonymous, Some(Breadth::Many));
+                    let plan = plan(&store, &ctx, &page).await;
+                    assert!(!plan.contains("posts_note") && !plan.contains("TEMP B-TREE"), "{plan}");
+                }
+            }
+        }
+
+        /// Each way to read finds what begins so, page after page, and nothing else.
+        async fn what_begins_so_is_found_each_way(db: TestDatabase) {
+            let (store, ctx, rows) = filled(&db).await;
+            let cursors = Cursors::new([1; 32]);
+            for prefix in ENDS.into_iter().chain(["note 12", "note", "NOTE", "zzzz"]) {
+                let expected: Vec<Uuid> = rows.iter().rev().filter(|row| row.1.starts_with(prefix)).map(|row| row.0).collect();
+                let encoded: String = prefix.bytes().map(|byte| format!("%{byte:02X}")).collect();
+                for breadth in [None, Some(Breadth::Few), Some(Breadth::Many)] {
+                    let query = format!("note[starts_with]={encoded}&sort=-id&limit=100");
+                    let mut list = ListQuery::read(SPEC, &[], &cursors, &query).unwrap();
+                    let mut found: Vec<Uuid> = Vec::new();
+                    // Two pages are enough where there are thousands.
+                    for _ in 0..2 {
+                        let page = list.page_sql("select * from posts", SPEC, &Identity::Anonymous, breadth);
+                        let text = page.text.replacen("select *", "select id", 1);
+                        let ids: Vec<(Uuid,)> = store.read(&ctx).rows(&text, &page.params).await.unwrap();
+                        found.extend(ids.iter().take(list.limit).map(|(id,)| *id));
+                        list.after = found.last().map(|id| vec![Value::Id(*id)]);
+                        if ids.len() <= list.limit {
+                            break;
+                        }
+                    }
+                    let most = expected.len().min(200);
+                    assert_eq!(found, expected[..most], "{prefix:?} {breadth:?}");
+                }
+                let total = ListQuery::read(SPEC, &[], &cursors, &format!("note[starts_with]={encoded}")).unwrap();
+                let total = total.total_sql(SPEC, &Identity::Anonymous);
+                let counted: Vec<(i64,)> = store.read(&ctx).rows(&total.text, &total.params).await.unwrap();
+                assert_eq!(counted, [(expected.len() as i64,)], "{prefix:?}");
             }
         }
     }

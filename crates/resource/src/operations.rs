@@ -17,7 +17,7 @@ use store::{Reads, Store, StoreError};
 
 use crate::answer::NO_PARAMETER;
 use crate::kept::{self, Kept, KeptRow, NotLoaded};
-use crate::list::{ListQuery, describe_list, describe_selection};
+use crate::list::{ListQuery, describe_list, describe_selection, extra_cost};
 use crate::selection::{Relation, Selection};
 use crate::sql::{Statements, own_values};
 use crate::{Column, Cursors, Loaders, Read, Resource, Spec, Write};
@@ -156,8 +156,9 @@ fn endpoint<R: Resource>(op: Op, shared: &Arc<Shared>) -> Endpoint {
     );
     let endpoint = spec.limits.iter().fold(endpoint, |endpoint, name| endpoint.limited_by(name));
     match op {
+        Op::List => endpoint.costing_by_query(extra_cost),
         Op::Create => endpoint.making(|value| value.downcast_ref::<R>().map(created)),
-        Op::List | Op::Get | Op::Update | Op::Delete => endpoint,
+        Op::Get | Op::Update | Op::Delete => endpoint,
     }
 }
 
@@ -374,19 +375,24 @@ async fn list<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<
     let ctx = reader(spec, &mut request).await?;
     let (store, cursors): (Store, Cursors) = (service(&request)?, service(&request)?);
     let query = ListQuery::read(spec, &shared.relations, &cursors, request.query())?;
+    let most_bytes = request.api().settings().page_bytes;
     // What is included changes by itself, and nobody would say so here.
     let body = match &shared.kept.lists {
         Some(lists) if query.selection.includes_nothing() => {
             let key = shared.kept.list_key(spec, ctx.identity(), request.query());
             let load = || async {
                 // From the primary: what one person may see late is not to be kept for all.
-                let body = load_list::<R>(&ctx, &shared, &store, &cursors, &query, store.read(&ctx)).await?;
+                let body =
+                    load_list::<R>(&ctx, &shared, &store, &cursors, &query, store.read(&ctx), most_bytes).await?;
                 Ok::<_, NotLoaded>(Some(body))
             };
             let found = lists.get(&ctx, &key, load).await.map_err(|NotLoaded(problem)| problem)?;
             found.as_deref().cloned().unwrap_or_default()
         }
-        _ => load_list::<R>(&ctx, &shared, &store, &cursors, &query, store.read(&ctx).may_be_behind()).await?,
+        _ => {
+            load_list::<R>(&ctx, &shared, &store, &cursors, &query, store.read(&ctx).may_be_behind(), most_bytes)
+                .await?
+        }
     };
     Ok(reply(StatusCode::OK, body))
 }
@@ -398,36 +404,86 @@ async fn load_list<R: Resource>(
     cursors: &Cursors,
     query: &ListQuery,
     read: store::Read<'_>,
+    most_bytes: usize,
 ) -> Result<Bytes, Problem> {
-    let spec = shared.spec;
-    let page = query.page_sql(&shared.statements.select, spec, ctx.identity());
-    let mut rows: Vec<R> = read.rows(&page.text, &page.params).await?;
-    let next_cursor = if rows.len() > query.limit {
-        rows.truncate(query.limit);
-        rows.last().map(|row| query.cursor_after(cursors, row))
-    } else {
-        None
+    let (spec, identity) = (shared.spec, ctx.identity());
+    let breadth = match query.breadth_sql(spec) {
+        Some(sql) => {
+            let counted: Vec<(i64,)> = read.rows(&sql.text, &sql.params).await?;
+            counted.first().map(|(count,)| ListQuery::breadth(*count))
+        }
+        None => None,
     };
+    let page = query.page_sql(&shared.statements.select, spec, identity, breadth);
+    // Rows are at most as long as what is written of them, but for columns that nobody sees.
+    let (rows, is_cut): (Vec<R>, bool) = read.page(&page.text, &page.params, most_bytes).await?;
     let total: Option<i64> = if query.wants_total {
-        let count = query.total_sql(spec, ctx.identity());
+        let count = query.total_sql(spec, identity);
         let counted: Vec<(i64,)> = read.rows(&count.text, &count.params).await?;
         counted.first().map(|(n,)| *n)
     } else {
         None
     };
-    #[derive(Serialize)]
-    struct Wire<T> {
-        items: Vec<T>,
-        next_cursor: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        total: Option<i64>,
-    }
-    let body = if query.selection.is_plain() {
-        bytes(&Wire { items: rows.iter().map(Resource::view).collect::<Vec<_>>(), next_cursor, total })?
+    let mut wanted = rows.len().min(query.limit);
+    let mut page = PageWriter::new(most_bytes);
+    if query.selection.is_plain() {
+        page.fill(rows[..wanted].iter().map(Resource::view))?;
     } else {
-        bytes(&Wire { items: query.selection.render(ctx, store, &rows).await?, next_cursor, total })?
-    };
-    Ok(body.into())
+        let rendered = loop {
+            match query.selection.render(ctx, store, &rows[..wanted]).await {
+                // What is included is too much to be held: of half as many it may not be.
+                Err(StoreError::TooLarge) if wanted > 1 => wanted = wanted.div_ceil(2),
+                rendered => break rendered?,
+            }
+        };
+        page.fill(rendered)?;
+    }
+    let has_more = is_cut || page.items < rows.len();
+    let last = if has_more { page.items.checked_sub(1).and_then(|last| rows.get(last)) } else { None };
+    page.end(last.map(|row| query.cursor_after(cursors, row)), total)
+}
+
+/// A page while it is written: it ends before the item that would make it too long, unless that is the first.
+struct PageWriter {
+    bytes: Vec<u8>,
+    items: usize,
+    most_bytes: usize,
+}
+
+impl PageWriter {
+    fn new(most_bytes: usize) -> Self {
+        Self { bytes: br#"{"items":["#.to_vec(), items: 0, most_bytes }
+    }
+
+    fn fill(&mut self, items: impl IntoIterator<Item = impl Serialize>) -> Result<(), Problem> {
+        for item in items {
+            let before = self.bytes.len();
+            if self.items > 0 {
+                self.bytes.push(b',');
+            }
+            serde_json::to_writer(&mut self.bytes, &item).map_err(|_| RequestError::Unwritable)?;
+            if self.items > 0 && self.bytes.len() > self.most_bytes {
+                self.bytes.truncate(before);
+                break;
+            }
+            self.items += 1;
+        }
+        Ok(())
+    }
+
+    fn end(mut self, next_cursor: Option<String>, total: Option<i64>) -> Result<Bytes, Problem> {
+        #[derive(Serialize)]
+        struct End {
+            next_cursor: Option<String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            total: Option<i64>,
+        }
+        let end = bytes(&End { next_cursor, total })?;
+        self.bytes.extend_from_slice(b"],");
+        // Without the brace that opens it.
+        self.bytes.extend_from_slice(end.get(1..).unwrap_or_default());
+        Ok(self.bytes.into())
+    }
 }
 
 async fn get<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {

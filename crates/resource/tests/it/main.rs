@@ -5,6 +5,7 @@
 mod caching;
 mod differential;
 mod includes;
+mod paging;
 mod people;
 mod promises;
 mod specimen;
