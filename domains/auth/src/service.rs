@@ -8,6 +8,7 @@ use mainstay::kernel::{
     Refused, SessionId,
 };
 use mainstay::prelude::*;
+use mainstay::store::MOST_KEYS;
 use tokio::sync::Mutex;
 
 use crate::ended::Ended;
@@ -558,16 +559,13 @@ impl Accounts {
     }
 }
 
-/// Most ids in one statement.
-const MOST_IDS: usize = 500;
-
 impl AccountDirectory for Accounts {
     fn find(&self, ctx: &Ctx, ids: Vec<UserId>) -> DirectoryFuture<Vec<Account>> {
         let (accounts, ctx) = (self.clone(), ctx.clone());
         Box::pin(async move {
             let reads = accounts.0.store.read(&ctx);
             let mut found = Vec::with_capacity(ids.len());
-            for ids in ids.chunks(MOST_IDS) {
+            for ids in ids.chunks(MOST_KEYS) {
                 found.extend(store::find_accounts(&reads, ids).await.map_err(directory_error)?);
             }
             Ok(found)

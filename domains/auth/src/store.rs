@@ -100,7 +100,7 @@ pub(crate) async fn role_of(reads: &impl Reads, id: UserId, password_hash: &str)
     Ok(reads.row::<(Role,)>(sql, &params![id, password_hash]).await?.map(|(role,)| role))
 }
 
-/// The accounts with these ids, in no order.
+/// The accounts with these ids, at most [`MOST_KEYS`](mainstay::store::MOST_KEYS), in no order.
 pub(crate) async fn find_accounts(reads: &impl Reads, ids: &[UserId]) -> Result<Vec<Account>, StoreError> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -108,7 +108,7 @@ pub(crate) async fn find_accounts(reads: &impl Reads, ids: &[UserId]) -> Result<
     let marks = placeholders(1, ids.len());
     let sql = format!("SELECT id, email, role, created_at FROM accounts WHERE id IN ({marks})");
     let values: Vec<_> = ids.iter().map(Into::into).collect();
-    let rows = reads.rows::<(UserId, String, Role, Time)>(&sql, &values).await?;
+    let rows = reads.rows_by_key::<(UserId, String, Role, Time)>(&sql, &values).await?;
     Ok(rows.into_iter().map(|(id, email, role, created_at)| Account { id, email, role, created_at }).collect())
 }
 

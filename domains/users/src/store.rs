@@ -1,5 +1,5 @@
 use mainstay::prelude::*;
-use mainstay::store::placeholders;
+use mainstay::store::{MOST_KEYS, placeholders};
 
 use crate::Profile;
 
@@ -19,12 +19,13 @@ pub(crate) async fn find_profile(reads: &impl Reads, id: UserId) -> Result<Optio
 
 /// The profiles with these ids, in no order.
 pub(crate) async fn find_profiles(reads: &impl Reads, ids: &[UserId]) -> Result<Vec<Profile>, StoreError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    let mut found = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(MOST_KEYS) {
+        let sql = format!("SELECT {} FROM profiles WHERE id IN ({})", Profile::COLUMNS, placeholders(1, ids.len()));
+        let values: Vec<_> = ids.iter().map(Into::into).collect();
+        found.extend(reads.rows_by_key::<Profile>(&sql, &values).await?);
     }
-    let sql = format!("SELECT {} FROM profiles WHERE id IN ({})", Profile::COLUMNS, placeholders(1, ids.len()));
-    let values: Vec<_> = ids.iter().map(Into::into).collect();
-    reads.rows_by_key(&sql, &values).await
+    Ok(found)
 }
 
 /// The newest profiles, those older than `before` where that is given. Ids are ordered by time.
