@@ -6,6 +6,7 @@ mod command;
 mod completions;
 mod copy;
 mod described;
+mod descriptors;
 mod doctor;
 mod prompt;
 mod reference;

@@ -8,6 +8,7 @@ mod admin;
 mod broken_database;
 mod completions;
 mod describe;
+mod descriptors;
 mod doctor;
 mod examples;
 mod first_run;

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::doctor::files;
 use super::settings::Loaded;
-use super::{Program, banner, say, terminal};
+use super::{Program, banner, descriptors, say, terminal};
 use crate::{LogFormat, Settings, WhyIgnored, operations};
 
 /// The addresses that will be served on.
@@ -30,8 +30,10 @@ pub fn reserve(program: &str, settings: &Settings) -> Result<Listeners> {
 
 /// Serves until a signal, then drains, closes the database, and returns.
 pub fn serve(program: &Program<'_>, loaded: &Loaded, reserved: Listeners) -> Result<()> {
-    let settings = &loaded.settings;
     let _log = log(loaded)?;
+    let mut settings = loaded.settings.clone();
+    descriptors::fit(&mut settings);
+    let settings = &settings;
     runtime(settings)?.block_on(async {
         let running = program.app().start(settings.clone(), Clock::system(), Random::os()).await?;
         // Before anyone can find that we serve.

@@ -226,6 +226,79 @@ async fn connections_over_the_bound_wait() {
     server.stop().await;
 }
 
+/// One address cannot have all connections; its next ones are closed, and it gets another for each that it gives back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_over_an_addresss_share_are_closed() {
+    let server = serve(|s| s.max_connections_per_address = 2);
+    let at = server.address();
+    let request = format!("GET /health/live HTTP/1.1\r\n{CLOSE}");
+    let keep = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = raw(at, keep).await;
+        // An answer: it is counted.
+        stream.read_exact(&mut [0; 12]).await.unwrap();
+        held.push(stream);
+    }
+    assert_eq!(read_all(raw(at, request.as_bytes()).await).await, "", "closed, without a word");
+    held.pop();
+    let text = loop {
+        // The server sees in its own time that one is gone.
+        let text = read_all(raw(at, request.as_bytes()).await).await;
+        if !text.is_empty() {
+            break text;
+        }
+    };
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    server.stop().await;
+
+    let server = serve(|s| {
+        s.max_connections_per_address = 1;
+        s.trusted_proxies = vec!["127.0.0.1".to_owned()];
+    });
+    let first = raw(server.address(), keep).await;
+    let text = read_all(raw(server.address(), request.as_bytes()).await).await;
+    assert!(text.starts_with("HTTP/1.1 200"), "a proxy's connections are its clients': {text}");
+    drop(first);
+    server.stop().await;
+}
+
+/// Answers that nobody takes hold no more memory than they may; who takes what is offered, and whoever asks for little,
+/// is served.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_nobody_takes_hold_no_more_than_their_share() {
+    let server = serve(|s| {
+        s.answer_memory_bytes = 64 * 1024 * 1024;
+        s.write_timeout_ms = 60_000;
+    });
+    let at = server.address();
+    let ask = format!("GET /long HTTP/1.1\r\n{CLOSE}");
+    let mut stuck = Vec::new();
+    // Of 8 MiB each, and the share is a quarter of 64.
+    for _ in 0..2 {
+        let mut stream = raw(at, ask.as_bytes()).await;
+        stream.read_exact(&mut [0; 12]).await.unwrap();
+        stuck.push(stream);
+    }
+    let refused = read_all(raw(at, ask.as_bytes()).await).await;
+    assert!(
+        refused.starts_with("HTTP/1.1 503") && refused.contains("\"overloaded\""),
+        "{}",
+        &refused[..refused.len().min(500)]
+    );
+    assert!(refused.to_lowercase().contains("retry-after: "), "{refused}");
+    let small = read_all(raw(at, format!("GET /health/live HTTP/1.1\r\n{CLOSE}").as_bytes()).await).await;
+    assert!(small.starts_with("HTTP/1.1 200"), "{small}");
+    // It has what the others had as soon as they have left.
+    let (text, ()) = tokio::join!(async { read_all(raw(at, ask.as_bytes()).await).await }, async {
+        let stream = stuck.pop().unwrap();
+        read_all(stream).await;
+    });
+    assert!(text.starts_with("HTTP/1.1 200") && text.len() > 8 * 1024 * 1024, "{}", &text[..text.len().min(500)]);
+    drop(stuck);
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cors_is_closed_unless_an_origin_is_named() {
     let named = "https://app.example.com";

@@ -4,13 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use rustix::fs::{statfs, statvfs};
-use rustix::process::{Resource, getrlimit};
 
+use super::super::descriptors;
 use super::Finding;
 use crate::Settings;
-
-/// Files that are open besides the connections: the database, its readers, the log, the runtime's own.
-const OTHER_FILES: u64 = 128;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -22,10 +19,7 @@ const NETWORK: [i64; 6] = [0x6969, 0x517b, 0xff53_4d42, 0x0102_1997, 0x5346_414f
 
 pub fn examine(settings: &Settings) -> Vec<Finding> {
     let mut found = Vec::new();
-    // Where there is no limit there is nothing to raise.
-    if let Some(limit) = getrlimit(Resource::Nofile).current {
-        found.extend(open_files(limit, settings.server.max_connections as u64));
-    }
+    found.extend(open_files(settings.server.max_connections, descriptors::lack(settings)));
     if let Some(path) = settings.database.sqlite_file() {
         // The nearest folder that is there, where a link leads to: the others are made on its file system.
         let path = fs::canonicalize(&path).or_else(|_| std::path::absolute(&path)).unwrap_or_else(|_| path.into());
@@ -36,15 +30,14 @@ pub fn examine(settings: &Settings) -> Vec<Finding> {
     found
 }
 
-fn open_files(limit: u64, connections: u64) -> Option<Finding> {
-    let needed = connections + OTHER_FILES;
-    (limit < needed).then(|| {
-        Finding::serious(
-            "open_files_limit",
-            format!("This process may have {limit} files open; server.max_connections = {connections} needs {needed}."),
-            format!("Raise the limit (`LimitNOFILE={needed}` for systemd, `ulimit -n`), or lower the setting."),
-        )
-    })
+/// `lack` is what the limit is and what it must be.
+fn open_files(connections: usize, lack: Option<(u64, u64)>) -> Option<Finding> {
+    let (limit, needed) = lack?;
+    Some(Finding::serious(
+        "open_files_limit",
+        format!("This process may have {limit} files open; server.max_connections = {connections} needs {needed}."),
+        format!("Raise the limit (`LimitNOFILE={needed}` for systemd, `ulimit -Hn`), or lower the setting."),
+    ))
 }
 
 fn disk(folder: &Path) -> Vec<Finding> {
@@ -114,8 +107,8 @@ mod tests {
     fn each_lack_is_told() {
         let here = Path::new("/data");
         let severity = |finding: Option<Finding>| finding.map(|finding| (finding.code, finding.severity));
-        assert!(open_files(20_128, 20_000).is_none());
-        assert_eq!(open_files(1024, 20_000).unwrap().code, "open_files_limit");
+        assert!(open_files(20_000, None).is_none());
+        assert_eq!(open_files(20_000, Some((1024, 20_200))).unwrap().code, "open_files_limit");
         assert_eq!(kind(0x0102_1994, here).unwrap().code, "database_in_memory");
         assert_eq!(kind(0x6969, here).unwrap().code, "database_on_network");
         assert!(kind(0xef53, here).is_none(), "ext4");
