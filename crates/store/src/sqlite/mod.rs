@@ -212,6 +212,9 @@ impl Sqlite {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::unavailable("the store is closed").into());
+        }
         let gone = Gone::default();
         let (reply, answer) = oneshot::channel();
         let call = member::Call {
@@ -274,9 +277,10 @@ impl Sqlite {
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.readers.shut();
-        self.writer.shut();
         self.lanes.clear();
         self.readers.ended().await;
+        // Last, since only who may write takes the log away with it.
+        self.writer.shut();
         self.writer.ended().await;
     }
 }
