@@ -383,7 +383,7 @@ mod tests {
         assert_eq!(watch.look(woke), Look::Idle);
         watch.woke(woke);
         assert_eq!(watch.look(woke), Look::Again(woke + 10 * second), "its request may be there, unread");
-        let piece = Piece::new(vec![0; 100].into(), watch.enter());
+        let piece = Piece::new(vec![0; 100].into(), None, watch.enter());
         let woke = woke + 11 * second;
         assert_eq!(watch.look(woke), Look::Stuck);
         watch.woke(woke);

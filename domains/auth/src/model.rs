@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 
 use mainstay::http::Check as _;
 use mainstay::http::check::{self, Pointer};
-use mainstay::kernel::{Faults, FieldFault, Place, Secret, Text, text};
+use mainstay::kernel::{Faults, FieldFault, Place, Secret, Text, TextProfile, text};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::fault;
@@ -82,7 +82,7 @@ impl Password {
         // What a text of a body may not hold, whoever brings it.
         let mut of_text = Faults::new();
         let mut pointer = Pointer::root(Place::Body);
-        pointer.at("password", |pointer| self.0.check(pointer, &mut of_text));
+        pointer.at("password", |pointer| self.0.clone().check(TextProfile::Opaque, pointer, &mut of_text));
         let mut faults = of_text.into_sorted();
         if length < least_characters as usize || length > MOST_PASSWORD_CHARACTERS {
             let (least, most) = (least_characters, MOST_PASSWORD_CHARACTERS);

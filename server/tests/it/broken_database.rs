@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testkit::{Backend, TestDatabase};
 
-use crate::process::{Folder, Server, mainstay, say};
+use crate::process::{Folder, Server, mainstay};
 
 const ADA: &str = "ada@example.com";
 

@@ -1,5 +1,6 @@
 //! What an administrator may do with other people's posts.
 
+use mainstay::kernel::Secret;
 use serde_json::json;
 use testkit::{App, TestDatabase, both};
 
@@ -8,7 +9,7 @@ both! {
         let app = App::with(auth::domain).and(users::domain).and(::posts::domain)
             .promote(|running, ctx, email| async move {
                 let accounts = running.api.state().get::<auth::Accounts>().unwrap().clone();
-                accounts.promote(&ctx, &email).await.unwrap();
+                accounts.promote(&ctx, &email, &Secret::new(testkit::PASSWORD.to_owned())).await.unwrap();
             })
             .start(db).await;
         let (ada, bob, boss) = (app.user("Ada").await, app.user("Bob").await, app.admin().await);
