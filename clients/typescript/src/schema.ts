@@ -35,7 +35,7 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Answers alike whether the address or the password is wrong.
+         * @description Answers alike whether the address or the password is wrong. Wrong passwords are counted, right ones are not.
          */
         post: operations["login"];
         delete?: never;
@@ -75,7 +75,9 @@ export interface paths {
         put?: never;
         /**
          * Exchange a refresh token for new tokens
-         * @description The token sent is spent by it. Sending a spent one ends the session: it was used twice, so someone else has it.
+         * @description The token sent is spent by it. Sent again within `auth.refresh_grace_s`, and before the new one is used, it gives the same
+         *     new one: an answer may be lost, and two tabs may ask at once. Sending a spent one otherwise ends the session: it was used
+         *     twice, so someone else has it.
          */
         post: operations["refresh"];
         delete?: never;
@@ -113,7 +115,7 @@ export interface paths {
         };
         /**
          * List posts
-         * @description Anyone sees those with `published`; their owner sees the others too.
+         * @description Anyone sees those with `published`; their owner sees the others too, and administrators any by its id.
          */
         get: operations["list_posts"];
         put?: never;
@@ -137,21 +139,21 @@ export interface paths {
         };
         /**
          * Get one post
-         * @description Anyone sees those with `published`; their owner sees the others too.
+         * @description Anyone sees those with `published`; their owner sees the others too, and administrators any by its id.
          */
         get: operations["get_post"];
         put?: never;
         post?: never;
         /**
          * Delete a post
-         * @description Only its owner may.
+         * @description Only its owner and administrators may.
          */
         delete: operations["delete_post"];
         options?: never;
         head?: never;
         /**
          * Change a post
-         * @description Fields that are not sent stay as they are. Only its owner may.
+         * @description Fields that are not sent stay as they are. Only its owner and administrators may.
          */
         patch: operations["update_post"];
         trace?: never;
@@ -355,6 +357,7 @@ export interface components {
         /** @description A change of your profile. */
         MePatch: {
             /**
+             * Format: name
              * @description What others see, 1–100 characters.
              * @example Ada
              */
@@ -384,6 +387,7 @@ export interface components {
         /** @description Who wants an account. */
         NewAccount: {
             /**
+             * Format: name
              * @description What others see.
              * @example Ada
              */
@@ -415,6 +419,7 @@ export interface components {
              */
             published?: boolean;
             /**
+             * Format: line
              * @description Its title, 1–200 characters.
              * @example Hello
              */
@@ -466,6 +471,7 @@ export interface components {
              */
             published?: boolean;
             /**
+             * Format: line
              * @description Its title, 1–200 characters.
              * @example Hello
              */
@@ -652,7 +658,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_header`: A header stands twice or cannot be read. */
+            /**
+             * @description `malformed_request`: The request cannot be read as HTTP.
+             *
+             *     `bad_header`: A header stands twice or cannot be read.
+             */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -660,7 +670,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "bad_header";
+                        code?: "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -713,6 +723,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -728,7 +740,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -781,6 +793,8 @@ export interface operations {
              *
              *     `body_broken`: The connection broke while the body arrived.
              *
+             *     `malformed_request`: The request cannot be read as HTTP.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -790,7 +804,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_header";
+                        code?: "malformed_json" | "repeated_field" | "body_broken" | "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -815,6 +829,18 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "request_timeout";
+                    };
+                };
+            };
+            /** @description `precondition_not_supported`: The request states a precondition that this operation cannot hold. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "precondition_not_supported";
                     };
                 };
             };
@@ -905,6 +931,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -920,7 +948,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "busy" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "busy" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -966,6 +994,8 @@ export interface operations {
              *
              *     `body_broken`: The connection broke while the body arrived.
              *
+             *     `malformed_request`: The request cannot be read as HTTP.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -975,7 +1005,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_header";
+                        code?: "malformed_json" | "repeated_field" | "body_broken" | "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -1004,6 +1034,18 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "request_timeout";
+                    };
+                };
+            };
+            /** @description `precondition_not_supported`: The request states a precondition that this operation cannot hold. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "precondition_not_supported";
                     };
                 };
             };
@@ -1094,6 +1136,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -1109,7 +1153,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -1161,6 +1205,8 @@ export interface operations {
              *
              *     `body_broken`: The connection broke while the body arrived.
              *
+             *     `malformed_request`: The request cannot be read as HTTP.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -1170,7 +1216,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_header";
+                        code?: "malformed_json" | "repeated_field" | "body_broken" | "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -1195,6 +1241,18 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "request_timeout";
+                    };
+                };
+            };
+            /** @description `precondition_not_supported`: The request states a precondition that this operation cannot hold. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "precondition_not_supported";
                     };
                 };
             };
@@ -1283,6 +1341,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -1298,7 +1358,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -1359,6 +1419,8 @@ export interface operations {
              *
              *     `bad_idempotency_key`: The `Idempotency-Key` is not one.
              *
+             *     `malformed_request`: The request cannot be read as HTTP.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -1368,7 +1430,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_idempotency_key" | "bad_header";
+                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_idempotency_key" | "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -1409,6 +1471,18 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "email_taken" | "idempotency_key_in_use";
+                    };
+                };
+            };
+            /** @description `precondition_not_supported`: The request states a precondition that this operation cannot hold. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "precondition_not_supported";
                     };
                 };
             };
@@ -1503,6 +1577,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -1518,7 +1594,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "busy" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "busy" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -1563,7 +1639,7 @@ export interface operations {
                 "id[lt]"?: string;
                 /** @description Less or equal. */
                 "id[lte]"?: string;
-                /** @description One of these, separated by commas (at most 50). */
+                /** @description One of these, separated by commas (at most 50). A text with a comma stands in double quotes: `"a, b",c`. */
                 "id[in]"?: string[];
                 /** @description Equal. */
                 author_id?: string;
@@ -1577,7 +1653,7 @@ export interface operations {
                 "author_id[lt]"?: string;
                 /** @description Less or equal. */
                 "author_id[lte]"?: string;
-                /** @description One of these, separated by commas (at most 50). */
+                /** @description One of these, separated by commas (at most 50). A text with a comma stands in double quotes: `"a, b",c`. */
                 "author_id[in]"?: string[];
                 /** @description Equal. */
                 title?: string;
@@ -1591,7 +1667,7 @@ export interface operations {
                 "title[lt]"?: string;
                 /** @description Less or equal. */
                 "title[lte]"?: string;
-                /** @description One of these, separated by commas (at most 50). */
+                /** @description One of these, separated by commas (at most 50). A text with a comma stands in double quotes: `"a, b",c`. */
                 "title[in]"?: string[];
                 /** @description Begins with this text, upper and lower case told apart. */
                 "title[starts_with]"?: string;
@@ -1611,7 +1687,7 @@ export interface operations {
                 "created_at[lt]"?: string;
                 /** @description Less or equal. */
                 "created_at[lte]"?: string;
-                /** @description One of these, separated by commas (at most 50). */
+                /** @description One of these, separated by commas (at most 50). A text with a comma stands in double quotes: `"a, b",c`. */
                 "created_at[in]"?: string[];
                 /** @description Equal. */
                 updated_at?: string;
@@ -1625,7 +1701,7 @@ export interface operations {
                 "updated_at[lt]"?: string;
                 /** @description Less or equal. */
                 "updated_at[lte]"?: string;
-                /** @description One of these, separated by commas (at most 50). */
+                /** @description One of these, separated by commas (at most 50). A text with a comma stands in double quotes: `"a, b",c`. */
                 "updated_at[in]"?: string[];
             };
             header?: never;
@@ -1655,6 +1731,8 @@ export interface operations {
              *
              *     `repeated_field`: A field or parameter stands twice.
              *
+             *     `malformed_request`: The request cannot be read as HTTP.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -1664,7 +1742,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_query" | "repeated_field" | "bad_header";
+                        code?: "malformed_query" | "repeated_field" | "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -1743,6 +1821,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -1758,7 +1838,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -1821,6 +1901,8 @@ export interface operations {
              *
              *     `bad_idempotency_key`: The `Idempotency-Key` is not one.
              *
+             *     `malformed_request`: The request cannot be read as HTTP.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -1830,7 +1912,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_idempotency_key" | "bad_header";
+                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_idempotency_key" | "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -1887,6 +1969,18 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code?: "post_conflict" | "idempotency_key_in_use";
+                    };
+                };
+            };
+            /** @description `precondition_not_supported`: The request states a precondition that this operation cannot hold. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code?: "precondition_not_supported";
                     };
                 };
             };
@@ -1981,6 +2075,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -1996,7 +2092,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -2053,6 +2149,8 @@ export interface operations {
              *
              *     `repeated_field`: A field or parameter stands twice.
              *
+             *     `malformed_request`: The request cannot be read as HTTP.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -2062,7 +2160,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_query" | "repeated_field" | "bad_header";
+                        code?: "malformed_query" | "repeated_field" | "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -2153,6 +2251,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -2168,7 +2268,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -2207,7 +2307,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_header`: A header stands twice or cannot be read. */
+            /**
+             * @description `malformed_request`: The request cannot be read as HTTP.
+             *
+             *     `bad_header`: A header stands twice or cannot be read.
+             */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2215,7 +2319,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "bad_header";
+                        code?: "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -2271,7 +2375,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `precondition_failed`: The `If-Match` header names another state than the present one. */
+            /**
+             * @description `precondition_failed`: The `If-Match` header names another state than the present one.
+             *
+             *     `precondition_not_supported`: The request states a precondition that this operation cannot hold.
+             */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -2279,7 +2387,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "precondition_failed";
+                        code?: "precondition_failed" | "precondition_not_supported";
                     };
                 };
             };
@@ -2358,6 +2466,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -2373,7 +2483,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -2434,6 +2544,8 @@ export interface operations {
              *
              *     `body_broken`: The connection broke while the body arrived.
              *
+             *     `malformed_request`: The request cannot be read as HTTP.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -2443,7 +2555,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_header";
+                        code?: "malformed_json" | "repeated_field" | "body_broken" | "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -2511,7 +2623,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `precondition_failed`: The `If-Match` header names another state than the present one. */
+            /**
+             * @description `precondition_failed`: The `If-Match` header names another state than the present one.
+             *
+             *     `precondition_not_supported`: The request states a precondition that this operation cannot hold.
+             */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -2519,7 +2635,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "precondition_failed";
+                        code?: "precondition_failed" | "precondition_not_supported";
                     };
                 };
             };
@@ -2610,6 +2726,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -2625,7 +2743,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -2678,6 +2796,8 @@ export interface operations {
              *
              *     `repeated_field`: A field or parameter stands twice.
              *
+             *     `malformed_request`: The request cannot be read as HTTP.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -2687,7 +2807,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_query" | "repeated_field" | "bad_header";
+                        code?: "malformed_query" | "repeated_field" | "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -2782,6 +2902,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -2797,7 +2919,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -2840,7 +2962,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_header`: A header stands twice or cannot be read. */
+            /**
+             * @description `malformed_request`: The request cannot be read as HTTP.
+             *
+             *     `bad_header`: A header stands twice or cannot be read.
+             */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2848,7 +2974,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "bad_header";
+                        code?: "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -2943,6 +3069,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -2958,7 +3086,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -2979,7 +3107,10 @@ export interface operations {
     delete_me: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The ETag of the state you change. When it has changed meanwhile, nothing happens and 412 comes back. */
+                "If-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2992,7 +3123,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_header`: A header stands twice or cannot be read. */
+            /**
+             * @description `malformed_request`: The request cannot be read as HTTP.
+             *
+             *     `bad_header`: A header stands twice or cannot be read.
+             */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3000,7 +3135,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "bad_header";
+                        code?: "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -3032,7 +3167,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `precondition_failed`: The `If-Match` header names another state than the present one. */
+            /**
+             * @description `precondition_failed`: The `If-Match` header names another state than the present one.
+             *
+             *     `precondition_not_supported`: The request states a precondition that this operation cannot hold.
+             */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -3040,7 +3179,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "precondition_failed";
+                        code?: "precondition_failed" | "precondition_not_supported";
                     };
                 };
             };
@@ -3107,6 +3246,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -3122,7 +3263,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -3179,6 +3320,8 @@ export interface operations {
              *
              *     `body_broken`: The connection broke while the body arrived.
              *
+             *     `malformed_request`: The request cannot be read as HTTP.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -3188,7 +3331,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_json" | "repeated_field" | "body_broken" | "bad_header";
+                        code?: "malformed_json" | "repeated_field" | "body_broken" | "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -3232,7 +3375,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `precondition_failed`: The `If-Match` header names another state than the present one. */
+            /**
+             * @description `precondition_failed`: The `If-Match` header names another state than the present one.
+             *
+             *     `precondition_not_supported`: The request states a precondition that this operation cannot hold.
+             */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -3240,7 +3387,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "precondition_failed";
+                        code?: "precondition_failed" | "precondition_not_supported";
                     };
                 };
             };
@@ -3331,6 +3478,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -3346,7 +3495,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -3403,6 +3552,8 @@ export interface operations {
              *
              *     `repeated_field`: A field or parameter stands twice.
              *
+             *     `malformed_request`: The request cannot be read as HTTP.
+             *
              *     `bad_header`: A header stands twice or cannot be read.
              */
             400: {
@@ -3412,7 +3563,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "malformed_query" | "repeated_field" | "bad_header";
+                        code?: "malformed_query" | "repeated_field" | "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -3503,6 +3654,8 @@ export interface operations {
              *
              *     `store_timeout`: The database did not answer within the request's time.
              *
+             *     `scan_timeout`: To find it takes longer than one request may search; ask for less.
+             *
              *     `store_read_only`: The database takes no changes now.
              *
              *     `store_corrupt`: The database is damaged and waits for its operator.
@@ -3518,7 +3671,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
+                        code?: "authentication_unavailable" | "store_unavailable" | "store_busy" | "store_timeout" | "scan_timeout" | "store_read_only" | "store_corrupt" | "deadline_exceeded" | "overloaded";
                     };
                 };
             };
@@ -3564,7 +3717,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_header`: A header stands twice or cannot be read. */
+            /**
+             * @description `malformed_request`: The request cannot be read as HTTP.
+             *
+             *     `bad_header`: A header stands twice or cannot be read.
+             */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3572,7 +3729,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "bad_header";
+                        code?: "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -3646,7 +3803,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_header`: A header stands twice or cannot be read. */
+            /**
+             * @description `malformed_request`: The request cannot be read as HTTP.
+             *
+             *     `bad_header`: A header stands twice or cannot be read.
+             */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3654,7 +3815,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "bad_header";
+                        code?: "malformed_request" | "bad_header";
                     };
                 };
             };
@@ -3727,7 +3888,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `bad_header`: A header stands twice or cannot be read. */
+            /**
+             * @description `malformed_request`: The request cannot be read as HTTP.
+             *
+             *     `bad_header`: A header stands twice or cannot be read.
+             */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3735,7 +3900,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code?: "bad_header";
+                        code?: "malformed_request" | "bad_header";
                     };
                 };
             };

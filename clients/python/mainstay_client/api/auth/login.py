@@ -51,6 +51,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_408
 
+    if response.status_code == 412:
+        response_412 = Problem.from_dict(response.json())
+
+        return response_412
+
     if response.status_code == 413:
         response_413 = Problem.from_dict(response.json())
 
@@ -113,7 +118,8 @@ def sync_detailed(
 ) -> Response[Problem | TokenPair]:
     """Sign in
 
-     Answers alike whether the address or the password is wrong.
+     Answers alike whether the address or the password is wrong. Wrong passwords are counted, right ones
+    are not.
 
     Args:
         body (Credentials): Who wants to sign in.
@@ -144,7 +150,8 @@ def sync(
 ) -> Problem | TokenPair | None:
     """Sign in
 
-     Answers alike whether the address or the password is wrong.
+     Answers alike whether the address or the password is wrong. Wrong passwords are counted, right ones
+    are not.
 
     Args:
         body (Credentials): Who wants to sign in.
@@ -170,7 +177,8 @@ async def asyncio_detailed(
 ) -> Response[Problem | TokenPair]:
     """Sign in
 
-     Answers alike whether the address or the password is wrong.
+     Answers alike whether the address or the password is wrong. Wrong passwords are counted, right ones
+    are not.
 
     Args:
         body (Credentials): Who wants to sign in.
@@ -199,7 +207,8 @@ async def asyncio(
 ) -> Problem | TokenPair | None:
     """Sign in
 
-     Answers alike whether the address or the password is wrong.
+     Answers alike whether the address or the password is wrong. Wrong passwords are counted, right ones
+    are not.
 
     Args:
         body (Credentials): Who wants to sign in.

@@ -51,6 +51,11 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
         return response_408
 
+    if response.status_code == 412:
+        response_412 = Problem.from_dict(response.json())
+
+        return response_412
+
     if response.status_code == 413:
         response_413 = Problem.from_dict(response.json())
 
@@ -113,8 +118,11 @@ def sync_detailed(
 ) -> Response[Problem | TokenPair]:
     """Exchange a refresh token for new tokens
 
-     The token sent is spent by it. Sending a spent one ends the session: it was used twice, so someone
-    else has it.
+     The token sent is spent by it. Sent again within `auth.refresh_grace_s`, and before the new one is
+    used, it gives the same
+    new one: an answer may be lost, and two tabs may ask at once. Sending a spent one otherwise ends the
+    session: it was used
+    twice, so someone else has it.
 
     Args:
         body (RefreshInput): A session to go on with.
@@ -145,8 +153,11 @@ def sync(
 ) -> Problem | TokenPair | None:
     """Exchange a refresh token for new tokens
 
-     The token sent is spent by it. Sending a spent one ends the session: it was used twice, so someone
-    else has it.
+     The token sent is spent by it. Sent again within `auth.refresh_grace_s`, and before the new one is
+    used, it gives the same
+    new one: an answer may be lost, and two tabs may ask at once. Sending a spent one otherwise ends the
+    session: it was used
+    twice, so someone else has it.
 
     Args:
         body (RefreshInput): A session to go on with.
@@ -172,8 +183,11 @@ async def asyncio_detailed(
 ) -> Response[Problem | TokenPair]:
     """Exchange a refresh token for new tokens
 
-     The token sent is spent by it. Sending a spent one ends the session: it was used twice, so someone
-    else has it.
+     The token sent is spent by it. Sent again within `auth.refresh_grace_s`, and before the new one is
+    used, it gives the same
+    new one: an answer may be lost, and two tabs may ask at once. Sending a spent one otherwise ends the
+    session: it was used
+    twice, so someone else has it.
 
     Args:
         body (RefreshInput): A session to go on with.
@@ -202,8 +216,11 @@ async def asyncio(
 ) -> Problem | TokenPair | None:
     """Exchange a refresh token for new tokens
 
-     The token sent is spent by it. Sending a spent one ends the session: it was used twice, so someone
-    else has it.
+     The token sent is spent by it. Sent again within `auth.refresh_grace_s`, and before the new one is
+    used, it gives the same
+    new one: an answer may be lost, and two tabs may ask at once. Sending a spent one otherwise ends the
+    session: it was used
+    twice, so someone else has it.
 
     Args:
         body (RefreshInput): A session to go on with.

@@ -123,7 +123,7 @@ def sync_detailed(
 ) -> Response[Any | Problem]:
     """Delete a post
 
-     Only its owner may.
+     Only its owner and administrators may.
 
     Args:
         id (str):
@@ -157,7 +157,7 @@ def sync(
 ) -> Any | Problem | None:
     """Delete a post
 
-     Only its owner may.
+     Only its owner and administrators may.
 
     Args:
         id (str):
@@ -186,7 +186,7 @@ async def asyncio_detailed(
 ) -> Response[Any | Problem]:
     """Delete a post
 
-     Only its owner may.
+     Only its owner and administrators may.
 
     Args:
         id (str):
@@ -218,7 +218,7 @@ async def asyncio(
 ) -> Any | Problem | None:
     """Delete a post
 
-     Only its owner may.
+     Only its owner and administrators may.
 
     Args:
         id (str):

@@ -137,7 +137,8 @@ def sync_detailed(
 ) -> Response[Any | PostPart | PostView | Problem]:
     """Get one post
 
-     Anyone sees those with `published`; their owner sees the others too.
+     Anyone sees those with `published`; their owner sees the others too, and administrators any by its
+    id.
 
     Args:
         id (str):
@@ -174,7 +175,8 @@ def sync(
 ) -> Any | PostPart | PostView | Problem | None:
     """Get one post
 
-     Anyone sees those with `published`; their owner sees the others too.
+     Anyone sees those with `published`; their owner sees the others too, and administrators any by its
+    id.
 
     Args:
         id (str):
@@ -206,7 +208,8 @@ async def asyncio_detailed(
 ) -> Response[Any | PostPart | PostView | Problem]:
     """Get one post
 
-     Anyone sees those with `published`; their owner sees the others too.
+     Anyone sees those with `published`; their owner sees the others too, and administrators any by its
+    id.
 
     Args:
         id (str):
@@ -241,7 +244,8 @@ async def asyncio(
 ) -> Any | PostPart | PostView | Problem | None:
     """Get one post
 
-     Anyone sees those with `published`; their owner sees the others too.
+     Anyone sees those with `published`; their owner sees the others too, and administrators any by its
+    id.
 
     Args:
         id (str):

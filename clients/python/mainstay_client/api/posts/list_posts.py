@@ -315,7 +315,8 @@ def sync_detailed(
 ) -> Response[Any | PostPage | Problem]:
     """List posts
 
-     Anyone sees those with `published`; their owner sees the others too.
+     Anyone sees those with `published`; their owner sees the others too, and administrators any by its
+    id.
 
     Args:
         fields (str | Unset):
@@ -475,7 +476,8 @@ def sync(
 ) -> Any | PostPage | Problem | None:
     """List posts
 
-     Anyone sees those with `published`; their owner sees the others too.
+     Anyone sees those with `published`; their owner sees the others too, and administrators any by its
+    id.
 
     Args:
         fields (str | Unset):
@@ -630,7 +632,8 @@ async def asyncio_detailed(
 ) -> Response[Any | PostPage | Problem]:
     """List posts
 
-     Anyone sees those with `published`; their owner sees the others too.
+     Anyone sees those with `published`; their owner sees the others too, and administrators any by its
+    id.
 
     Args:
         fields (str | Unset):
@@ -788,7 +791,8 @@ async def asyncio(
 ) -> Any | PostPage | Problem | None:
     """List posts
 
-     Anyone sees those with `published`; their owner sees the others too.
+     Anyone sees those with `published`; their owner sees the others too, and administrators any by its
+    id.
 
     Args:
         fields (str | Unset):

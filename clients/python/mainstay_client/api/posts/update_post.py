@@ -142,7 +142,7 @@ def sync_detailed(
 ) -> Response[PostView | Problem]:
     """Change a post
 
-     Fields that are not sent stay as they are. Only its owner may.
+     Fields that are not sent stay as they are. Only its owner and administrators may.
 
     Args:
         id (str):
@@ -179,7 +179,7 @@ def sync(
 ) -> PostView | Problem | None:
     """Change a post
 
-     Fields that are not sent stay as they are. Only its owner may.
+     Fields that are not sent stay as they are. Only its owner and administrators may.
 
     Args:
         id (str):
@@ -211,7 +211,7 @@ async def asyncio_detailed(
 ) -> Response[PostView | Problem]:
     """Change a post
 
-     Fields that are not sent stay as they are. Only its owner may.
+     Fields that are not sent stay as they are. Only its owner and administrators may.
 
     Args:
         id (str):
@@ -246,7 +246,7 @@ async def asyncio(
 ) -> PostView | Problem | None:
     """Change a post
 
-     Fields that are not sent stay as they are. Only its owner may.
+     Fields that are not sent stay as they are. Only its owner and administrators may.
 
     Args:
         id (str):
