@@ -329,6 +329,8 @@ both! {
         for person in [1, 2, 3] {
             end_account(&app, user(person)).await;
         }
+        // Soon is now for a test.
+        app.running().tidy().await.unwrap();
         assert_eq!(rows(&app, "idempotency_keys").await, 1);
         same(&again, &join(&nobody, "Ada").await);
         end_account(&app, id(&eve)).await;
