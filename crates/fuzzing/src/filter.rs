@@ -111,7 +111,9 @@ fn judge_sql(cursors: &Cursors, query: &str) -> bool {
                     let end = 2 + rest[1..].find('"').expect("a quoted name ends");
                     let name = &rest[1..end - 1];
                     let is_known =
-                        name == Specimen::SPEC.table || Specimen::SPEC.columns.iter().any(|c| c.name == name);
+                        // Whose things are gone, the platform's own table says.
+                        ["owner_erasures", "owner_id", Specimen::SPEC.table].contains(&name)
+                            || Specimen::SPEC.columns.iter().any(|c| c.name == name);
                     assert!(is_known, "{name:?} is no name of ours: {text}");
                     end
                 }

@@ -709,7 +709,8 @@ mod tests {
             create index posts_author_id on posts (author_id, id desc);
             create index posts_published on posts (published, id desc);
             create index posts_created_at on posts (created_at, id);
-            create index posts_note on posts (note, id);",
+            create index posts_note on posts (note, id);
+            create table owner_erasures (owner_id id primary key);",
         )],
     };
 

@@ -115,7 +115,7 @@ pub(crate) fn boolean(column: &str, value: bool, lead: Lead, sql: &mut Sql) {
 /// however long removing it takes.
 fn not_erased(spec: &Spec) -> String {
     spec.owner.map_or_else(String::new, |owner| {
-        format!(" and {} not in (select owner_id from owner_erasures)", quoted(spec.columns[owner].name))
+        format!(" and {} not in (select \"owner_id\" from \"owner_erasures\")", quoted(spec.columns[owner].name))
     })
 }
 

@@ -389,6 +389,7 @@ impl Read<'_> {
             Engine::Postgres(postgres) if self.may_be_behind => postgres.rows_behind(self.ctx, sql, params, most).await,
             Engine::Postgres(postgres) => postgres.rows(self.ctx, sql, params, most).await,
         }
+        .inspect_err(|error| self.failed(sql, error))
     }
 
     async fn by_keys<T: FromRow>(&self, sql: &str, params: &[Value], most: usize) -> Result<Vec<T>, StoreError> {
@@ -415,8 +416,7 @@ impl Reads for Read<'_> {
     }
 
     async fn rows<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {
-        let found = self.up_to(sql, params, Most::of(self.ctx)).await.map(|found| found.rows);
-        found.inspect_err(|error| self.failed(sql, error))
+        self.up_to(sql, params, Most::of(self.ctx)).await.map(|found| found.rows)
     }
 
     async fn rows_by_key<T: FromRow>(&self, sql: &str, params: &[Value]) -> Result<Vec<T>, StoreError> {

@@ -6,11 +6,14 @@ use std::thread;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Settings;
+use http::ServerSettings;
 
 /// The log, the runtime's own, the operations listener and its connections, Redis, mail that is sent.
 const OTHERS: u64 = 128;
 /// So many connections there are in any case.
 const FEWEST: u64 = 16;
+/// Fewer than a busy server has.
+const FEW: u64 = 1024;
 
 /// Raises the limit as far as the system lets this process, and lowers `server.max_connections` to what fits into it.
 pub fn fit(settings: &mut Settings) {
@@ -25,13 +28,17 @@ pub fn fit(settings: &mut Settings) {
     let limit = getrlimit(Resource::Nofile).current;
     let (asked, fits) = (settings.server.max_connections as u64, connections(settings, limit));
     if fits < asked {
-        tracing::warn!(
-            target: "mainstay::server",
-            asked,
-            connections = fits,
-            "server.max_connections is lowered to what the limit of open files leaves; raise that (`LimitNOFILE` for \
-             systemd, `ulimit -Hn`), or lower the setting"
-        );
+        // Of the default nobody asked for so many: what is left of it is told where it is few.
+        let is_asked_for = settings.server.max_connections != ServerSettings::default().max_connections;
+        if is_asked_for || fits < FEW {
+            tracing::warn!(
+                target: "mainstay::server",
+                asked,
+                connections = fits,
+                "server.max_connections is lowered to what the limit of open files leaves; raise that (`LimitNOFILE` for \
+                 systemd, `ulimit -Hn`), or lower the setting"
+            );
+        }
         settings.server.max_connections = usize::try_from(fits).unwrap_or(usize::MAX);
     }
 }
