@@ -66,7 +66,7 @@ fn is_weakly_in(list: &[String], current: &str) -> bool {
 }
 
 /// The state the client says it changes: `If-Match` and `If-None-Match`, where they were sent. An operation that takes it
-/// holds both; one that does not is never called with either ([`check_supported`]).
+/// holds both; one that does not is never called with either.
 #[derive(Debug, Clone, Default)]
 pub struct Precondition {
     if_match: Option<Vec<String>>,

@@ -279,7 +279,7 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
             }
             Err(error) => {
                 // Out of descriptors, most often: those we have will come free. The log is told at first and then now and then.
-                if failures % TOLD == 0 {
+                if failures.is_multiple_of(TOLD) {
                     tracing::warn!(target: "mainstay::server", %error, "a connection could not be accepted");
                 }
                 failures = failures.wrapping_add(1);

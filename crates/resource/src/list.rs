@@ -799,7 +799,7 @@ mod tests {
                 let page = list.page_sql("select * from posts", SPEC, &Identity::Anonymous, breadth.as_ref().map(|_| Breadth::Few));
                 for sql in breadth.iter().chain([&page, &list.total_sql(SPEC, &Identity::Anonymous)]) {
                     let plan = plan(&store, &ctx, sql).await;
-                    assert!(plan.contains("posts_note") && !plan.contains("Seq Scan") && !plan.contains("SCAN posts"), "{plan}");
+                    assert!(plan.contains("posts_note") && !plan.contains("Seq Scan on posts") && !plan.contains("SCAN posts"), "{plan}");
                 }
                 if breadth.is_some() {
                     let page = list.page_sql("select * from posts", SPEC, &Identity::Anonymous, Some(Breadth::Many));

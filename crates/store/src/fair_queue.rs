@@ -102,7 +102,7 @@ impl<T> FairQueue<T> {
         }
         match &mut self.seen {
             [Some((last, at)), _] if *last == caller => *at = now,
-            [last, before] => *before = std::mem::replace(last, Some((caller, now))),
+            [last, before] => *before = last.replace((caller, now)),
         }
     }
 
