@@ -167,7 +167,7 @@ export interface paths {
         };
         /**
          * List users
-         * @description Newest first. Administrators alone may.
+         * @description Newest first. Administrators alone may. With a filter a part may be shorter than `limit` though another follows.
          */
         get: operations["list_users"];
         put?: never;
@@ -2766,8 +2766,14 @@ export interface operations {
             query?: {
                 /** @description The `next_cursor` of the part before. */
                 cursor?: string;
+                /** @description Whose name begins so, upper and lower case told apart. */
+                "display_name[starts_with]"?: string;
+                /** @description With this e-mail address, whatever its case. */
+                email?: string;
                 /** @description How many at most, 1–100; 20 unless said. */
                 limit?: number;
+                /** @description With this role: `user` or `admin`. */
+                role?: string;
             };
             header?: never;
             path?: never;

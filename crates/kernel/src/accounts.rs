@@ -16,6 +16,15 @@ pub struct Account {
     pub created_at: Time,
 }
 
+/// Which accounts are looked for; what is none does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountFilter {
+    /// With this address, whatever its case.
+    pub email: Option<String>,
+    /// With this role.
+    pub role: Option<Role>,
+}
+
 /// The directory could not answer.
 #[derive(Debug)]
 pub struct AccountDirectoryError {
@@ -44,6 +53,16 @@ pub type DirectoryFuture<T> = Pin<Box<dyn Future<Output = Result<T, AccountDirec
 pub trait AccountDirectory: Send + Sync + 'static {
     /// The accounts with these ids, those that exist, in no order.
     fn find(&self, ctx: &Ctx, ids: Vec<UserId>) -> DirectoryFuture<Vec<Account>>;
+
+    /// Up to `most` accounts that the filter fits, newest first, those older than `before` where that is given. The caller has
+    /// made sure that `ctx` may know them.
+    fn search(
+        &self,
+        ctx: &Ctx,
+        filter: AccountFilter,
+        before: Option<UserId>,
+        most: u32,
+    ) -> DirectoryFuture<Vec<Account>>;
 
     /// Ends an account, its sessions, and, through [`AccountDeleted`](crate::AccountDeleted), everything that others keep
     /// for it, in one transaction. Whether it existed. The caller has made sure that `ctx` may do this.

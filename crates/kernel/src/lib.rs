@@ -21,7 +21,7 @@ pub mod thread;
 /// What this crate's own texts are in other languages: a language's tag, and a TOML table of it.
 pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
 
-pub use accounts::{Account, AccountDirectory, AccountDirectoryError, DirectoryFuture};
+pub use accounts::{Account, AccountDirectory, AccountDirectoryError, AccountFilter, DirectoryFuture};
 pub use blob::Blob;
 pub use clock::{Clock, Time, TimeError};
 pub use code::Code;

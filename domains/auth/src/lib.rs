@@ -39,7 +39,7 @@ pub fn domain() -> Domain {
     Domain::new("auth")
         .about("Accounts and their sessions: register, sign in for tokens, exchange them for new ones, sign out.")
         .texts("ko", include_str!("../texts/ko.toml"))
-        .migrations(migrations!("auth", "0001_accounts", "0002_shares"))
+        .migrations(migrations!("auth", "0001_accounts", "0002_shares", "0003_accounts_role"))
         .settings::<AuthSettings>()
         .session_check(SessionCheck::new(store::LIVE_SESSION))
         .limit("register: 120/1m by address")

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use mainstay::cache::Bus;
 use mainstay::kernel::{
-    Account, AccountDeleted, AccountDirectory, AccountDirectoryError, AccountRegistered, ApiError, DirectoryFuture,
-    Refused, SessionId,
+    Account, AccountDeleted, AccountDirectory, AccountDirectoryError, AccountFilter, AccountRegistered, ApiError,
+    DirectoryFuture, Refused, SessionId,
 };
 use mainstay::prelude::*;
 use mainstay::store::MOST_KEYS;
@@ -569,6 +569,22 @@ impl AccountDirectory for Accounts {
                 found.extend(store::find_accounts(&reads, ids).await.map_err(directory_error)?);
             }
             Ok(found)
+        })
+    }
+
+    fn search(
+        &self,
+        ctx: &Ctx,
+        filter: AccountFilter,
+        before: Option<UserId>,
+        most: u32,
+    ) -> DirectoryFuture<Vec<Account>> {
+        let (accounts, ctx) = (self.clone(), ctx.clone());
+        Box::pin(async move {
+            let reads = accounts.0.store.read(&ctx);
+            let email = filter.email.as_deref().map(email_key);
+            let found = store::search_accounts(&reads, email.as_deref(), filter.role, before, most).await;
+            found.map_err(directory_error)
         })
     }
 

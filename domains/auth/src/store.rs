@@ -100,6 +100,34 @@ pub(crate) async fn role_of(reads: &impl Reads, id: UserId, password_hash: &str)
     Ok(reads.row::<(Role,)>(sql, &params![id, password_hash]).await?.map(|(role,)| role))
 }
 
+/// Up to `most` accounts, newest first, those older than `before` where that is given: with this address, with this role, or
+/// all.
+pub(crate) async fn search_accounts(
+    reads: &impl Reads,
+    email_key: Option<&str>,
+    role: Option<Role>,
+    before: Option<UserId>,
+    most: u32,
+) -> Result<Vec<Account>, StoreError> {
+    let (mut conditions, mut values) = (Vec::new(), Vec::new());
+    for (condition, value) in
+        [("email_key =", email_key.map(Into::into)), ("role =", role.map(Into::into)), ("id <", before.map(Into::into))]
+    {
+        if let Some(value) = value {
+            values.push(value);
+            conditions.push(format!("{condition} ${}", values.len()));
+        }
+    }
+    let conditions = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
+    values.push(most.into());
+    let sql = format!(
+        "SELECT id, email, role, created_at FROM accounts WHERE {conditions} ORDER BY id DESC LIMIT ${}",
+        values.len()
+    );
+    let rows = reads.rows::<(UserId, String, Role, Time)>(&sql, &values).await?;
+    Ok(rows.into_iter().map(|(id, email, role, created_at)| Account { id, email, role, created_at }).collect())
+}
+
 /// The accounts with these ids, at most [`MOST_KEYS`](mainstay::store::MOST_KEYS), in no order.
 pub(crate) async fn find_accounts(reads: &impl Reads, ids: &[UserId]) -> Result<Vec<Account>, StoreError> {
     if ids.is_empty() {

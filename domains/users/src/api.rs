@@ -1,11 +1,12 @@
 use mainstay::http::{ETag, Operation, Precondition, Problem, Reply, Success};
+use mainstay::kernel::AccountFilter;
 use mainstay::prelude::*;
 use mainstay::resource::Cursors;
 use mainstay::store::Value;
 
 use crate::error::{ListError, UsersError, bad_cursor};
 use crate::model::Person;
-use crate::service::Users;
+use crate::service::{UserFilter, Users};
 
 impl Service for Users {}
 
@@ -88,10 +89,25 @@ pub(crate) struct UsersQuery {
     limit: Option<u32>,
     /// The `next_cursor` of the part before.
     cursor: Option<String>,
+    /// With this e-mail address, whatever its case.
+    #[check(line, length(max = 254))]
+    email: Option<String>,
+    /// With this role: `user` or `admin`.
+    #[check(pattern = "^(user|admin)$")]
+    role: Option<String>,
+    /// Whose name begins so, upper and lower case told apart.
+    #[serde(rename = "display_name[starts_with]")]
+    #[check(text, length(max = 100))]
+    display_name_prefix: Option<String>,
 }
 
-/// What cursors of this list are bound to.
-const LIST: &str = "users of administrators|-id";
+impl UsersQuery {
+    /// What cursors of this list are bound to.
+    fn list(&self) -> String {
+        let Self { email, role, display_name_prefix, .. } = self;
+        format!("users of administrators|-id|{email:?}|{role:?}|{display_name_prefix:?}")
+    }
+}
 
 /// Read your own profile.
 ///
@@ -139,7 +155,7 @@ fn holds(precondition: Precondition) -> impl Fn(&Person) -> bool + Send + Sync +
 
 /// List users.
 ///
-/// Newest first. Administrators alone may.
+/// Newest first. Administrators alone may. With a filter a part may be shorter than `limit` though another follows.
 #[get("/users")]
 pub(crate) async fn list_users(
     caller: Caller<Admin>,
@@ -147,15 +163,18 @@ pub(crate) async fn list_users(
     cursors: Cursors,
     Query(query): Query<UsersQuery>,
 ) -> Result<Page<UserEntry>, ListError> {
+    let list = query.list();
     let before = match query.cursor.as_deref() {
         None => None,
-        Some(text) => match cursors.read(LIST, text).as_deref() {
+        Some(text) => match cursors.read(&list, text).as_deref() {
             Some([Value::Id(id)]) => Some(UserId::from_uuid(*id)),
             _ => return Err(bad_cursor().into()),
         },
     };
-    let (people, next) = users.list(caller.ctx(), before, query.limit.unwrap_or(20)).await?;
-    let next_cursor = next.map(|id| cursors.write(LIST, &[id.into()]));
+    let account = AccountFilter { email: query.email, role: query.role.as_deref().and_then(Role::from_name) };
+    let filter = UserFilter { account, display_name_prefix: query.display_name_prefix };
+    let (people, next) = users.list(caller.ctx(), &filter, before, query.limit.unwrap_or(20)).await?;
+    let next_cursor = next.map(|id| cursors.write(&list, &[id.into()]));
     Ok(Page { items: people.into_iter().map(UserEntry::from).collect(), next_cursor })
 }
 

@@ -2,12 +2,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mainstay::kernel::{Account, AccountDirectory};
+use mainstay::kernel::{Account, AccountDirectory, AccountFilter};
 use mainstay::prelude::*;
 
 use crate::error::{UsersError, directory_failed};
 use crate::model::{Person, join};
 use crate::store;
+
+/// Whom a list is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct UserFilter {
+    pub(crate) account: AccountFilter,
+    pub(crate) display_name_prefix: Option<String>,
+}
+
+/// How often accounts are looked for until a page is full.
+const ROUNDS: usize = 10;
 
 /// What has to hold when an account ends. The directory's transaction knows nothing of profiles: it carries this along, and
 /// [`remove_profile`] looks at it.
@@ -116,19 +126,58 @@ impl Users {
         if existed.map_err(directory_failed)? { Ok(()) } else { Err(UsersError::UserNotFound) }
     }
 
-    /// A page of people, newest first, and the id after which the next one begins. Two queries, whatever its length.
+    /// A page of people, newest first, and the id after which the next one begins. Two queries, whatever its length; where
+    /// both an account's and a profile's fields are asked for, twice [`ROUNDS`] at most: a page may be short then.
     pub(crate) async fn list(
         &self,
         ctx: &Ctx,
+        filter: &UserFilter,
         before: Option<UserId>,
         limit: u32,
     ) -> Result<(Vec<Person>, Option<UserId>), StoreError> {
-        let mut profiles = store::list_profiles(&self.store.read(ctx), before, limit + 1).await?;
+        if filter.account != AccountFilter::default() {
+            return self.list_by_account(ctx, filter, before, limit).await;
+        }
+        let prefix = filter.display_name_prefix.as_deref();
+        let mut profiles = store::list_profiles(&self.store.read(ctx), prefix, before, limit + 1).await?;
         let has_more = profiles.len() > limit as usize;
         profiles.truncate(limit as usize);
         let next = profiles.last().filter(|_| has_more).map(|profile| profile.id);
         let ids = profiles.iter().map(|profile| profile.id).collect();
         let accounts = self.directory.find(ctx, ids).await.map_err(directory_failed)?;
         Ok((join(profiles, accounts), next))
+    }
+
+    /// The same, where the accounts lead the way.
+    async fn list_by_account(
+        &self,
+        ctx: &Ctx,
+        filter: &UserFilter,
+        mut before: Option<UserId>,
+        limit: u32,
+    ) -> Result<(Vec<Person>, Option<UserId>), StoreError> {
+        let (most, mut people) = (limit as usize, Vec::new());
+        for _ in 0..ROUNDS {
+            let found = self.directory.search(ctx, filter.account.clone(), before, limit + 1).await;
+            let accounts = found.map_err(directory_failed)?;
+            let is_end = accounts.len() <= most;
+            before = accounts.last().map(|account| account.id);
+            let ids: Vec<UserId> = accounts.iter().map(|account| account.id).collect();
+            let mut profiles = store::find_profiles(&self.store.read(ctx), &ids).await?;
+            profiles.sort_by_key(|profile| std::cmp::Reverse(profile.id));
+            let prefix = filter.display_name_prefix.as_deref().unwrap_or_default();
+            profiles.retain(|profile| profile.display_name.starts_with(prefix));
+            people.extend(join(profiles, accounts));
+            if people.len() > most {
+                people.truncate(most);
+                before = people.last().map(|person| person.profile.id);
+                break;
+            }
+            if is_end {
+                before = None;
+                break;
+            }
+        }
+        Ok((people, before))
     }
 }

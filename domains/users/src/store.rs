@@ -28,23 +28,28 @@ pub(crate) async fn find_profiles(reads: &impl Reads, ids: &[UserId]) -> Result<
     Ok(found)
 }
 
-/// The newest profiles, those older than `before` where that is given. Ids are ordered by time.
+/// The newest profiles, those older than `before` and whose name begins with `prefix` where these are given. Ids are ordered
+/// by time.
 pub(crate) async fn list_profiles(
     reads: &impl Reads,
+    prefix: Option<&str>,
     before: Option<UserId>,
     most: u32,
 ) -> Result<Vec<Profile>, StoreError> {
-    let columns = Profile::COLUMNS;
-    match before {
-        None => {
-            let sql = format!("SELECT {columns} FROM profiles ORDER BY id DESC LIMIT $1");
-            reads.rows(&sql, &params![most]).await
-        }
-        Some(before) => {
-            let sql = format!("SELECT {columns} FROM profiles WHERE id < $1 ORDER BY id DESC LIMIT $2");
-            reads.rows(&sql, &params![before, most]).await
-        }
+    let (mut conditions, mut values) = (String::from("true"), Vec::new());
+    if let Some(prefix) = prefix {
+        values.push(prefix.into());
+        // Not LIKE: SQLite's ignores the case of ASCII, PostgreSQL's does not.
+        conditions.push_str(&format!(" AND substr(display_name, 1, {}) = ${}", prefix.chars().count(), values.len()));
     }
+    if let Some(before) = before {
+        values.push(before.into());
+        conditions.push_str(&format!(" AND id < ${}", values.len()));
+    }
+    values.push(most.into());
+    let columns = Profile::COLUMNS;
+    let sql = format!("SELECT {columns} FROM profiles WHERE {conditions} ORDER BY id DESC LIMIT ${}", values.len());
+    reads.rows(&sql, &values).await
 }
 
 pub(crate) async fn set_display_name(tx: &Tx, id: UserId, display_name: &str, now: Time) -> Result<(), StoreError> {

@@ -53,6 +53,43 @@ testkit::both! {
         assert_eq!((page["items"].as_array().unwrap().len(), &page["next_cursor"]), (5, &Value::Null));
     }
 
+    async fn administrators_look_for_people(db: TestDatabase) {
+        let app = setup().start(db).await;
+        let (admin, all) = people(&app).await;
+        // Newest first: the administrator, Dee, Cay, Bob, Ada.
+        let find = async |query: &str| {
+            let page = admin.get(&format!("{PATH}?{query}")).await.expect(200).json();
+            (page["items"].as_array().unwrap().clone(), page["next_cursor"].clone())
+        };
+        for (query, expected) in [
+            ("email=ada@example.com", &all[4..]),
+            ("email=ADA@Example.com", &all[4..]),
+            ("email=nobody@example.com", &[]),
+            ("role=admin", &all[..1]),
+            ("role=user", &all[1..]),
+            ("role=admin&email=ada@example.com", &[]),
+            ("role=user&email=ada@example.com&display_name[starts_with]=Ad", &all[4..]),
+            ("role=user&display_name[starts_with]=B", &all[3..4]),
+            ("display_name[starts_with]=Ca", &all[2..3]),
+            ("display_name[starts_with]=ca", &[]),
+            ("display_name[starts_with]=", &all[..]),
+        ] {
+            assert_eq!(find(query).await, (expected.to_vec(), Value::Null), "{query}");
+        }
+        // Page by page; a cursor is of its own list alone.
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let (part, next) = find(&format!("role=user&limit=1{cursor}")).await;
+            items.extend(part);
+            let Some(next) = next.as_str() else { break };
+            cursor = format!("&cursor={next}");
+            admin.get(&format!("{PATH}?role=admin&limit=1{cursor}")).await.expect_problem(422, "invalid_request");
+        }
+        assert_eq!(items, all[1..]);
+        admin.get(&format!("{PATH}?role=root")).await.expect_problem(422, "invalid_request");
+        admin.get(&format!("{PATH}?name=Ada")).await.expect_problem(422, "invalid_request");
+    }
+
     async fn others_do_not(db: TestDatabase) {
         let app = setup().start(db).await;
         let ada = app.user("Ada").await;

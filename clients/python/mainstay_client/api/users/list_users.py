@@ -13,14 +13,23 @@ from ...types import UNSET, Response, Unset
 def _get_kwargs(
     *,
     cursor: str | Unset = UNSET,
+    display_name_starts_with: str | Unset = UNSET,
+    email: str | Unset = UNSET,
     limit: int | Unset = UNSET,
+    role: str | Unset = UNSET,
 ) -> dict[str, Any]:
 
     params: dict[str, Any] = {}
 
     params["cursor"] = cursor
 
+    params["display_name[starts_with]"] = display_name_starts_with
+
+    params["email"] = email
+
     params["limit"] = limit
+
+    params["role"] = role
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -111,15 +120,22 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     cursor: str | Unset = UNSET,
+    display_name_starts_with: str | Unset = UNSET,
+    email: str | Unset = UNSET,
     limit: int | Unset = UNSET,
+    role: str | Unset = UNSET,
 ) -> Response[Any | Problem | UserEntryPage]:
     """List users
 
-     Newest first. Administrators alone may.
+     Newest first. Administrators alone may. With a filter a part may be shorter than `limit` though
+    another follows.
 
     Args:
         cursor (str | Unset):
+        display_name_starts_with (str | Unset):
+        email (str | Unset):
         limit (int | Unset):
+        role (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -131,7 +147,10 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         cursor=cursor,
+        display_name_starts_with=display_name_starts_with,
+        email=email,
         limit=limit,
+        role=role,
     )
 
     response = client.get_httpx_client().request(
@@ -145,15 +164,22 @@ def sync(
     *,
     client: AuthenticatedClient,
     cursor: str | Unset = UNSET,
+    display_name_starts_with: str | Unset = UNSET,
+    email: str | Unset = UNSET,
     limit: int | Unset = UNSET,
+    role: str | Unset = UNSET,
 ) -> Any | Problem | UserEntryPage | None:
     """List users
 
-     Newest first. Administrators alone may.
+     Newest first. Administrators alone may. With a filter a part may be shorter than `limit` though
+    another follows.
 
     Args:
         cursor (str | Unset):
+        display_name_starts_with (str | Unset):
+        email (str | Unset):
         limit (int | Unset):
+        role (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -166,7 +192,10 @@ def sync(
     return sync_detailed(
         client=client,
         cursor=cursor,
+        display_name_starts_with=display_name_starts_with,
+        email=email,
         limit=limit,
+        role=role,
     ).parsed
 
 
@@ -174,15 +203,22 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     cursor: str | Unset = UNSET,
+    display_name_starts_with: str | Unset = UNSET,
+    email: str | Unset = UNSET,
     limit: int | Unset = UNSET,
+    role: str | Unset = UNSET,
 ) -> Response[Any | Problem | UserEntryPage]:
     """List users
 
-     Newest first. Administrators alone may.
+     Newest first. Administrators alone may. With a filter a part may be shorter than `limit` though
+    another follows.
 
     Args:
         cursor (str | Unset):
+        display_name_starts_with (str | Unset):
+        email (str | Unset):
         limit (int | Unset):
+        role (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -194,7 +230,10 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         cursor=cursor,
+        display_name_starts_with=display_name_starts_with,
+        email=email,
         limit=limit,
+        role=role,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -206,15 +245,22 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     cursor: str | Unset = UNSET,
+    display_name_starts_with: str | Unset = UNSET,
+    email: str | Unset = UNSET,
     limit: int | Unset = UNSET,
+    role: str | Unset = UNSET,
 ) -> Any | Problem | UserEntryPage | None:
     """List users
 
-     Newest first. Administrators alone may.
+     Newest first. Administrators alone may. With a filter a part may be shorter than `limit` though
+    another follows.
 
     Args:
         cursor (str | Unset):
+        display_name_starts_with (str | Unset):
+        email (str | Unset):
         limit (int | Unset):
+        role (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -228,6 +274,9 @@ async def asyncio(
         await asyncio_detailed(
             client=client,
             cursor=cursor,
+            display_name_starts_with=display_name_starts_with,
+            email=email,
             limit=limit,
+            role=role,
         )
     ).parsed
