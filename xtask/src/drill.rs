@@ -6,6 +6,8 @@ mod bodies;
 mod clock;
 mod database;
 mod disk;
+mod ended;
+mod fairness;
 mod heads;
 mod http2;
 mod logins;
@@ -54,6 +56,10 @@ enum Name {
     CompressedBombs,
     /// Hundreds of log-ins at once.
     LoginStorm,
+    /// One address asks for what is dear, within its limits, while others are measured.
+    Fairness,
+    /// An account is deleted while it writes, on one node and on two.
+    EndedAccounts,
     /// A disk that fills up, and has room again.
     DiskFull,
     /// The machine's clock is set back.
@@ -70,12 +76,14 @@ enum Name {
 
 type Drill = fn(&Bench<'_>, &mut Report) -> Result<()>;
 
-const DRILLS: [(Name, &str, Drill); 10] = [
+const DRILLS: [(Name, &str, Drill); 12] = [
     (Name::SlowClients, "slow-clients", slow::run),
     (Name::Http2Floods, "http2-floods", http2::run),
     (Name::HeaderFloods, "header-floods", heads::run),
     (Name::CompressedBombs, "compressed-bombs", bodies::run),
     (Name::LoginStorm, "login-storm", logins::run),
+    (Name::Fairness, "fairness", fairness::run),
+    (Name::EndedAccounts, "ended-accounts", ended::run),
     (Name::DiskFull, "disk-full", disk::run),
     (Name::ClockBack, "clock-back", clock::run),
     (Name::DatabaseRemoved, "database-removed", removed::run),

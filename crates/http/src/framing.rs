@@ -1,6 +1,8 @@
 //! Heads of HTTP/1 that say twice how long their body is, by `Content-Length` and by `Transfer-Encoding`: hyper takes the
 //! length out before anyone sees it. RFC 9112 section 6.3 lets a server refuse them: they ought to be an attack.
 
+use memchr::memchr;
+
 /// Marks a request of whose connection such a head was read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LengthTwice;
@@ -14,7 +16,7 @@ const CODING: &[u8] = b"transfer-encoding:";
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
     is_within: bool,
-    /// How the present line begins, in small letters.
+    /// How the present line begins, where it comes in pieces.
     line: [u8; CODING.len()],
     kept: usize,
     has_length: bool,
@@ -31,25 +33,35 @@ impl Heads {
             *self = Self { is_within: true, ..Self::default() };
         }
         while !bytes.is_empty() {
-            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let end = memchr(b'\n', bytes);
             let part = &bytes[..end.unwrap_or(bytes.len())];
-            let count = part.len().min(self.line.len() - self.kept);
-            self.line[self.kept..self.kept + count].copy_from_slice(&part[..count]);
-            self.kept += count;
+            let is_whole = self.kept == 0 && end.is_some();
+            if !is_whole {
+                let count = part.len().min(self.line.len() - self.kept);
+                self.line[self.kept..self.kept + count].copy_from_slice(&part[..count]);
+                self.kept += count;
+            }
             let Some(end) = end else { return false };
             bytes = &bytes[end + 1..];
-            let line = &mut self.line[..std::mem::take(&mut self.kept)];
-            if matches!(line, [] | [b'\r']) {
-                // What follows is a body, or another head.
-                self.is_within = false;
-                return self.has_length && self.has_coding;
+            // Nearly every line comes in one piece.
+            let line = if is_whole { part } else { &self.line[..std::mem::take(&mut self.kept)] };
+            match line {
+                [] | [b'\r'] => {
+                    // What follows is a body, or another head.
+                    self.is_within = false;
+                    return self.has_length && self.has_coding;
+                }
+                [b'c' | b'C', ..] => self.has_length |= begins_with(line, LENGTH),
+                [b't' | b'T', ..] => self.has_coding |= begins_with(line, CODING),
+                _ => {}
             }
-            line.make_ascii_lowercase();
-            self.has_length |= line.starts_with(LENGTH);
-            self.has_coding |= line.starts_with(CODING);
         }
         false
     }
+}
+
+fn begins_with(line: &[u8], name: &[u8]) -> bool {
+    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

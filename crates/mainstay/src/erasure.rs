@@ -95,7 +95,7 @@ impl Eraser {
         Ok(is_all)
     }
 
-    /// Removes what is left of every owner that is noted.
+    /// Removes what is left of every owner that is noted. Where it fails for one, it goes on with the others first.
     async fn finish(&self, store: &Store, clock: &Clock, random: &Random) -> Result<(), StoreError> {
         loop {
             let ctx = Ctx::system("erase_owned_rows", BATCH, clock, random);
@@ -103,10 +103,25 @@ impl Eraser {
             if owners.is_empty() {
                 return Ok(());
             }
+            let mut outcome = Ok(());
             for owner in owners {
-                while !self.finish_some(store, owner, clock, random).await? {}
+                let finished = self.finish_all(store, owner, clock, random).await;
+                outcome = outcome.and(finished);
             }
+            outcome?;
         }
+    }
+
+    /// One batch after another, until the owner's things are gone.
+    async fn finish_all(
+        &self,
+        store: &Store,
+        owner: UserId,
+        clock: &Clock,
+        random: &Random,
+    ) -> Result<(), StoreError> {
+        while !self.finish_some(store, owner, clock, random).await? {}
+        Ok(())
     }
 
     /// One batch, and then as long a pause as it took. Whether the owner's things are all gone.

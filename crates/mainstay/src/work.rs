@@ -142,9 +142,12 @@ impl Turn {
         let Self { permit, desk } = self;
         let (reply, answer) = oneshot::channel();
         let job = move || {
-            let _permit = permit;
-            // Nobody may be waiting any more.
-            let _ = reply.send(work());
+            let done = {
+                let _permit = permit;
+                work()
+            };
+            // The permit is back before the answer: whoever has it finds the next one free. Nobody may be waiting any more.
+            let _ = reply.send(done);
         };
         desk.0.put(Box::new(job));
         ctx.within(answer).await.map_err(|_| WorkError::WorkBusy)?.map_err(|_| WorkError::WorkFailed)

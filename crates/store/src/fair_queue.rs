@@ -6,11 +6,12 @@
 //! for who has a shorter one (McKenney, Stochastic Fairness Queueing, 1990).
 
 use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use kernel::{Ctx, Identity};
 
 use crate::StoreError;
@@ -89,7 +90,7 @@ impl<T> FairQueue<T> {
             free: places,
             most_waiting,
             waiting: 0,
-            lines: HashMap::new(),
+            lines: HashMap::default(),
             turns: VecDeque::new(),
             seen: [None; 2],
         }

@@ -19,11 +19,19 @@ struct Texts {
     refusing: String,
 }
 
+/// What PostgreSQL says it cannot read as a number where a proof fails: plain SQL raises no error by itself.
+pub(crate) const REFUSAL: &str = "no live session";
+
+/// An expression that fails where `sql` gives no row.
+fn refusing(sql: &str) -> String {
+    format!("CAST(CASE WHEN EXISTS ({sql}) THEN '1' ELSE '{REFUSAL}' END AS int)")
+}
+
 impl SessionCheck {
     /// By this statement, which finds its row by keys and gives one where the session is live, none where it is not. Its
     /// parameters are the session's id, the user's, the present moment, and the role that the person claims.
     pub fn new(sql: &'static str) -> Self {
-        Self(Arc::new(Texts { sql, refusing: format!("SELECT 1 / count(*) FROM ({sql}) AS live") }))
+        Self(Arc::new(Texts { sql, refusing: format!("SELECT {}", refusing(sql)) }))
     }
 
     /// What a transaction by `identity` has to prove at `now`; nothing where it is no person's.
@@ -57,8 +65,24 @@ impl Proof {
         self.check.0.sql
     }
 
-    /// Fails where it does not hold: with a division by zero, the one error that plain SQL can raise.
+    /// Fails where it does not hold, with [`REFUSAL`] in its error.
     pub(crate) fn refusing(&self) -> &str {
         &self.check.0.refusing
+    }
+
+    /// The statement, which ends with what it returns, with one column more that fails where it does not hold: nothing is
+    /// written then. Its parameters come after those of the statement, `before` in number.
+    pub(crate) fn within(&self, statement: &str, before: usize) -> String {
+        let mut pieces = self.sql().split('$');
+        let mut sql = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let (number, rest) = piece.split_at(piece.len().min(1));
+            // What is no number is no parameter of ours, and the database says so.
+            match number.parse::<usize>() {
+                Ok(number) => sql.push_str(&format!("${}{rest}", before + number)),
+                Err(_) => sql.push_str(&format!("${piece}")),
+            }
+        }
+        format!("{statement}, {}", refusing(&sql))
     }
 }

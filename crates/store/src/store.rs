@@ -220,7 +220,7 @@ impl Store {
     }
 
     /// One row, written by one statement (`insert … returning …`) in a transaction of its own: [`Store::tx`] with that
-    /// statement alone, for which PostgreSQL is asked once instead of twice. `touched` is what it changes that others may
+    /// statement alone, for which PostgreSQL is asked once instead of twice. Its `returning` comes last. `touched` is what it changes that others may
     /// keep a copy of.
     ///
     /// # Errors
@@ -244,7 +244,7 @@ impl Store {
                     ctx.within(touching.announce()).await.map_err(|_| StoreError::Timeout)?;
                     under_way.add(touching);
                 }
-                let written = postgres.write_rows(ctx, self.proof(ctx), &sql, &params, 1).await;
+                let written = postgres.write_rows(ctx, self.proof(ctx), sql, params, 1).await;
                 if !matches!(written, Err(StoreError::Timeout | StoreError::Unavailable { .. })) {
                     under_way.done().await;
                 }

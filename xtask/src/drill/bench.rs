@@ -100,6 +100,12 @@ impl Target {
         Ok(())
     }
 
+    /// The same, with these variables besides.
+    pub fn restart_with(&mut self, variables: &[(&str, String)]) -> Result<()> {
+        self.launch.variables.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        self.restart()
+    }
+
     /// Stops it as an operator would.
     pub fn stop_gently(&mut self) -> Result<()> {
         self.server.take().map_or(Ok(()), serve::stop_gently)

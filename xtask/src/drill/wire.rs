@@ -1,18 +1,27 @@
 //! Bytes as they stand: HTTP/1.1 as a test wants it, and HTTP/2's frames by hand (RFC 9113, RFC 7541).
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 /// Longer than any bound of the server's own.
 pub const PATIENCE: Duration = Duration::from_secs(25);
 
 /// A connection to the server.
 pub fn connect(port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), PATIENCE)?;
+    connect_from(Ipv4Addr::LOCALHOST, port)
+}
+
+/// A connection to the server by a client at this address, one of 127.0.0.0/8.
+pub fn connect_from(address: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((address, 0)).into())?;
+    socket.connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into(), PATIENCE)?;
+    let stream = TcpStream::from(socket);
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

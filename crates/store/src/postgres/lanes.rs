@@ -2,10 +2,10 @@
 //! for another's answer before it is sent (pipelining): one system call carries many. A statement that takes long would
 //! hold up those behind it, so the server ends it after a constant time; whatever may scan takes a connection of the pool.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use kernel::{Ctx, thread};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::{Client, Statement};

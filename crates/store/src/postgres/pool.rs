@@ -434,14 +434,13 @@ impl Lease {
     pub(crate) async fn write<T: FromRow>(
         &mut self,
         ctx: &Ctx,
-        proof: Option<&Proof>,
         text: &str,
         params: &[Value],
         most: usize,
     ) -> Result<Vec<T>, Failure> {
         sql::check(text)?;
         let session = self.session()?;
-        let rows = ctx.within(session.write(proof, text, params, most)).await.map_err(late)?;
+        let rows = ctx.within(session.write(text, params, most)).await.map_err(late)?;
         rows.inspect_err(|failure| self.heed(failure))
     }
 

@@ -1,11 +1,11 @@
 //! One connection: how statements reach the server on it, and whether an answer is still on its way.
 
-use std::collections::HashMap;
 use std::pin::pin;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use futures_util::TryStreamExt as _;
-use futures_util::future::{BoxFuture, FutureExt as _, Shared, join3, join4, try_join3};
+use futures_util::future::{BoxFuture, FutureExt as _, Shared, join3, try_join3};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, RowStream, Statement};
@@ -15,7 +15,7 @@ use super::hosts::Address;
 use super::value::parameter_type;
 use crate::alike::{Found, Most, gives_rows};
 use crate::row::Source;
-use crate::session_check::Proof;
+use crate::session_check::{Proof, REFUSAL};
 use crate::{FromRow, Row, StoreError, Value, sql};
 
 /// Statements kept prepared by each connection.
@@ -57,7 +57,7 @@ pub(crate) enum Statements {
 
 impl Default for Statements {
     fn default() -> Self {
-        Self::Prepared(HashMap::new())
+        Self::Prepared(HashMap::default())
     }
 }
 
@@ -195,15 +195,9 @@ impl Session {
     /// What is to be proved before the first statement, made ready to be sent. Only the first asks for it.
     async fn take_proof(&mut self) -> Result<Option<Prepared>, Failure> {
         match self.proof.take() {
-            Some(proof) => self.prepare_proof(Some(&proof)).await,
+            Some(proof) => Ok(Some(Prepared { statement: self.prepare(proof.refusing(), &proof.params).await?, proof })),
             None => Ok(None),
         }
-    }
-
-    async fn prepare_proof(&mut self, proof: Option<&Proof>) -> Result<Option<Prepared>, Failure> {
-        let Some(proof) = proof else { return Ok(None) };
-        let statement = self.prepare(proof.refusing(), &proof.params).await?;
-        Ok(Some(Prepared { statement, proof: proof.clone() }))
     }
 
     /// As much as there may be, outside any transaction.
@@ -268,7 +262,7 @@ impl Session {
         let (begun, proved, result) = match &statement {
             Some(statement) => join3(begin, prove, stream(&self.client, statement, params, most)).await,
             None => {
-                let rows = async { take(query_unnamed(&self.client, sql, params).await?, most).await };
+                let rows = Box::pin(async { take(query_unnamed(&self.client, sql, params).await?, most).await });
                 join3(begin, prove, rows).await
             }
         };
@@ -290,16 +284,15 @@ impl Session {
                 let done = async { self.client.execute_raw(statement, params).await.map_err(Fetch::Server) };
                 join3(begin, prove, done).await
             }
-            None => join3(begin, prove, execute_unnamed(&self.client, sql, params)).await,
+            None => join3(begin, prove, Box::pin(execute_unnamed(&self.client, sql, params))).await,
         };
         self.heard(begun, proved, result)
     }
 
     /// Up to `most` rows of a statement that changes something, in a transaction of its own: all of it is sent at once. One
-    /// row more is an error, and the change is made.
+    /// row more is an error, and the change is made. What has to be proved is a part of the statement.
     pub(crate) async fn write<T: FromRow>(
         &mut self,
-        proof: Option<&Proof>,
         sql: &str,
         params: &[Value],
         most: usize,
@@ -307,22 +300,18 @@ impl Session {
         let statement = self.prepare(sql, params).await?;
         let statement = statement.ok_or_else(|| StoreError::internal("nothing is prepared behind a pooler"))?;
         gives_some(&statement)?;
-        let proof = self.prepare_proof(proof).await?;
         self.pending = true;
-        let (begun, proved, rows, ended) = join4(
+        let (begun, rows, ended) = join3(
             begin(&self.client, true),
-            prove(&self.client, proof.as_ref()),
             stream(&self.client, &statement, params, Most::rows(most)),
             self.client.batch_execute("COMMIT"),
         )
         .await;
         self.pending = false;
-        // What the server refused to begin or to do was not done; where the proof failed, it refused all that came behind.
-        // Where it said nothing, nobody knows.
+        // What the server refused to begin or to do was not done. Where it said nothing, nobody knows.
         begun.map_err(|error| self.note_told(error))?;
-        proved.map_err(|error| self.note_proof(error))?;
         let rows = match rows {
-            Err(Fetch::Server(error)) => return Err(self.note_told(error)),
+            Err(Fetch::Server(error)) => return Err(self.note_proof(error)),
             Err(Fetch::Ours(error)) => Err(error),
             Ok(found) => Ok(found.rows),
         };
@@ -368,10 +357,12 @@ impl Session {
         if is_told { failure } else { failure.without_reconnect() }
     }
 
-    /// The same for a proof that failed: it divides by the number of rows that it found. What came behind was not done.
+    /// The same for what holds a proof. Where that failed, nothing was done, nor what came behind.
     fn note_proof(&mut self, error: tokio_postgres::Error) -> Failure {
-        match error.code() {
-            Some(&SqlState::DIVISION_BY_ZERO) => StoreError::SessionEnded.into(),
+        match error.as_db_error() {
+            Some(told) if told.code() == &SqlState::INVALID_TEXT_REPRESENTATION && told.message().contains(REFUSAL) => {
+                StoreError::SessionEnded.into()
+            }
             _ => self.note_told(error),
         }
     }
@@ -401,7 +392,8 @@ impl Driver {
 
 /// Begins a transaction, if there is one to begin. It is sent when this is first polled.
 async fn begin(client: &Client, begins: bool) -> Result<(), tokio_postgres::Error> {
-    if begins { client.batch_execute(BEGIN).await } else { Ok(()) }
+    // Boxed, as is a proof: what waits for a statement is moved about before it is sent, and would be twice as large.
+    if begins { Box::pin(client.batch_execute(BEGIN)).await } else { Ok(()) }
 }
 
 /// A proof on its way, by a statement that the server knows or as it stands.
@@ -414,16 +406,19 @@ struct Prepared {
 /// refuses everything that comes behind it in the transaction.
 async fn prove(client: &Client, proof: Option<&Prepared>) -> Result<(), tokio_postgres::Error> {
     let Some(Prepared { statement, proof }) = proof else { return Ok(()) };
-    let rows = match statement {
-        Some(statement) => client.query_raw(statement, &proof.params).await?,
-        None => {
-            let typed = proof.params.iter().map(|value| (value, parameter_type(value)));
-            client.query_typed_raw(proof.refusing(), typed).await?
-        }
+    let sent = async {
+        let rows = match statement {
+            Some(statement) => client.query_raw(statement, &proof.params).await?,
+            None => {
+                let typed = proof.params.iter().map(|value| (value, parameter_type(value)));
+                client.query_typed_raw(proof.refusing(), typed).await?
+            }
+        };
+        let mut rows = pin!(rows);
+        while rows.try_next().await?.is_some() {}
+        Ok(())
     };
-    let mut rows = pin!(rows);
-    while rows.try_next().await?.is_some() {}
-    Ok(())
+    Box::pin(sent).await
 }
 
 /// Whether `params` can be given to a statement that is to give rows.

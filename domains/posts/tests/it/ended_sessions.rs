@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mainstay::kernel::UserId;
+use mainstay::kernel::{AccountDirectory, UserId};
+use mainstay::prelude::{ApiError, Boot, Created, Domain, Made, Reads as _, Service, User, post, view};
 use serde_json::{Value, json};
 use testkit::{App, Caller, Served, TestDatabase, Wire, both};
 
@@ -22,6 +23,57 @@ async fn begin(served: &Served, caller: &Caller, method: &str, path: &str, body:
     .await;
     assert_eq!(wire.head().await.0, 100, "RFC 9110 section 10.1.1");
     wire
+}
+
+/// What somebody leaves behind.
+#[view]
+#[derive(Debug, Clone)]
+pub struct Farewell {
+    /// To whom.
+    to: String,
+}
+
+impl Made for Farewell {
+    type Of = Farewell;
+
+    fn made(farewell: &Farewell) -> Created<Self> {
+        Created::at("/api/v1/farewells/1".to_owned(), farewell.clone())
+    }
+}
+
+/// Why nobody goes.
+#[derive(Debug, ApiError)]
+pub enum FarewellError {
+    /// They went before.
+    #[api(Conflict, "You are gone already.")]
+    Gone,
+}
+
+#[derive(Clone)]
+struct Exit(Arc<dyn AccountDirectory>);
+
+impl Service for Exit {}
+
+/// Say farewell.
+///
+/// The account is gone before what was made, where our database does not see it, is answered.
+#[post("/farewells")]
+async fn create_farewell(
+    caller: mainstay::prelude::Caller<User>,
+    exit: Exit,
+) -> Result<Created<Farewell>, FarewellError> {
+    match exit.0.delete(caller.ctx(), caller.user_id()).await {
+        Ok(true) => Ok(Farewell::made(&Farewell { to: "all".to_owned() })),
+        _ => Err(FarewellError::Gone),
+    }
+}
+
+fn farewells() -> Domain {
+    Domain::new("farewells").endpoint(create_farewell).provide(|boot: Boot| async move {
+        let directory = boot.get::<Arc<dyn AccountDirectory>>()?;
+        boot.put(Exit(directory));
+        Ok(())
+    })
 }
 
 async fn total(app: &App) -> Value {
@@ -115,5 +167,15 @@ both! {
             let id: UserId = ada.id().parse().unwrap();
             assert_eq!(crate::erasure::rows_of(&app, id).await, 0, "nor is any row left");
         }
+    }
+    /// An answer to a key is about whoever asked: it is not kept where they were gone before it could be.
+    async fn no_answer_is_kept_for_somebody_who_is_gone(db: TestDatabase) {
+        let app = App::with(auth::domain).and(users::domain).and(::posts::domain).and(farewells).start(db).await;
+        let ada = app.user("Ada").await;
+        let reply = ada.post("/api/v1/farewells").header("idempotency-key", "once").await.expect(201);
+        assert_eq!(reply.json()["to"], "all");
+        app.running().tidy().await.unwrap();
+        let kept = app.store().read(&app.ctx()).row::<(i64,)>("SELECT count(*) FROM idempotency_keys", &[]).await;
+        assert_eq!(kept.unwrap(), Some((0,)));
     }
 }

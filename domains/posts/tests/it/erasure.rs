@@ -1,7 +1,8 @@
 //! An account goes with everything it wrote, however much that is.
 
-use mainstay::kernel::UserId;
+use mainstay::kernel::{Time, UserId};
 use mainstay::prelude::*;
+use mainstay::store::Migrations;
 use serde_json::json;
 use testkit::{App, TestDatabase, both};
 
@@ -70,5 +71,29 @@ both! {
         while rows_of(&next, gone).await > 0 {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// What cannot be removed of one owner is no reason to keep what is another's.
+    async fn an_owner_whose_rows_cannot_be_removed_holds_up_nobody(db: TestDatabase) {
+        const TABLES: Migrations = Migrations {
+            domain: "shelf",
+            steps: &[("0001_shelf", "CREATE TABLE things (id id PRIMARY KEY, owner_id id NOT NULL);
+                                     CREATE TABLE pins (id id PRIMARY KEY REFERENCES things (id));")],
+        };
+        let shelf = || Domain::new("shelf").migrations(TABLES).owned_table("things", "id", "owner_id");
+        let app = App::with(auth::domain).and(users::domain).and(shelf).start(db).await;
+        let [stuck, other]: [UserId; 2] = [app.ctx().new_id(), app.ctx().new_id()];
+        let write = move |tx: Tx| async move {
+            for (owner, since) in [(stuck, 1), (other, 2)] {
+                let sql = "INSERT INTO owner_erasures (owner_id, requested_at) VALUES ($1, $2)";
+                tx.execute(sql, &params![owner, Time::from_micros(since)]).await?;
+                tx.execute("INSERT INTO things (id, owner_id) VALUES ($1, $1)", &params![owner]).await?;
+            }
+            tx.execute("INSERT INTO pins (id) VALUES ($1)", &params![stuck]).await
+        };
+        app.store().tx::<_, StoreError, _, _>(&app.ctx(), write).await.unwrap();
+        app.running().tidy().await.unwrap_err();
+        let left = app.store().read(&app.ctx()).rows::<(UserId,)>("SELECT owner_id FROM things", &[]).await;
+        assert_eq!(left.unwrap(), [(stuck,)]);
     }
 }
