@@ -12,6 +12,7 @@ use http_types::header::{
     ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LANGUAGE,
     CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
+use http_types::request::Parts;
 use http_types::{Method as HttpMethod, StatusCode};
 use kernel::{Ctx, Identity};
 use tokio::time::Instant;
@@ -64,7 +65,7 @@ impl Api {
                 Err(error.into())
             }
             Ok(()) => match self.router.find(&parts.method, parts.uri.path()) {
-                Found::Endpoint(..) if is_too_much => {
+                Found::Endpoint(..) if is_too_much || self.has_no_memory(address, &parts, started) => {
                     body.drain();
                     Err(RequestError::Overloaded.into())
                 }
@@ -151,7 +152,7 @@ impl Api {
         // Boxed: few are large, and every request would carry its size.
         if let Some(address) = address
             && reply.body().len() > SMALL
-            && let Err(error) = Box::pin(self.hold_memory(address, &parts.method, &mut reply)).await
+            && let Err(error) = Box::pin(self.hold_memory(address, &parts, &mut reply)).await
         {
             let (instance, language) = (self.base_path.before(parts.uri.path()), self.languages.choose(&parts.headers));
             let mut refusal = Problem::from(error).into_reply(&instance, &request_id, language);
@@ -173,10 +174,14 @@ impl Api {
         reply
     }
 
+    /// Whether the answer to this was refused its memory just now, and would be again.
+    fn has_no_memory(&self, address: Option<IpAddr>, parts: &Parts, now: Instant) -> bool {
+        is_read(&parts.method) && address.is_some_and(|address| self.answers.refuses(address, parts.uri.path(), now))
+    }
+
     /// Counts the memory of a large answer to somebody outside until it has left.
-    async fn hold_memory(&self, address: IpAddr, method: &HttpMethod, reply: &mut Reply) -> Result<(), RequestError> {
-        let is_read = method == HttpMethod::GET || method == HttpMethod::HEAD;
-        let held = self.answers.hold(address, reply.body().len(), is_read).await?;
+    async fn hold_memory(&self, address: IpAddr, parts: &Parts, reply: &mut Reply) -> Result<(), RequestError> {
+        let held = self.answers.hold(address, parts.uri.path(), reply.body().len(), is_read(&parts.method)).await?;
         reply.body_mut().hold(held);
         Ok(())
     }
@@ -190,7 +195,7 @@ impl Api {
         preflight_allow: Option<&str>,
         reply: &mut Reply,
     ) {
-        let is_read = method == HttpMethod::GET || method == HttpMethod::HEAD;
+        let is_read = is_read(method);
         let is_ok = is_read && reply.status() == StatusCode::OK;
         if !reply.headers().contains_key(CACHE_CONTROL) {
             if is_ok {
@@ -227,6 +232,10 @@ impl Api {
             *reply.body_mut() = Body::empty();
         }
     }
+}
+
+fn is_read(method: &HttpMethod) -> bool {
+    method == HttpMethod::GET || method == HttpMethod::HEAD
 }
 
 /// Gives a JSON answer its strong entity tag. One from a cache brings its own.
@@ -308,7 +317,7 @@ async fn run(handler: impl Future<Output = Result<Reply, Problem>>, deadline: In
 
 /// Whether the body is compressed, by its own word (RFC 9110 section 8.4). None is ever decoded here: what a few bytes
 /// would become is not known before they have.
-fn is_coded(parts: &http_types::request::Parts) -> bool {
+fn is_coded(parts: &Parts) -> bool {
     let mut codings = parts.headers.get_all(CONTENT_ENCODING).iter();
     let is_read = parts.method == HttpMethod::GET || parts.method == HttpMethod::HEAD;
     !is_read && codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))

@@ -113,13 +113,7 @@ impl Eraser {
     }
 
     /// One batch after another, until the owner's things are gone.
-    async fn finish_all(
-        &self,
-        store: &Store,
-        owner: UserId,
-        clock: &Clock,
-        random: &Random,
-    ) -> Result<(), StoreError> {
+    async fn finish_all(&self, store: &Store, owner: UserId, clock: &Clock, random: &Random) -> Result<(), StoreError> {
         while !self.finish_some(store, owner, clock, random).await? {}
         Ok(())
     }

@@ -263,11 +263,23 @@ struct State<T> {
     is_closed: bool,
     /// Threads that wait for work.
     idle: usize,
+    /// One of them has been woken and is yet to come. It wakes the next if there is work for that: who sends much at once
+    /// wakes one thread, not as many as there are, most of which would find nothing.
+    is_waking: bool,
+}
+
+impl<T> State<T> {
+    /// Whether a thread is to be woken.
+    fn wakes(&mut self) -> bool {
+        let wakes = self.idle > 0 && !self.is_waking && !self.queue.is_empty();
+        self.is_waking |= wakes;
+        wakes
+    }
 }
 
 impl<T> FairChannel<T> {
     pub(crate) fn new(threads: usize, most_waiting: usize) -> Self {
-        let state = State { queue: FairQueue::new(threads, most_waiting), is_closed: false, idle: 0 };
+        let state = State { queue: FairQueue::new(threads, most_waiting), is_closed: false, idle: 0, is_waking: false };
         Self { state: Mutex::new(state), wake: Condvar::new() }
     }
 
@@ -286,7 +298,7 @@ impl<T> FairChannel<T> {
             return Err(StoreError::unavailable("the store is closed"));
         }
         let refused = state.queue.push(caller, work, Instant::now());
-        let wakes = state.idle > 0;
+        let wakes = state.wakes();
         drop(state);
         match refused {
             Some(Refused::Itself(_)) => return Err(StoreError::Busy),
@@ -309,11 +321,17 @@ impl<T> FairChannel<T> {
             let next = state.queue.pop(Instant::now());
             // What waits for a place that its own caller's work has, waits for the thread that does that.
             if next.is_some() || (state.is_closed && state.queue.is_empty()) {
+                let wakes = state.wakes();
+                drop(state);
+                if wakes {
+                    self.wake.notify_one();
+                }
                 return next;
             }
             state.idle += 1;
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
+            state.is_waking = false;
         }
     }
 

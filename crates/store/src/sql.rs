@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use memchr::memchr;
+
 use crate::StoreError;
 
 /// What a piece of SQL text is.
@@ -143,7 +145,7 @@ pub(crate) fn check(sql: &str) -> Result<(), StoreError> {
             MAY_BEGIN.join(", "),
         )));
     }
-    if sql.contains(';') {
+    if memchr(b';', sql.as_bytes()).is_some() {
         let mut rest = tokens(sql).skip_while(|token| !token.is_sign(";")).skip(1);
         if rest.any(|token| !token.is_blank()) {
             return Err(StoreError::internal("several statements in one text; run them one by one"));

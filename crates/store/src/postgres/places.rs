@@ -64,8 +64,10 @@ impl Places {
         drop(refused);
         // There may be a place, if those who wait may not have it.
         self.give_out();
-        let waits = Waits { places: self, caller };
+        let mut waits = Waits { places: self, caller, is_in_line: true };
         let permit = timeout_at(ctx.deadline().min(now + wait), place).await;
+        // Who was given a place, or had to make room, is in no line any more, which may be long.
+        waits.is_in_line = permit.is_err();
         drop(waits);
         match permit {
             Ok(Ok(permit)) => Ok(permit),
@@ -143,14 +145,18 @@ impl Drop for Permit {
     }
 }
 
-/// One who waits: dropped, it is taken out of the line.
+/// One who waits: dropped, it is taken out of the line if it is still there.
 struct Waits<'a> {
     places: &'a Places,
     caller: Caller,
+    is_in_line: bool,
 }
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
+        if !self.is_in_line {
+            return;
+        }
         let is_done = {
             let mut state = self.places.state();
             state.queue.forget(self.caller, oneshot::Sender::is_closed);

@@ -195,7 +195,9 @@ impl Session {
     /// What is to be proved before the first statement, made ready to be sent. Only the first asks for it.
     async fn take_proof(&mut self) -> Result<Option<Prepared>, Failure> {
         match self.proof.take() {
-            Some(proof) => Ok(Some(Prepared { statement: self.prepare(proof.refusing(), &proof.params).await?, proof })),
+            Some(proof) => {
+                Ok(Some(Prepared { statement: self.prepare(proof.refusing(), &proof.params).await?, proof }))
+            }
             None => Ok(None),
         }
     }

@@ -268,6 +268,14 @@ pub(crate) fn execute(connection: &Connection, sql: &str, params: &[Value]) -> R
     result.map(|count| count as u64).map_err(|error| map(error, Some(connection)))
 }
 
+/// Whether a statement gives a row.
+pub(crate) fn has_row(connection: &Connection, sql: &str, params: &[Value]) -> Result<bool, StoreError> {
+    let mut statement = prepare(connection, sql, params, Access::Read)?;
+    let found = statement.raw_query().next().map(|row| row.is_some());
+    drop(statement);
+    found.map_err(|error| map(error, Some(connection)))
+}
+
 /// One value of a row.
 pub(crate) fn cell<'a>(row: &'a rusqlite::Row<'_>, index: usize) -> Result<Cell<'a>, StoreError> {
     Ok(match row.get_ref(index).map_err(StoreError::internal)? {

@@ -67,6 +67,11 @@ pub(crate) fn turn_execute(tx: &Arc<TxInner>, sql: &str, params: &[Value]) -> Re
     in_turn(tx, |connection| connection::execute(connection, sql, params))
 }
 
+/// Whether a statement that only reads gives a row.
+pub(crate) fn turn_has_row(tx: &Arc<TxInner>, sql: &str, params: &[Value]) -> Result<bool, StoreError> {
+    in_turn(tx, |connection| connection::has_row(connection, sql, params))
+}
+
 /// As much as there may be.
 pub(crate) fn turn_rows<T: FromRow>(
     tx: &Arc<TxInner>,

@@ -8,12 +8,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use crate::alike::{Most, panicked};
 use kernel::Ctx;
 use tokio::sync::oneshot;
 
 use super::desk;
 use super::limit::{Gone, Limit, during};
+use crate::alike::panicked;
 use crate::health::Health;
 use crate::session_check::Proof;
 use crate::slow::Slow;
@@ -82,14 +82,12 @@ where
             // Made, polled and dropped as part of the closure.
             during(limit.clone(), || {
                 scope::inside(|| {
-                    let mut future = pin!(async {
-                        if let Some(proof) = &self.proof
-                            && desk::turn_rows::<(i64,)>(&tx, proof.sql(), &proof.params, Most::rows(1))?.is_empty()
-                        {
-                            return Err(StoreError::SessionEnded.into());
-                        }
-                        (self.work)(Tx::new(tx.clone())).await
-                    });
+                    if let Some(proof) = &self.proof
+                        && let Err(error) = is_live(&tx, proof)
+                    {
+                        return Ok(Err(error.into()));
+                    }
+                    let mut future = pin!((self.work)(Tx::new(tx.clone())));
                     parker.drive(&limit, |cx| future.as_mut().poll(cx))
                 })
             })
@@ -117,6 +115,11 @@ where
             let _ = self.reply.send(outcome);
         }
     }
+}
+
+/// Whether what has to be proved holds.
+fn is_live(tx: &Arc<TxInner>, proof: &Proof) -> Result<(), StoreError> {
+    if desk::turn_has_row(tx, proof.sql(), &proof.params)? { Ok(()) } else { Err(StoreError::SessionEnded) }
 }
 
 /// Lets the writer's thread sleep until a closure's waker is called.
