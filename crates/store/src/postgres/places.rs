@@ -113,8 +113,14 @@ impl Places {
 
     /// Tells those who still wait.
     pub(crate) fn send_away(&self) {
-        let waiting = self.state().queue.drain();
+        let (waiting, is_done) = {
+            let mut state = self.state();
+            (state.queue.drain(), state.is_done())
+        };
         drop(waiting);
+        if is_done {
+            self.idle.notify_waiters();
+        }
     }
 }
 
