@@ -320,13 +320,19 @@ impl<T> FairChannel<T> {
         loop {
             let next = state.queue.pop(Instant::now());
             // What waits for a place that its own caller's work has, waits for the thread that does that.
-            if next.is_some() || (state.is_closed && state.queue.is_empty()) {
+            if next.is_some() {
                 let wakes = state.wakes();
                 drop(state);
                 if wakes {
                     self.wake.notify_one();
                 }
                 return next;
+            }
+            if state.is_closed && state.queue.is_empty() {
+                drop(state);
+                // Others may have waited for what this thread did last, which was of a caller who had no more places.
+                self.wake.notify_all();
+                return None;
             }
             state.idle += 1;
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -472,5 +478,31 @@ mod tests {
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
         assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.1"));
+    }
+    #[test]
+    fn threads_that_wait_for_what_another_does_end_with_it() {
+        let channel = std::sync::Arc::new(FairChannel::new(2, 10));
+        let refuse = |_| panic!("there is room");
+        channel.send(B, "b1", refuse).unwrap();
+        assert_eq!(channel.receive(None), Some((B, "b1")));
+        for item in ["a1", "a2"] {
+            channel.send(A, item, refuse).unwrap();
+        }
+        // B was seen lately, so A has one of the two places, and the other thread finds nothing that it may do.
+        assert_eq!(channel.receive(Some(B)), Some((A, "a1")));
+        let (told, ended) = std::sync::mpsc::channel();
+        let other = channel.clone();
+        std::thread::spawn(move || told.send(other.receive(None)));
+        while channel.state().idle == 0 {
+            std::thread::yield_now();
+        }
+        channel.close();
+        assert_eq!(channel.receive(Some(A)), Some((A, "a2")));
+        // It has been woken by the closing, and waits again for what may come of a2.
+        while channel.state().idle == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(channel.receive(Some(A)), None);
+        assert_eq!(ended.recv_timeout(Duration::from_secs(60)).unwrap(), None);
     }
 }
