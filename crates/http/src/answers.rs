@@ -127,8 +127,8 @@ impl Answers {
         RequestError::Overloaded
     }
 
-    /// Memory for an answer of so many bytes to a request of this path. What has changed something is answered in any case: it is done, and as large
-    /// as what was sent.
+    /// Memory for an answer of so many bytes to a request of this path. What has changed something is answered in any case: it
+    /// is done, and as large as what was sent.
     ///
     /// # Errors
     /// When there is none in time.

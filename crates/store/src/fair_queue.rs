@@ -191,6 +191,12 @@ impl<T> FairQueue<T> {
         None
     }
 
+    /// Whether [`FairQueue::pop`] would give one.
+    fn has_next(&self, now: Instant) -> bool {
+        // Callers who have half of the places are two at most.
+        self.free > 0 && self.turns.iter().take(3).any(|caller| self.may_have(*caller, now))
+    }
+
     /// A caller gives a place back.
     pub(crate) fn give_back(&mut self, caller: Caller) {
         self.free += 1;
@@ -270,8 +276,8 @@ struct State<T> {
 
 impl<T> State<T> {
     /// Whether a thread is to be woken.
-    fn wakes(&mut self) -> bool {
-        let wakes = self.idle > 0 && !self.is_waking && !self.queue.is_empty();
+    fn wakes(&mut self, now: Instant) -> bool {
+        let wakes = self.idle > 0 && !self.is_waking && self.queue.has_next(now);
         self.is_waking |= wakes;
         wakes
     }
@@ -297,8 +303,9 @@ impl<T> FairChannel<T> {
         if state.is_closed {
             return Err(StoreError::unavailable("the store is closed"));
         }
-        let refused = state.queue.push(caller, work, Instant::now());
-        let wakes = state.wakes();
+        let now = Instant::now();
+        let refused = state.queue.push(caller, work, now);
+        let wakes = state.wakes(now);
         drop(state);
         match refused {
             Some(Refused::Itself(_)) => return Err(StoreError::Busy),
@@ -318,10 +325,11 @@ impl<T> FairChannel<T> {
             state.queue.give_back(done);
         }
         loop {
-            let next = state.queue.pop(Instant::now());
+            let now = Instant::now();
+            let next = state.queue.pop(now);
             // What waits for a place that its own caller's work has, waits for the thread that does that.
             if next.is_some() {
-                let wakes = state.wakes();
+                let wakes = state.wakes(now);
                 drop(state);
                 if wakes {
                     self.wake.notify_one();
@@ -479,6 +487,7 @@ mod tests {
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
         assert_eq!(network("192.0.2.1"), network("::ffff:192.0.2.1"));
     }
+
     #[test]
     fn threads_that_wait_for_what_another_does_end_with_it() {
         let channel = std::sync::Arc::new(FairChannel::new(2, 10));
