@@ -115,7 +115,8 @@ fn is_host(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     while let [byte, after @ ..] = rest {
         rest = match byte {
-            byte if IN_NAMES[usize::from(*byte)] => after,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => after,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => after,
             b'%' => match after {
                 [high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => after,
                 _ => return false,
@@ -125,19 +126,6 @@ fn is_host(bytes: &[u8]) -> bool {
     }
     !bytes.is_empty()
 }
-
-/// What stands for itself in the name of a host: `unreserved` and `sub-delims` of RFC 3986.
-const IN_NAMES: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = matches!(byte as u8,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
-            | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
-        byte += 1;
-    }
-    table
-};
 
 /// Whether two name one host and port; the port of the scheme need not be said.
 fn is_same(one: &[u8], other: &[u8], uri: &Uri) -> bool {
