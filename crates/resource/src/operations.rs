@@ -497,8 +497,11 @@ async fn get<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<R
         && selection.is_plain()
     {
         let load = || async {
-            let row: Option<R> =
-                store.read(&ctx).row(&shared.statements.select_by_id, &[id.into()]).await.map_err(Problem::from)?;
+            let row: Option<R> = store
+                .read(&ctx)
+                .row_by_id(&shared.statements.select_by_id, id.as_uuid())
+                .await
+                .map_err(Problem::from)?;
             Ok::<_, NotLoaded>(row.map(|row| bytes(&row.view()).map(|body| KeptRow::new(&row, body))).transpose()?)
         };
         let key = shared.kept.row_key(id.as_uuid());
@@ -508,7 +511,7 @@ async fn get<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<R
         reply.headers_mut().extend(row.tag.clone().map(|tag| (ETAG, tag)));
         return Ok(reply);
     }
-    let row: Option<R> = store.read(&ctx).row(&shared.statements.select_by_id, &[id.into()]).await?;
+    let row: Option<R> = store.read(&ctx).row_by_id(&shared.statements.select_by_id, id.as_uuid()).await?;
     let row = row.filter(|row| spec.may_read(ctx.identity(), row)).ok_or_else(|| spec.not_found())?;
     if selection.is_plain() {
         return Ok(reply(StatusCode::OK, bytes(&row.view())?));
@@ -556,7 +559,7 @@ async fn take_for_change<R: Resource>(
     precondition: &Precondition,
 ) -> Result<R, Problem> {
     let spec = shared.spec;
-    let row: Option<R> = tx.row(&shared.statements.select_by_id, &[id.into()]).await?;
+    let row: Option<R> = tx.row(shared.statements.select_by_id.one(), &[id.into()]).await?;
     let row = row.ok_or_else(|| spec.not_found())?;
     if !spec.may_write(identity, &row) {
         return Err(if spec.may_read(identity, &row) { AccessError::Forbidden.into() } else { spec.not_found() });

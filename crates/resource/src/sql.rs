@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use kernel::{Identity, Time, UserId};
-use store::Value;
+use store::{ById, Value};
 
 use crate::{Read, Spec};
 
@@ -31,8 +31,8 @@ impl Sql {
 pub(crate) struct Statements {
     /// `select … from …`
     pub select: String,
-    /// The same by id, `$1`.
-    pub select_by_id: String,
+    /// The same by id.
+    pub select_by_id: ById,
     /// `delete … where id = $1`
     pub delete: String,
     columns: String,
@@ -51,7 +51,7 @@ impl Statements {
         let id = quoted(spec.columns[0].name);
         let select = format!("select {columns} from {table}");
         Self {
-            select_by_id: format!("{select} where {id} = $1{}", not_erased(spec)),
+            select_by_id: ById::new(&format!("{select} where {id}"), &not_erased(spec)),
             delete: format!("delete from {table} where {id} = $1"),
             select,
             columns,

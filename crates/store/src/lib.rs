@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod alike;
+mod by_id;
 mod copy;
 mod error;
 mod fair_queue;
@@ -26,6 +27,7 @@ mod witness;
 pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
 
 pub use alike::MOST_KEYS;
+pub use by_id::ById;
 pub use copy::{Copied, CopyError, CopyProgress, CopyStage, copy};
 pub use error::{Cause, OpenError, OpenErrorKind, StoreError, Violation, ViolationKind};
 pub use migrate::{Applied, MigrateError, Migrations};

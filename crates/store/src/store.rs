@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use kernel::{Clock, Ctx};
+use uuid::Uuid;
 
 use crate::alike::{Found, Most};
 use crate::health::Health;
@@ -12,7 +13,7 @@ use crate::slow::tell_failed;
 use crate::sqlite::Sqlite;
 use crate::touch::UnderWay;
 use crate::{
-    Applied, FromRow, MigrateError, Migrations, OpenError, OpenErrorKind, Reactions, SessionCheck, StoreError,
+    Applied, ById, FromRow, MigrateError, Migrations, OpenError, OpenErrorKind, Reactions, SessionCheck, StoreError,
     StoreSettings, Touched, Touching, Tx, Value, Watch, Witness, scope,
 };
 
@@ -378,6 +379,21 @@ impl Read<'_> {
         bytes: usize,
     ) -> Result<(Vec<T>, bool), StoreError> {
         self.up_to(sql, params, Most::page(bytes)).await.map(|found| (found.rows, found.is_cut))
+    }
+
+    /// The row of an id, if there is one. Read as [`row`](Reads::row) does; on PostgreSQL those who ask at the same time are
+    /// answered by one statement, which costs the server a third of as many.
+    ///
+    /// # Errors
+    /// As the database says; also when there is more than one row.
+    pub async fn row_by_id<T: FromRow>(&self, statement: &ById, id: Uuid) -> Result<Option<T>, StoreError> {
+        let Engine::Postgres(postgres) = &*self.store.engine else {
+            return self.row(statement.one(), &[Value::Id(id)]).await;
+        };
+        if scope::is_inside() {
+            return Err(StoreError::Nested);
+        }
+        postgres.row_by_id(self.ctx, statement, id).await.inspect_err(|error| self.failed(statement.one(), error))
     }
 
     async fn up_to<T: FromRow>(&self, sql: &str, params: &[Value], most: Most) -> Result<Found<T>, StoreError> {

@@ -95,12 +95,38 @@ struct Text<'a> {
     part: Part,
 }
 
+impl Text<'_> {
+    /// Begins a field, if its turn has come.
+    fn begin(&mut self, field: &Field) -> bool {
+        let is_message = field.name() == MESSAGE;
+        if is_message != matches!(self.part, Part::Message) {
+            return false;
+        }
+        self.out.push(b' ');
+        if !is_message {
+            self.out.extend_from_slice(field.name().as_bytes());
+            self.out.push(b'=');
+        }
+        true
+    }
+}
+
 impl Visit for Text<'_> {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if self.begin(field) {
+            self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        }
+    }
+
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == MESSAGE {
             self.record_debug(field, &format_args!("{value}"));
-        } else {
+        } else if !is_plain(value) {
             self.record_debug(field, &value);
+        } else if self.begin(field) {
+            self.out.push(b'"');
+            self.out.extend_from_slice(value.as_bytes());
+            self.out.push(b'"');
         }
     }
 
@@ -109,17 +135,10 @@ impl Visit for Text<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let is_message = field.name() == MESSAGE;
-        if is_message != matches!(self.part, Part::Message) {
-            return;
+        if self.begin(field) {
+            // Writing to memory fails only where the value's own `fmt` does; the line then ends there.
+            let _ = write!(Plain(self.out), "{value:?}");
         }
-        self.out.push(b' ');
-        if !is_message {
-            self.out.extend_from_slice(field.name().as_bytes());
-            self.out.push(b'=');
-        }
-        // Writing to memory fails only where the value's own `fmt` does; the line then ends there.
-        let _ = write!(Plain(self.out), "{value:?}");
     }
 }
 
@@ -198,7 +217,7 @@ struct Plain<'a>(&'a mut Vec<u8>);
 
 impl fmt::Write for Plain<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if text.bytes().all(|b| (b' '..0x7f).contains(&b)) {
+        if is_plain(text) {
             self.0.extend_from_slice(text.as_bytes());
             return Ok(());
         }
@@ -228,9 +247,14 @@ fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-fn escape_json(text: &str, out: &mut Vec<u8>) {
+/// Whether a text is the same in quotes: printable ASCII without a quote or a backslash.
+fn is_plain(text: &str) -> bool {
     // Every byte is looked at, without a way out in between: so the compiler takes many at a time.
-    if text.bytes().fold(true, |plain, b| plain & (b' '..0x7f).contains(&b) & (b != b'"') & (b != b'\\')) {
+    text.bytes().fold(true, |plain, b| plain & (b' '..0x7f).contains(&b) & (b != b'"') & (b != b'\\'))
+}
+
+fn escape_json(text: &str, out: &mut Vec<u8>) {
+    if is_plain(text) {
         out.extend_from_slice(text.as_bytes());
         return;
     }

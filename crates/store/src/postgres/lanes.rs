@@ -2,20 +2,28 @@
 //! for another's answer before it is sent (pipelining): one system call carries many. A statement that takes long would
 //! hold up those behind it, so the server ends it after a constant time; whatever may scan takes a connection of the pool.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use foldhash::HashMap;
+use foldhash::fast::RandomState;
+use futures_util::TryStreamExt as _;
 use kernel::{Ctx, thread};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::{Client, Statement};
+use uuid::Uuid;
 
+use super::batch::{Batches, Followers, Part, SharedRow};
 use super::failure::{Failure, Then};
 use super::pool::{CLOSE, Pool, Use};
 use super::session::{Driver, Fetch, STATEMENTS, fits, stream};
+use super::value::cell;
 use crate::alike::Most;
+use crate::row::Source;
 use crate::slow::Slow;
-use crate::{FromRow, StoreError, Value, sql};
+use crate::{ById, Cell, FromRow, Row, StoreError, Value, sql};
 
 /// A connection that owes answers and has given none for so long is taken for dead.
 const QUIET: Duration = Duration::from_secs(4);
@@ -45,6 +53,7 @@ struct Shared {
     generation: u64,
     statements: RwLock<HashMap<String, Statement>>,
     debt: Mutex<Debt>,
+    batches: Batches,
 }
 
 /// What a connection owes. Answers come in the order of the questions.
@@ -114,6 +123,20 @@ impl Shared {
             Err(Fetch::Ours(error)) => Err(error.into()),
             Err(Fetch::Server(error)) => Err(error.into()),
         }
+    }
+
+    /// The rows of these ids, by the id that each begins with.
+    async fn rows_of(&self, by_id: &ById, ids: Vec<Value>) -> Result<HashMap<Uuid, SharedRow>, Failure> {
+        let statement = self.prepare(by_id.many()).await?;
+        let mut found = HashMap::with_capacity_and_hasher(ids.len(), RandomState::default());
+        let mut rows = pin!(self.client.query_raw(&statement, [&ids]).await?);
+        while let Some(row) = rows.try_next().await? {
+            let Cell::Id(id) = cell(&row, 0)? else {
+                return Err(StoreError::internal("what finds rows by id selects something else first").into());
+            };
+            found.insert(id, Arc::new(row));
+        }
+        Ok(found)
     }
 }
 
@@ -197,6 +220,80 @@ impl Lanes {
         }
     }
 
+    /// The row of an id. Those who ask for rows of the same statement meanwhile are answered together.
+    pub(crate) async fn row_by_id<T: FromRow>(
+        &self,
+        ctx: &Ctx,
+        by_id: &ById,
+        id: Uuid,
+    ) -> Result<Option<T>, StoreError> {
+        let lane = &self.lanes[thread::number() % self.lanes.len()];
+        let Some(shared) = lane.current(&self.pool) else { return self.row_alone(ctx, by_id, id).await };
+        let found = match shared.batches.join(by_id, id) {
+            Part::Leads(leader) => match ctx.within(leader.gather()).await {
+                // Under way as well.
+                Ok((followers, _permit)) if followers.is_empty() => return self.row_alone(ctx, by_id, id).await,
+                Ok((followers, _permit)) => self.lead(ctx, &shared, by_id, id, followers).await,
+                Err(_) => Err(StoreError::Timeout),
+            },
+            Part::Follows(answer) => self.follow(ctx, &shared, answer).await,
+        };
+        match found {
+            Ok(Some(row)) => row.map(|row| T::from_row(&Row(Source::Postgres(&row)))).transpose(),
+            // The batch failed. This meets the reason again or does not.
+            Ok(None) => self.row_alone(ctx, by_id, id).await,
+            Err(error) => {
+                lane.cut_if_quiet(&shared);
+                Err(error)
+            }
+        }
+    }
+
+    async fn row_alone<T: FromRow>(&self, ctx: &Ctx, by_id: &ById, id: Uuid) -> Result<Option<T>, StoreError> {
+        self.rows(ctx, by_id.one(), &[Value::Id(id)], Most::rows(1)).await.map(|mut rows| rows.pop())
+    }
+
+    /// Waits for the row of a batch that another sends; nothing where that failed.
+    async fn follow(
+        &self,
+        ctx: &Ctx,
+        shared: &Shared,
+        answer: oneshot::Receiver<Option<SharedRow>>,
+    ) -> Result<Option<Option<SharedRow>>, StoreError> {
+        let question = shared.ask(self.most).ok_or(StoreError::Busy)?;
+        let answer = ctx.within(answer).await.map_err(|_| StoreError::Timeout)?;
+        question.answered();
+        Ok(answer.ok())
+    }
+
+    /// Sends a batch and gives everybody their rows: the first one's is returned. Nothing where it failed.
+    async fn lead(
+        &self,
+        ctx: &Ctx,
+        shared: &Shared,
+        by_id: &ById,
+        id: Uuid,
+        followers: Followers,
+    ) -> Result<Option<Option<SharedRow>>, StoreError> {
+        let question = shared.ask(self.most).ok_or(StoreError::Busy)?;
+        let since = Instant::now();
+        let found = ctx.within(shared.rows_of(by_id, followers.ids(id))).await;
+        self.slow.watch(ctx, by_id.many(), since.into_std());
+        match found {
+            Ok(Ok(rows)) => {
+                question.answered();
+                followers.answer(&rows);
+                Ok(Some(rows.get(&id).cloned()))
+            }
+            Ok(Err(failure)) => {
+                question.answered();
+                tracing::debug!(error = &failure.error as &dyn std::error::Error, "a batch of reads failed");
+                Ok(None)
+            }
+            Err(_) => Err(StoreError::Timeout),
+        }
+    }
+
     /// The lane's connection, or a new one.
     async fn connection(&self, lane: &Lane, ctx: &Ctx) -> Result<Arc<Shared>, StoreError> {
         if let Some(shared) = lane.current(&self.pool) {
@@ -214,8 +311,14 @@ impl Lanes {
             self.pool.connect_within(ctx, Use::Shared).await.inspect_err(|_| *failed = Some(Instant::now()))?;
         let (client, driver, generation) = session.into_parts();
         let debt = Debt { asked: 0, open: 0, abandoned: 0, abandoned_until: 0, heard: Instant::now() };
-        let shared =
-            Arc::new(Shared { client, driver, generation, statements: RwLock::default(), debt: Mutex::new(debt) });
+        let shared = Arc::new(Shared {
+            client,
+            driver,
+            generation,
+            statements: RwLock::default(),
+            debt: Mutex::new(debt),
+            batches: Batches::new(),
+        });
         *lock(&lane.shared) = Some(shared.clone());
         Ok(shared)
     }

@@ -1,6 +1,7 @@
 //! PostgreSQL: shared connections for reads by key, a pool of them for everything else, and serializable transactions
 //! that are run again when they contradict each other.
 
+mod batch;
 mod copy;
 mod failure;
 mod hosts;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use kernel::{Clock, Ctx};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use uuid::Uuid;
 
 use self::failure::{Failure, Then};
 use self::lanes::Lanes;
@@ -37,7 +39,7 @@ use crate::schemas::Schemas;
 use crate::session_check::Proof;
 use crate::slow::Slow;
 use crate::tx::{Side, TxInner};
-use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
+use crate::{Applied, ById, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
 
 pub(crate) use self::copy::Target;
 pub(crate) use self::open::check_urls;
@@ -121,6 +123,20 @@ impl Postgres {
             true => self.lanes.rows(ctx, sql, params, most).await,
             false => self.rows(ctx, sql, params, most).await.map(|found| found.rows),
         }
+    }
+
+    /// The row of an id, found together with those that others ask for at the same time.
+    pub(crate) async fn row_by_id<T: FromRow>(
+        &self,
+        ctx: &Ctx,
+        by_id: &ById,
+        id: Uuid,
+    ) -> Result<Option<T>, StoreError> {
+        if self.pool.keeps_state() {
+            return self.lanes.row_by_id(ctx, by_id, id).await;
+        }
+        let found = self.by_keys(ctx, by_id.one(), &[Value::Id(id)], Most::rows(1)).await;
+        found.map(|mut rows| rows.pop())
     }
 
     /// As much as there may be, on a connection of the pool.

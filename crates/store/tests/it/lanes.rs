@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use store::{Reactions, Reads, Store, StoreError, StoreSettings, params};
+use store::{ById, Reactions, Reads, Store, StoreError, StoreSettings, params};
 use testkit::{Backend, TestDatabase};
+use uuid::Uuid;
 
 use crate::proxy::Proxy;
 use crate::{ctx, ctx_for, open, open_with};
@@ -111,5 +112,89 @@ fn a_connection_that_says_nothing_any_more_is_replaced_and_holds_a_bounded_numbe
             assert!(!patient.remaining().is_zero(), "the frozen connection is still in use");
         }
         assert_eq!(store.read(&ctx()).row::<(i64,)>("SELECT 8::bigint", &params![]).await.unwrap(), Some((8,)));
+    });
+}
+
+/// Parents of which each has its id's number as its code.
+async fn parents(store: &Store, count: u128) {
+    let add = move |tx: store::Tx| async move {
+        for number in 0..count {
+            let insert = "INSERT INTO parents (id, code) VALUES ($1, $2)";
+            tx.execute(insert, &params![Uuid::from_u128(number), number.to_string()]).await?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    store.tx(&ctx(), add).await.unwrap();
+}
+
+/// A parent's code, and the statement that found it.
+fn with_statement() -> ById {
+    ById::new("SELECT id, code, current_query() FROM parents WHERE id", " AND code <> '7'")
+}
+
+type Parent = (Uuid, String, String);
+
+#[test]
+fn rows_that_are_asked_for_together_are_found_together() {
+    testkit::run(async {
+        let db = TestDatabase::fresh(Backend::Postgres).await;
+        let store = open(&db).await;
+        parents(&store, 100).await;
+        let by_id = with_statement();
+        let tasks: Vec<_> = (0..600)
+            .map(|number: u128| {
+                let (store, by_id, id) = (store.clone(), by_id.clone(), Uuid::from_u128(number % 150));
+                tokio::spawn(async move { (id, store.read(&ctx()).row_by_id::<Parent>(&by_id, id).await.unwrap()) })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        // Some of them are those who ask for the others.
+        for task in tasks.iter().step_by(3) {
+            task.abort();
+        }
+        let (mut answered, mut together) = (0, 0);
+        for task in tasks {
+            let Ok((id, found)) = task.await else { continue };
+            answered += 1;
+            let number = id.as_u128();
+            assert_eq!(found.is_some(), number < 100 && number != 7, "{number}");
+            if let Some((found, code, statement)) = found {
+                assert_eq!((found, code), (id, number.to_string()));
+                together += u32::from(statement.contains("any("));
+            }
+        }
+        assert!(answered >= 400, "{answered}");
+        assert!(together > 0, "each was found alone");
+    });
+}
+
+#[test]
+fn rows_that_were_asked_for_together_are_asked_for_again_alone() {
+    testkit::run(async {
+        let db = TestDatabase::fresh(Backend::Postgres).await;
+        let proxy = Proxy::before(&db).await;
+        let settings = StoreSettings { pool_size: 4, ..StoreSettings::at(proxy.url()) };
+        let store = open_with(&settings, Reactions::new()).await;
+        parents(&store, 100).await;
+        // With a row that no statement for many can be read by: what it selects first is no id.
+        let by_id = ById::new("SELECT code, id, current_query() FROM parents WHERE id", "");
+        let ask = |number: u128| {
+            let (store, by_id, id) = (store.clone(), by_id.clone(), Uuid::from_u128(number));
+            tokio::spawn(async move { store.read(&ctx()).row_by_id::<(String, Uuid, String)>(&by_id, id).await })
+        };
+        for (number, task) in (0..100).map(|number| (number, ask(number))).collect::<Vec<_>>() {
+            let (code, id, statement) = task.await.unwrap().unwrap().unwrap();
+            assert_eq!((code, id), (number.to_string(), Uuid::from_u128(number)));
+            assert!(!statement.contains("any("));
+        }
+        // With a connection that is gone.
+        let tasks: Vec<_> = (0..100).map(ask).collect();
+        tokio::task::yield_now().await;
+        proxy.cut();
+        proxy.mend();
+        for task in tasks {
+            assert!(matches!(task.await.unwrap(), Ok(Some(_)) | Err(StoreError::Unavailable { .. })));
+        }
+        assert!(ask(1).await.unwrap().unwrap().is_some());
     });
 }

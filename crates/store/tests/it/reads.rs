@@ -1,5 +1,6 @@
-use store::{Reads as _, StoreError, Value, params, placeholders};
+use store::{ById, Reads as _, StoreError, Value, params, placeholders};
 use testkit::{TestDatabase, everywhere};
+use uuid::Uuid;
 
 use crate::{FOR_EVER, count, ctx, get, open, set};
 
@@ -30,6 +31,26 @@ everywhere! {
         let read = store.read(&ctx()).row::<(String,)>("SELECT name FROM counters WHERE value = $1", &params![1]).await;
         assert!(matches!(read, Err(StoreError::Internal { .. })), "{read:?}");
         assert_eq!(count(&store).await, 2);
+    }
+
+    async fn a_row_is_found_by_its_id(db: TestDatabase) {
+        let store = open(&db).await;
+        let [there, absent] = [1, 2].map(Uuid::from_u128);
+        let add = move |tx: store::Tx| async move {
+            tx.execute("INSERT INTO parents (id, code) VALUES ($1, 'a')", &params![there]).await
+        };
+        store.tx::<_, StoreError, _, _>(&ctx(), add).await.unwrap();
+        let by_id = ById::new("SELECT id, code FROM parents WHERE id", " AND code <> 'b'");
+        let found = store.read(&ctx()).row_by_id(&by_id, there).await.unwrap();
+        assert_eq!(found, Some((there, "a".to_owned())));
+        assert_eq!(store.read(&ctx()).row_by_id::<(Uuid, String)>(&by_id, absent).await.unwrap(), None);
+        let within = by_id.clone();
+        let read = move |tx: store::Tx| {
+            let by_id = within.clone();
+            async move { tx.row::<(Uuid, String)>(by_id.one(), &params![there]).await }
+        };
+        let found = store.tx::<_, StoreError, _, _>(&ctx(), read).await.unwrap();
+        assert_eq!(found, Some((there, "a".to_owned())));
     }
 
     async fn rows_by_key_are_as_many_as_keys_at_most(db: TestDatabase) {
