@@ -16,7 +16,7 @@ use crate::{ById, Value};
 const MOST_IDS: usize = 64;
 /// Statements under way on a connection before the next waits for one of them. With one, whoever comes second would wait
 /// twice as long for the answer as the first; with many, each would find few to take along.
-const UNDER_WAY: usize = 3;
+const UNDER_WAY: usize = 4;
 
 /// A row, once for all who asked for it.
 pub(crate) type SharedRow = Arc<tokio_postgres::Row>;
