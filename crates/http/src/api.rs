@@ -21,7 +21,7 @@ use crate::openapi::{Described, Info, describe};
 use crate::output::json_reply;
 use crate::pages;
 use crate::router::Router;
-use crate::{Authenticate, Body, Endpoint, KeepAnswers, Limits, Method, Reply, ServerSettings, idempotency};
+use crate::{Authenticate, Body, ETags, Endpoint, KeepAnswers, Limits, Method, Reply, ServerSettings, idempotency};
 
 /// The services that domains provide, by type.
 #[derive(Default)]
@@ -73,6 +73,7 @@ pub struct Api {
     operations: Vec<(Method, String, String)>,
     pub(crate) base_path: BasePath,
     pub(crate) client_address: ClientAddress,
+    pub(crate) etags: ETags,
     is_draining: AtomicBool,
     request_prefix: [u8; PREFIX_DIGITS],
     request_count: AtomicU64,
@@ -257,6 +258,7 @@ impl ApiBuilder {
             }
         }
         let request_prefix = self.random.bytes::<PREFIX_DIGITS>().map(|byte| DIGITS[usize::from(byte & 15)]);
+        let etags = self.state.get().copied().unwrap_or_else(|| ETags::new([0; 32]));
         Ok(Arc::new(Api {
             router,
             bodies: Bodies::new(self.settings.body_memory_bytes),
@@ -277,6 +279,7 @@ impl ApiBuilder {
             operations,
             base_path: self.base_path,
             client_address: self.client_address,
+            etags,
             is_draining: AtomicBool::new(false),
             request_prefix,
             request_count: AtomicU64::new(0),

@@ -2,32 +2,56 @@
 
 use std::fmt;
 
+use crate::api::DIGITS;
+use crate::{Input, Operation, Parameter, Problem, Request, RequestError, Service};
+use highway::{HighwayHash as _, HighwayHasher, Key};
 use http_types::Method;
 use http_types::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use http_types::request::Parts;
 use kernel::{ApiError, Code, ErrorDoc, Place, Text, text};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
-use crate::api::DIGITS;
-use crate::{Input, Operation, Parameter, Problem, Request, RequestError};
+/// Makes the entity tags of an app: 96 bits of a keyed hash over a representation's bytes (HighwayHash, Alakuijala et al.
+/// 2016), so that equal answers have equal tags without a version column. Whoever does not know the key cannot find two
+/// representations that have one tag. All nodes of a deployment need the same key. A handler takes it as an argument.
+#[derive(Clone, Copy)]
+pub struct ETags([u64; 4]);
 
-/// A strong entity tag: 96 bits of SHA-256 over a representation's bytes, so that equal answers have equal tags without
-/// a version column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ETag([u8; 26]);
+impl ETags {
+    /// With a key, as [`SecretKey::derive`](kernel::SecretKey::derive) gives one for each purpose.
+    pub fn new(key: [u8; 32]) -> Self {
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(key.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        Self(words)
+    }
 
-impl ETag {
     /// The tag of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        let hash = Sha256::digest(bytes);
+    pub fn of(&self, bytes: &[u8]) -> ETag {
+        let [first, second] = HighwayHasher::new(Key(self.0)).hash128(bytes);
+        let hash = (u128::from(second) << 64 | u128::from(first)).to_le_bytes();
         let mut text = [b'"'; 26];
         for (digits, byte) in text[1..25].as_chunks_mut::<2>().0.iter_mut().zip(&hash) {
             *digits = [byte >> 4, byte & 15].map(|nibble| DIGITS[usize::from(nibble)]);
         }
-        Self(text)
+        ETag(text)
     }
+}
 
+impl Service for ETags {}
+
+impl fmt::Debug for ETags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ETags(••••••••)")
+    }
+}
+
+/// A strong entity tag (RFC 9110 section 8.8.3), made by [`ETags`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ETag([u8; 26]);
+
+impl ETag {
     /// The tag with its quotes.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -185,8 +209,23 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_is_of_its_bytes_and_of_its_key() {
+        let [one, other] = [[1; 32], [2; 32]].map(ETags::new);
+        // As long as the hash's own blocks, and not.
+        for bytes in [&b""[..], b"{}", &[7; 32], &[7; 1000]] {
+            let tag = one.of(bytes);
+            assert_eq!(tag, one.of(bytes));
+            assert_ne!(tag, other.of(bytes));
+            assert_ne!(tag, one.of(&[bytes, b" "].concat()));
+            let digits = tag.as_str().strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap();
+            assert!(digits.len() == 24 && digits.bytes().all(|b| b.is_ascii_hexdigit()), "{digits}");
+        }
+        assert!(!format!("{one:?}").contains('1'));
+    }
+
+    #[test]
     fn rfc_9110_section_13_1() {
-        let tag = ETag::of(b"x");
+        let tag = ETags::new([1; 32]).of(b"x");
         let same: &'static str = tag.as_str().to_owned().leak();
         let weak: &'static str = format!("W/{same}").leak();
         let zipped: &'static str = format!("{}-gzip\"", &same[..same.len() - 1]).leak();

@@ -18,7 +18,7 @@ use kernel::{Ctx, Identity};
 use tokio::time::Instant;
 
 use crate::bodies::{Place, SMALL};
-use crate::conditional::{ETag, check_supported, none_match};
+use crate::conditional::{ETags, check_supported, none_match};
 use crate::limits::{RATELIMIT, RATELIMIT_POLICY, Told};
 use crate::router::{Found, METHODS, allow_header};
 use crate::{Api, Body, Endpoint, Problem, Reply, Request, RequestBody, RequestError, compress, cors, idempotency};
@@ -199,7 +199,7 @@ impl Api {
         let is_ok = is_read && reply.status() == StatusCode::OK;
         if !reply.headers().contains_key(CACHE_CONTROL) {
             if is_ok {
-                tag(reply);
+                tag(&self.etags, reply);
             }
             // Of other methods' answers nobody keeps any (RFC 9111 section 3), but what somebody is told who says who they
             // are is theirs by its own word.
@@ -239,11 +239,11 @@ fn is_read(method: &HttpMethod) -> bool {
 }
 
 /// Gives a JSON answer its strong entity tag. One from a cache brings its own.
-fn tag(reply: &mut Reply) {
+fn tag(etags: &ETags, reply: &mut Reply) {
     let is_json = reply.headers().get(CONTENT_TYPE).is_some_and(|v| v.as_bytes() == b"application/json");
     if is_json
         && !reply.headers().contains_key(ETAG)
-        && let Some(tag) = reply.body().bytes().and_then(|bytes| ETag::of(bytes).to_header())
+        && let Some(tag) = reply.body().bytes().and_then(|bytes| etags.of(bytes).to_header())
     {
         reply.headers_mut().insert(ETAG, tag);
     }

@@ -50,7 +50,7 @@ pub use caller::{
 pub use change::Change;
 pub use check::{Check, InputType};
 pub use client::ClientAddress;
-pub use conditional::{ETag, Precondition, Stale};
+pub use conditional::{ETag, ETags, Precondition, Stale};
 pub use endpoint::{Endpoint, EndpointDef, Handler, KeptFor, Method, Reply};
 pub use idempotency::{Fingerprint, KeepAnswers, Keeping, KeptAnswer, KeyUse, KeyedRun, MadeReply};
 pub use input::{Input, Path, PathPart, Query, Service, Valid, Verbatim};

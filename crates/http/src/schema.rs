@@ -123,6 +123,9 @@ pub(crate) fn all_faults<T: InputType>(value: &mut Value, is_cut: bool, place: P
 /// Brings the texts of a value into the form that is kept, as far as their schemas say which it is and nothing is wrong with
 /// them.
 fn normalize(value: &mut Value, schema: &Value, root: &Value) {
+    if is_settled(value) {
+        return;
+    }
     if let Some(schema) = schema["$ref"].as_str().and_then(|at| root.pointer(at.trim_start_matches('#'))) {
         return normalize(value, schema, root);
     }
@@ -137,12 +140,25 @@ fn normalize(value: &mut Value, schema: &Value, root: &Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(|item| normalize(item, &schema["items"], root)),
         Value::Object(fields) => {
-            for (name, field) in fields {
+            for (name, field) in fields.iter_mut().filter(|(_, field)| !is_settled(field)) {
                 let known = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
                 normalize(field, known, root);
             }
         }
         _ => {}
+    }
+}
+
+/// Whether a value is kept as it is, whatever its schema says: most are, and the schema need not be looked into.
+fn is_settled(value: &Value) -> bool {
+    match value {
+        // In ASCII all that a profile changes is spaces.
+        Value::String(text) => {
+            text.is_ascii() && !text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  ")
+        }
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cache::{Backend, Bus, Cache};
-use http::{Api, ApiBuilder, Authenticate, State};
+use http::{Api, ApiBuilder, Authenticate, ETags, State};
 use kernel::{Catalogue, Clock, Ctx, KeyedHash, Random, SecretKey};
 use resource::{Cursors, Loaders};
 use store::{Applied, Migrations, Reactions, Store, StoreError, Tx};
@@ -391,6 +391,8 @@ impl App {
         boot.put(limits.clone());
         api.limits(limits);
         boot.put(Cursors::new(boot.secret.derive("list cursors")));
+        let etags = ETags::new(boot.secret.derive("entity tags"));
+        boot.put(etags);
         let answers = KeptAnswers::new(shared.cache.clone());
         let mut kinds = HashSet::new();
         for (name, about, endpoints, provide) in parts {
@@ -400,7 +402,7 @@ impl App {
             }
             for make in endpoints {
                 let told = |e: String| StartError::new(format!("the domain `{name}`: {e}"));
-                for endpoint in make(&loaders, &shared.cache, &mut kinds).map_err(told)? {
+                for endpoint in make(&loaders, &shared.cache, etags, &mut kinds).map_err(told)? {
                     kinds.extend(endpoint.kept().and_then(|kept| kept.of).map(ToOwned::to_owned));
                     api.endpoint(name, answers.keep(endpoint).map_err(told)?);
                 }

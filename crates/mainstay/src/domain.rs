@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use cache::Cache;
-use http::{Endpoint, EndpointDef};
+use http::{ETags, Endpoint, EndpointDef};
 use resource::{Loader, Loaders};
 use store::{Migrations, Reactions, SessionCheck, StoreError, Tx};
 
@@ -16,7 +16,7 @@ pub(crate) type Provide = Box<dyn FnOnce(Boot) -> Pin<Box<dyn Future<Output = Re
 pub(crate) type Examine = Arc<dyn Fn(Patient) -> Pin<Box<dyn Future<Output = Vec<Finding>> + Send>> + Send + Sync>;
 /// Also says which kinds of things the endpoints keep.
 pub(crate) type MakeEndpoints =
-    Box<dyn Fn(&Loaders, &Cache, &mut HashSet<String>) -> Result<Vec<Endpoint>, String> + Send>;
+    Box<dyn Fn(&Loaders, &Cache, ETags, &mut HashSet<String>) -> Result<Vec<Endpoint>, String> + Send>;
 
 /// One subject of a product, whole: its endpoints, tables, reactions, loaders, services and settings. Each domain crate
 /// exports one, and an [`App`](crate::App) is a list of them.
@@ -98,7 +98,7 @@ impl Domain {
     #[must_use]
     pub fn endpoint(mut self, endpoint: impl EndpointDef) -> Self {
         let endpoint = endpoint.endpoint();
-        self.endpoints.push(Box::new(move |_, _, _| Ok(vec![endpoint.clone()])));
+        self.endpoints.push(Box::new(move |_, _, _, _| Ok(vec![endpoint.clone()])));
         self
     }
 
@@ -111,10 +111,10 @@ impl Domain {
             let [key, owner] = [spec.columns[0].name, spec.columns[owner].name];
             OwnedTable::new(spec.table, key, owner, &[spec.table, spec.lists])
         }));
-        self.endpoints.push(Box::new(move |loaders, cache, kinds| {
+        self.endpoints.push(Box::new(move |loaders, cache, etags, kinds| {
             kinds.extend(spec.cache_s.map(|_| spec.table.to_owned()));
             kinds.extend(spec.cache_lists_s.map(|_| spec.lists.to_owned()));
-            operations.endpoints(loaders, cache)
+            operations.endpoints(loaders, cache, etags)
         }));
         self
     }

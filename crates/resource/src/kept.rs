@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cache::{Cache, Cached, Codec, Key, Plan, Unanswered};
-use http::{ETag, Problem};
+use http::{ETags, Problem};
 use http_types::header::HeaderValue;
 use kernel::{Id, Identity};
 use store::{StoreError, Touched, Tx, Value};
@@ -64,11 +64,11 @@ impl Kept {
     ///
     /// # Errors
     /// When there are some of this name.
-    pub(crate) fn new(spec: &Spec, cache: &Cache) -> Result<Self, String> {
+    pub(crate) fn new(spec: &Spec, cache: &Cache, etags: ETags) -> Result<Self, String> {
         let told = |error: cache::PlanError| format!("the cache of {}: {error}", spec.type_name);
         let rows = spec.cache_s.map(|keep_s| {
             let keep = Duration::from_secs(keep_s);
-            let plan = Plan::with(spec.table, RowCodec).keep(keep).keep_absent(keep.min(MOST_ABSENT));
+            let plan = Plan::with(spec.table, RowCodec(etags)).keep(keep).keep_absent(keep.min(MOST_ABSENT));
             cache.plan(plan.weigh(|row: &KeptRow| row.body.len()))
         });
         let lists = spec.cache_lists_s.map(|keep_s| {
@@ -97,7 +97,7 @@ impl Kept {
 }
 
 impl KeptRow {
-    pub(crate) fn new<R: Resource>(row: &R, body: Vec<u8>) -> Self {
+    pub(crate) fn new<R: Resource>(row: &R, body: Vec<u8>, etags: ETags) -> Self {
         let spec = R::SPEC;
         let owner = match spec.owner.map(|column| row.value(column)) {
             Some(Value::Id(owner)) => Some(owner),
@@ -108,11 +108,11 @@ impl KeptRow {
             Read::Admin | Read::Owner => false,
             Read::OwnerOr(column) => row.value(column) == Value::Bool(true),
         };
-        Self::of(owner, is_open, body.into())
+        Self::of(owner, is_open, body.into(), etags)
     }
 
-    fn of(owner: Option<Uuid>, is_open: bool, body: Bytes) -> Self {
-        let tag = HeaderValue::from_str(ETag::of(&body).as_str()).ok();
+    fn of(owner: Option<Uuid>, is_open: bool, body: Bytes, etags: ETags) -> Self {
+        let tag = HeaderValue::from_str(etags.of(&body).as_str()).ok();
         Self { owner, is_open, body, tag }
     }
 
@@ -132,7 +132,7 @@ impl KeptRow {
 }
 
 /// For Redis: flags, the owner, the body.
-struct RowCodec;
+struct RowCodec(ETags);
 
 const OPEN: u8 = 1;
 const OWNED: u8 = 2;
@@ -150,7 +150,7 @@ impl Codec<KeptRow> for RowCodec {
         let (&flags, rest) = bytes.split_first()?;
         let (owner, body) = rest.split_first_chunk::<16>()?;
         let owner = (flags & OWNED != 0).then(|| Uuid::from_bytes(*owner));
-        (flags <= OPEN | OWNED).then(|| KeptRow::of(owner, flags & OPEN != 0, Bytes::copy_from_slice(body)))
+        (flags <= OPEN | OWNED).then(|| KeptRow::of(owner, flags & OPEN != 0, Bytes::copy_from_slice(body), self.0))
     }
 }
 
@@ -183,15 +183,17 @@ mod tests {
 
     #[test]
     fn a_row_comes_back_as_it_was_written() {
+        let etags = ETags::new([1; 32]);
+        let codec = RowCodec(etags);
         for owner in [None, Some(Uuid::from_u128(7))] {
             for is_open in [true, false] {
-                let row = KeptRow::of(owner, is_open, Bytes::from_static(b"{}"));
-                let bytes = RowCodec.encode(&row).unwrap();
-                assert_eq!(RowCodec.decode(&bytes), Some(row));
+                let row = KeptRow::of(owner, is_open, Bytes::from_static(b"{}"), etags);
+                let bytes = codec.encode(&row).unwrap();
+                assert_eq!(codec.decode(&bytes), Some(row));
             }
         }
-        assert_eq!(RowCodec.decode(b""), None);
-        assert_eq!(RowCodec.decode(&[1; 16]), None);
-        assert_eq!(RowCodec.decode(&[4; 17]), None, "another program's");
+        assert_eq!(codec.decode(b""), None);
+        assert_eq!(codec.decode(&[1; 16]), None);
+        assert_eq!(codec.decode(&[4; 17]), None, "another program's");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cache::Cache;
 use http::{
-    AccessError, Admin, Anyone, Caller, ETag, Endpoint, Input, InputType, Method, Operation, Path, Precondition,
+    AccessError, Admin, Anyone, Caller, ETags, Endpoint, Input, InputType, Method, Operation, Path, Precondition,
     Problem, Reply, Request, RequestError, User, Valid, parse_pairs,
 };
 use http_types::StatusCode;
@@ -56,6 +56,7 @@ struct Shared {
     statements: Statements,
     relations: Vec<Relation>,
     kept: Kept,
+    etags: ETags,
 }
 
 type Work = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>>;
@@ -79,7 +80,7 @@ impl<R: Resource> Operations<R> {
     ///
     /// # Errors
     /// When an include names a loader that its domain does not export, or the spec contradicts itself.
-    pub fn endpoints(&self, loaders: &Loaders, cache: &Cache) -> Result<Vec<Endpoint>, String> {
+    pub fn endpoints(&self, loaders: &Loaders, cache: &Cache, etags: ETags) -> Result<Vec<Endpoint>, String> {
         let spec = R::SPEC;
         let mut relations = Vec::new();
         for include in spec.includes {
@@ -95,8 +96,13 @@ impl<R: Resource> Operations<R> {
                 "`{name}` of {of} is `json` or `blob`: it cannot be sorted by, nor filtered by its value"
             ));
         }
-        let shared =
-            Arc::new(Shared { spec, statements: Statements::new(spec), relations, kept: Kept::new(spec, cache)? });
+        let shared = Arc::new(Shared {
+            spec,
+            statements: Statements::new(spec),
+            relations,
+            kept: Kept::new(spec, cache, etags)?,
+            etags,
+        });
         Ok(self.ops.iter().map(|op| endpoint::<R>(*op, &shared)).collect())
     }
 }
@@ -135,7 +141,7 @@ fn endpoint<R: Resource>(op: Op, shared: &Arc<Shared>) -> Endpoint {
             format!("Delete a {}.\n\n{}", spec.name, who_changes(spec)),
         ),
     };
-    let described = shared.clone();
+    let (described, etags) = (shared.clone(), shared.etags);
     let shared = shared.clone();
     let endpoint = Endpoint::new(
         method,
@@ -157,7 +163,7 @@ fn endpoint<R: Resource>(op: Op, shared: &Arc<Shared>) -> Endpoint {
     let endpoint = spec.limits.iter().fold(endpoint, |endpoint, name| endpoint.limited_by(name));
     match op {
         Op::List => endpoint.costing_by_query(extra_cost),
-        Op::Create => endpoint.making(|value| value.downcast_ref::<R>().map(created)),
+        Op::Create => endpoint.making(move |value| value.downcast_ref::<R>().map(|row| created(row, etags))),
         Op::Get | Op::Update | Op::Delete => endpoint,
     }
 }
@@ -329,9 +335,9 @@ fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
 }
 
 /// A whole row as an answer, with its tag: the tag of a GET's bytes.
-fn whole<R: Resource>(status: StatusCode, row: &R) -> Result<Reply, Problem> {
+fn whole<R: Resource>(status: StatusCode, row: &R, etags: ETags) -> Result<Reply, Problem> {
     let bytes = bytes(&row.view())?;
-    let tag = ETag::of(&bytes);
+    let tag = etags.of(&bytes);
     let mut reply = reply(status, bytes);
     if let Ok(tag) = HeaderValue::from_str(tag.as_str()) {
         reply.headers_mut().insert(ETAG, tag);
@@ -502,7 +508,9 @@ async fn get<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<R
                 .row_by_id(&shared.statements.select_by_id, id.as_uuid())
                 .await
                 .map_err(Problem::from)?;
-            Ok::<_, NotLoaded>(row.map(|row| bytes(&row.view()).map(|body| KeptRow::new(&row, body))).transpose()?)
+            Ok::<_, NotLoaded>(
+                row.map(|row| bytes(&row.view()).map(|body| KeptRow::new(&row, body, shared.etags))).transpose()?,
+            )
         };
         let key = shared.kept.row_key(id.as_uuid());
         let row = rows.get(&ctx, &key, load).await.map_err(|NotLoaded(problem)| problem)?;
@@ -537,12 +545,12 @@ async fn create<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
     let statement = shared.statements.insert(spec, values);
     let written = store.write_row(&ctx, statement.text, statement.params, vec![kept::lists_of::<R>()]).await;
     let row: R = written.map_err(|error| spec.store_problem(error))?;
-    created(&row)
+    created(&row, shared.etags)
 }
 
 /// The answer to whoever created a row.
-fn created<R: Resource>(row: &R) -> Result<Reply, Problem> {
-    let mut reply = whole(StatusCode::CREATED, row)?;
+fn created<R: Resource>(row: &R, etags: ETags) -> Result<Reply, Problem> {
+    let mut reply = whole(StatusCode::CREATED, row, etags)?;
     let location = format!("{}{}/{}", http::ApiBuilder::BASE_PATH, R::SPEC.path, row.id());
     if let Ok(location) = HeaderValue::try_from(location) {
         reply.headers_mut().insert(LOCATION, location);
@@ -565,7 +573,7 @@ async fn take_for_change<R: Resource>(
         return Err(if spec.may_read(identity, &row) { AccessError::Forbidden.into() } else { spec.not_found() });
     }
     if precondition.is_stated() {
-        precondition.check(&ETag::of(&bytes(&row.view())?))?;
+        precondition.check(&shared.etags.of(&bytes(&row.view())?))?;
     }
     Ok(row)
 }
@@ -583,6 +591,7 @@ async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
     let is_change = !values.is_empty();
     values.extend(spec.updated.map(|column| (column, ctx.now().into())));
     let statement = Arc::new(shared.statements.update(spec, id.into(), values));
+    let etags = shared.etags;
     let row: R = store
         .tx::<_, Problem, _, _>(&ctx, move |tx| {
             let (shared, statement, precondition) = (shared.clone(), statement.clone(), precondition.clone());
@@ -598,7 +607,7 @@ async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
             }
         })
         .await?;
-    whole(StatusCode::OK, &row)
+    whole(StatusCode::OK, &row, etags)
 }
 
 async fn delete<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {

@@ -1,4 +1,4 @@
-use mainstay::http::{ETag, Operation, Precondition, Problem, Reply, Success};
+use mainstay::http::{ETag, ETags, Operation, Precondition, Problem, Reply, Success};
 use mainstay::kernel::AccountFilter;
 use mainstay::prelude::*;
 use mainstay::resource::Cursors;
@@ -126,11 +126,12 @@ pub(crate) async fn update_me(
     caller: Caller<User>,
     users: Users,
     precondition: Precondition,
+    etags: ETags,
     Valid(patch): Valid<MePatch>,
 ) -> Result<Updated, UsersError> {
     let name = patch.display_name.into_option();
-    let person = users.rename(caller.ctx(), caller.user_id(), name, holds(precondition)).await?;
-    Updated::of(&person).map_err(|error| StoreError::internal(error).into())
+    let person = users.rename(caller.ctx(), caller.user_id(), name, holds(precondition, etags)).await?;
+    Updated::of(&person, etags).map_err(|error| StoreError::internal(error).into())
 }
 
 /// Delete your account.
@@ -141,15 +142,17 @@ pub(crate) async fn delete_me(
     caller: Caller<User>,
     users: Users,
     precondition: Precondition,
+    etags: ETags,
 ) -> Result<NoContent, UsersError> {
-    users.delete(caller.ctx(), caller.user_id(), holds(precondition)).await?;
+    users.delete(caller.ctx(), caller.user_id(), holds(precondition, etags)).await?;
     Ok(NoContent)
 }
 
 /// Whether a person is in the state that the client stated; one that states none takes any.
-fn holds(precondition: Precondition) -> impl Fn(&Person) -> bool + Send + Sync + 'static {
+fn holds(precondition: Precondition, etags: ETags) -> impl Fn(&Person) -> bool + Send + Sync + 'static {
     move |person| {
-        !precondition.is_stated() || Updated::of(person).is_ok_and(|updated| precondition.check(&updated.tag).is_ok())
+        !precondition.is_stated()
+            || Updated::of(person, etags).is_ok_and(|updated| precondition.check(&updated.tag).is_ok())
     }
 }
 
@@ -186,9 +189,9 @@ pub(crate) struct Updated {
 }
 
 impl Updated {
-    fn of(person: &Person) -> Result<Self, serde_json::Error> {
+    fn of(person: &Person, etags: ETags) -> Result<Self, serde_json::Error> {
         let view = MeView::from(person);
-        let tag = ETag::of(&serde_json::to_vec(&view)?);
+        let tag = etags.of(&serde_json::to_vec(&view)?);
         Ok(Self { view, tag })
     }
 }

@@ -116,8 +116,9 @@ fn what_has_no_order_is_not_sorted_by() {
     let (backend, loaders) = (mainstay::cache::Backend::memory(), resource::Loaders::default());
     let bus = mainstay::cache::Bus::new(&backend);
     let cache = mainstay::cache::Cache::new(&mainstay::cache::CacheSettings::default(), &backend, &bus);
-    let heaps = resource::of::<Heap>().endpoints(&loaders, &cache).unwrap_err();
+    let etags = mainstay::http::ETags::new([1; 32]);
+    let heaps = resource::of::<Heap>().endpoints(&loaders, &cache, etags).unwrap_err();
     assert!(heaps.contains("`extra` of Heap is `json` or `blob`"), "{heaps}");
-    let piles = resource::of::<Pile>().endpoints(&loaders, &cache).unwrap_err();
+    let piles = resource::of::<Pile>().endpoints(&loaders, &cache, etags).unwrap_err();
     assert!(piles.contains("`bytes` of Pile is `json` or `blob`"), "{piles}");
 }

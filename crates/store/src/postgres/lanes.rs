@@ -228,7 +228,7 @@ impl Lanes {
         id: Uuid,
     ) -> Result<Option<T>, StoreError> {
         let lane = &self.lanes[thread::number() % self.lanes.len()];
-        let Some(shared) = lane.current(&self.pool) else { return self.row_alone(ctx, by_id, id).await };
+        let shared = self.connection(lane, ctx).await?;
         let found = match shared.batches.join(by_id, id) {
             Part::Leads(leader) => match ctx.within(leader.gather()).await {
                 // Under way as well.
