@@ -114,7 +114,10 @@ impl Problem {
             request_id,
             errors,
         };
-        let bytes = serde_json::to_vec(&wire).unwrap_or_default();
+        // Most have room in it.
+        let mut bytes = Vec::with_capacity(1024);
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(&mut bytes, &wire);
         let mut reply = Reply::new(Body::new(bytes));
         *reply.status_mut() = http_types::StatusCode::from_u16(self.0.code.status()).unwrap_or_default();
         reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
