@@ -83,7 +83,7 @@ impl<T> Found<T> {
 }
 
 /// The answer when there are more rows than asked for; the same on both databases.
-fn too_many(most: usize) -> StoreError {
+pub(crate) fn too_many(most: usize) -> StoreError {
     StoreError::internal(if most == 1 {
         "`row` found more than one row; it is for unique keys, use `rows`".to_owned()
     } else {

@@ -382,18 +382,20 @@ impl Read<'_> {
     }
 
     /// The row of an id, if there is one. Read as [`row`](Reads::row) does; on PostgreSQL those who ask at the same time are
-    /// answered by one statement, which costs the server a third of as many.
+    /// answered by one statement, of which each row costs the server less.
     ///
     /// # Errors
     /// As the database says; also when there is more than one row.
     pub async fn row_by_id<T: FromRow>(&self, statement: &ById, id: Uuid) -> Result<Option<T>, StoreError> {
-        let Engine::Postgres(postgres) = &*self.store.engine else {
-            return self.row(statement.one(), &[Value::Id(id)]).await;
+        let lanes = match &*self.store.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(postgres) => postgres.lanes(),
         };
+        let Some(lanes) = lanes else { return self.row(statement.one(), &[Value::Id(id)]).await };
         if scope::is_inside() {
             return Err(StoreError::Nested);
         }
-        postgres.row_by_id(self.ctx, statement, id).await.inspect_err(|error| self.failed(statement.one(), error))
+        lanes.row_by_id(self.ctx, statement, id).await.inspect_err(|error| self.failed(statement.one(), error))
     }
 
     async fn up_to<T: FromRow>(&self, sql: &str, params: &[Value], most: Most) -> Result<Found<T>, StoreError> {

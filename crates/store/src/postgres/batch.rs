@@ -45,6 +45,8 @@ struct Asked {
 
 /// How a caller takes part.
 pub(crate) enum Part<'a> {
+    /// They ask by themselves at once: few are under way. This is one of those as long as the permit is held.
+    Alone(SemaphorePermit<'a>),
     /// They are the first, and send it.
     Leads(Leader<'a>),
     /// Another sends it. Where that comes to nothing, this ends without an answer.
@@ -72,8 +74,13 @@ impl Batches {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins the batch of this statement, or begins one.
+    /// Lets a caller ask alone where few are under way, as nearly always; otherwise they join the batch of this statement, or
+    /// begin one.
     pub(crate) fn join<'a>(&'a self, statement: &'a ById, id: Uuid) -> Part<'a> {
+        // None is free as long as somebody waits for one.
+        if let Ok(permit) = self.under_way.try_acquire() {
+            return Part::Alone(permit);
+        }
         let mut open = self.open();
         // The last one: those before it are full.
         match open.iter_mut().rfind(|batch| batch.statement.is(statement)) {
@@ -149,27 +156,38 @@ mod tests {
         Uuid::from_u128(number)
     }
 
+    /// Asks so often that nobody asks alone any more.
+    fn fill<'a>(batches: &'a Batches, statement: &'a ById) -> Vec<SemaphorePermit<'a>> {
+        let alone = |number| match batches.join(statement, id(number)) {
+            Part::Alone(permit) => permit,
+            Part::Leads(_) | Part::Follows(_) => panic!("{number} waits for company"),
+        };
+        (0..UNDER_WAY as u128).map(alone).collect()
+    }
+
     fn leader<'a>(batches: &'a Batches, statement: &'a ById, number: u128) -> Leader<'a> {
         match batches.join(statement, id(number)) {
             Part::Leads(leader) => leader,
-            Part::Follows(_) => panic!("{number} does not lead"),
+            Part::Alone(_) | Part::Follows(_) => panic!("{number} does not lead"),
         }
     }
 
     fn follower(batches: &Batches, statement: &ById, number: u128) -> oneshot::Receiver<Option<SharedRow>> {
         match batches.join(statement, id(number)) {
             Part::Follows(receiver) => receiver,
-            Part::Leads(_) => panic!("{number} leads"),
+            Part::Alone(_) | Part::Leads(_) => panic!("{number} does not follow"),
         }
     }
 
     #[tokio::test]
     async fn the_first_takes_those_of_its_statement_along() {
         let (batches, users, posts) = (Batches::new(), ById::new("u", ""), ById::new("p", ""));
+        let under_way = fill(&batches, &users);
         let first = leader(&batches, &users, 1);
         let other = leader(&batches, &posts, 1);
         let second = follower(&batches, &users, 2);
         let third = follower(&batches, &users, 1);
+        drop(under_way);
         let (followers, _under_way) = first.gather().await;
         assert_eq!(followers.ids(id(1)), [Value::Id(id(1)), Value::Id(id(2))], "each once");
         followers.answer(&HashMap::default());
@@ -181,23 +199,21 @@ mod tests {
     #[tokio::test]
     async fn who_finds_many_under_way_waits_and_is_joined() {
         let (batches, statement) = (Batches::new(), ById::new("u", ""));
-        let mut under_way = Vec::new();
-        for number in 0..UNDER_WAY as u128 {
-            under_way.push(leader(&batches, &statement, number).gather().await);
-        }
-        assert!(under_way.iter().all(|(followers, _)| followers.is_empty()), "nobody waits for company");
+        let mut under_way = fill(&batches, &statement);
         let mut next = pin!(leader(&batches, &statement, 10).gather());
         assert!(next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         let joined = follower(&batches, &statement, 11);
         under_way.pop();
+        let last = follower(&batches, &statement, 12);
         let (followers, _under_way) = next.await;
-        assert_eq!(followers.0.len(), 1);
-        drop(joined);
+        assert_eq!(followers.0.len(), 2, "who comes later does not go before");
+        drop((joined, last));
     }
 
     #[tokio::test]
     async fn who_followed_one_that_is_gone_asks_alone() {
         let (batches, statement) = (Batches::new(), ById::new("u", ""));
+        let under_way = fill(&batches, &statement);
         let first = leader(&batches, &statement, 1);
         let second = follower(&batches, &statement, 2);
         drop(first);
@@ -205,6 +221,7 @@ mod tests {
         // Nor is anybody's batch lost by one that has ended.
         let next = leader(&batches, &statement, 3);
         let joined = follower(&batches, &statement, 4);
+        drop(under_way);
         drop(next.gather().await);
         joined.await.unwrap_err();
         assert!(batches.open().is_empty());
@@ -213,10 +230,12 @@ mod tests {
     #[tokio::test]
     async fn a_batch_has_an_end() {
         let (batches, statement) = (Batches::new(), ById::new("u", ""));
+        let under_way = fill(&batches, &statement);
         let first = leader(&batches, &statement, 0);
         let followers: Vec<_> = (1..MOST_IDS as u128).map(|n| follower(&batches, &statement, n)).collect();
         let next = leader(&batches, &statement, 1_000);
         let last = follower(&batches, &statement, 1_001);
+        drop(under_way);
         assert_eq!(first.gather().await.0.0.len(), followers.len());
         assert_eq!(next.gather().await.0.0.len(), 1);
         drop(last);

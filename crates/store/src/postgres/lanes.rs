@@ -20,7 +20,7 @@ use super::failure::{Failure, Then};
 use super::pool::{CLOSE, Pool, Use};
 use super::session::{Driver, Fetch, STATEMENTS, fits, stream};
 use super::value::cell;
-use crate::alike::Most;
+use crate::alike::{Most, too_many};
 use crate::row::Source;
 use crate::slow::Slow;
 use crate::{ById, Cell, FromRow, Row, StoreError, Value, sql};
@@ -134,7 +134,9 @@ impl Shared {
             let Cell::Id(id) = cell(&row, 0)? else {
                 return Err(StoreError::internal("what finds rows by id selects something else first").into());
             };
-            found.insert(id, Arc::new(row));
+            if found.insert(id, Arc::new(row)).is_some() {
+                return Err(too_many(1).into());
+            }
         }
         Ok(found)
     }
@@ -230,6 +232,7 @@ impl Lanes {
         let lane = &self.lanes[thread::number() % self.lanes.len()];
         let shared = self.connection(lane, ctx).await?;
         let found = match shared.batches.join(by_id, id) {
+            Part::Alone(_permit) => return self.row_alone(ctx, by_id, id).await,
             Part::Leads(leader) => match ctx.within(leader.gather()).await {
                 // Under way as well.
                 Ok((followers, _permit)) if followers.is_empty() => return self.row_alone(ctx, by_id, id).await,

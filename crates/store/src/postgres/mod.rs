@@ -25,7 +25,6 @@ use std::time::{Duration, Instant};
 
 use kernel::{Clock, Ctx};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use uuid::Uuid;
 
 use self::failure::{Failure, Then};
 use self::lanes::Lanes;
@@ -39,7 +38,7 @@ use crate::schemas::Schemas;
 use crate::session_check::Proof;
 use crate::slow::Slow;
 use crate::tx::{Side, TxInner};
-use crate::{Applied, ById, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
+use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
 
 pub(crate) use self::copy::Target;
 pub(crate) use self::open::check_urls;
@@ -118,25 +117,15 @@ impl Postgres {
         params: &[Value],
         most: Most,
     ) -> Result<Vec<T>, StoreError> {
-        // Behind a pooler no connection is a lane's own.
-        match most.rows <= MOST_KEYS && self.pool.keeps_state() {
-            true => self.lanes.rows(ctx, sql, params, most).await,
-            false => self.rows(ctx, sql, params, most).await.map(|found| found.rows),
+        match self.lanes().filter(|_| most.rows <= MOST_KEYS) {
+            Some(lanes) => lanes.rows(ctx, sql, params, most).await,
+            None => self.rows(ctx, sql, params, most).await.map(|found| found.rows),
         }
     }
 
-    /// The row of an id, found together with those that others ask for at the same time.
-    pub(crate) async fn row_by_id<T: FromRow>(
-        &self,
-        ctx: &Ctx,
-        by_id: &ById,
-        id: Uuid,
-    ) -> Result<Option<T>, StoreError> {
-        if self.pool.keeps_state() {
-            return self.lanes.row_by_id(ctx, by_id, id).await;
-        }
-        let found = self.by_keys(ctx, by_id.one(), &[Value::Id(id)], Most::rows(1)).await;
-        found.map(|mut rows| rows.pop())
+    /// The connections that reads by key share, where a connection is ours alone: behind a pooler none is a lane's own.
+    pub(crate) fn lanes(&self) -> Option<&Lanes> {
+        self.pool.keeps_state().then_some(&self.lanes)
     }
 
     /// As much as there may be, on a connection of the pool.
