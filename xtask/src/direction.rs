@@ -23,7 +23,7 @@ const ROWS: &[Row] = &[
     row("crates/macros", &[], "macros name `::mainstay` in what they emit and link nothing of ours"),
     Row {
         place: "crates/resource",
-        may: &["crates/kernel", "crates/http", "crates/store", "crates/cache"],
+        may: &["crates/kernel", "crates/web", "crates/store", "crates/cache"],
         // Its promises are about derived resources in a running app.
         tests_may: &["crates/mainstay"],
         why: "a resource is where a row meets the wire: the one platform crate that joins several",
@@ -132,10 +132,10 @@ mod tests {
     const HOUSE: &str = "
         mainstay-kernel@crates/kernel: serde dev=mainstay-testkit
         mainstay-macros@crates/macros: syn
-        mainstay-http@crates/http: mainstay-kernel http axum dev=mainstay-testkit dev=mainstay-macros
+        mainstay-web@crates/web: mainstay-kernel http axum dev=mainstay-testkit dev=mainstay-macros
         mainstay-store@crates/store: mainstay-kernel rusqlite dev=mainstay-testkit
-        mainstay-resource@crates/resource: mainstay-kernel mainstay-http mainstay-store
-        mainstay@crates/mainstay: mainstay-kernel mainstay-macros mainstay-http mainstay-store mainstay-resource
+        mainstay-resource@crates/resource: mainstay-kernel mainstay-web mainstay-store
+        mainstay@crates/mainstay: mainstay-kernel mainstay-macros mainstay-web mainstay-store mainstay-resource
         mainstay-testkit@crates/testkit: mainstay mainstay-store
         mainstay-auth@domains/auth: mainstay dev=mainstay-testkit
         mainstay-posts@domains/posts: mainstay serde dev=mainstay-testkit dev=mainstay-auth
@@ -161,8 +161,8 @@ mod tests {
             ("posts: mainstay", "posts: mainstay mainstay-auth", "mainstay-posts may not depend on mainstay-auth"),
             ("posts: mainstay", "posts: mainstay-store", "mainstay-posts may not depend on mainstay-store"),
             ("posts: mainstay", "posts: mainstay axum", "mainstay-posts may not depend on axum"),
-            ("kernel: serde", "kernel: mainstay-http", "mainstay-kernel may not depend on mainstay-http"),
-            ("kernel rusqlite", "http", "mainstay-store may not depend on mainstay-http"),
+            ("kernel: serde", "kernel: mainstay-web", "mainstay-kernel may not depend on mainstay-web"),
+            ("kernel rusqlite", "web", "mainstay-store may not depend on mainstay-web"),
             ("kernel rusqlite", "testkit", "mainstay-store may not depend on mainstay-testkit"),
             ("posts clap", "posts mainstay-store", "mainstay-server may not depend on mainstay-store"),
             ("todo: mainstay", "todo: mainstay-store", "todo may not depend on mainstay-store"),

@@ -44,7 +44,7 @@ const RESULT: &str = "docs/results/mutants.json";
 /// The code that makes tokens, believes them, and says who may do what; and the packages whose tests must notice.
 const TABLE: [(&str, &[&str]); 14] = [
     ("crates/kernel/src/identity.rs", &["mainstay-kernel"]),
-    ("crates/http/src/caller.rs", &["mainstay-auth", "mainstay-resource"]),
+    ("crates/web/src/auth.rs", &["mainstay-auth", "mainstay-resource"]),
     ("crates/resource/src/operations.rs", RESOURCE),
     ("crates/resource/src/spec.rs", RESOURCE),
     ("crates/resource/src/sql.rs", RESOURCE),

@@ -100,7 +100,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "browser",
-        fix: "mend the page: crates/http/src/pages.rs and crates/http/assets/own; --pictures FOLDER keeps pictures",
+        fix: "mend the page: crates/web/src/docs_ui.rs and crates/web/assets/own; --pictures FOLDER keeps pictures",
         run: Kind::Server(browser::run),
     },
     Step {

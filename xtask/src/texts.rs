@@ -237,7 +237,7 @@ mod tests {
             ("text!(\"at most {max}\"); text!(\"needed\")", &[("at most {max}", "최대 {max}"), ("needed", "필수")]);
         let posts = "text!(\"gone {id}\"); text!(\"needed\")";
         let told = |http: (&str, &[(&str, &str)]), posts: (&str, &[(&str, &str)])| {
-            let speakers = [speaker("crates/http", http.0, http.1), speaker("domains/posts", posts.0, posts.1)];
+            let speakers = [speaker("crates/web", http.0, http.1), speaker("domains/posts", posts.0, posts.1)];
             faults(&BTreeMap::from(speakers)).unwrap()
         };
         assert_eq!(told((http.0, http.1), (posts, &[("gone {id}", "{id} 없음")])), Vec::<String>::new());

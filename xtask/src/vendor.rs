@@ -15,7 +15,7 @@ use crate::serve::Scratch;
 use crate::tools;
 use crate::workspace::Workspace;
 
-const FOLDER: &str = "crates/http/assets/vendor";
+const FOLDER: &str = "crates/web/assets/vendor";
 
 /// Options of `cargo xtask vendor-docs`.
 #[derive(clap::Args)]

@@ -13,18 +13,24 @@ use crate::workspace::Workspace;
 
 /// Files that may hold a global all the same, and why. A row nothing needs any more is a fault: the list only shrinks.
 const MAY_HOLD_GLOBALS: &[(&str, &str)] = &[
-    ("crates/http/src/schema.rs", "a memo: one validator per input type, which follows from the type alone"),
+    ("crates/web/src/schema.rs", "a memo: one validator per input type, which follows from the type alone"),
     (
-        "crates/store/src/scope.rs",
+        "crates/store/src/reentrancy.rs",
         "a mark on the thread while it polls a transaction's closure, taken off after each poll",
     ),
-    ("crates/store/src/sqlite/desk.rs", "the writer thread's own connection, found by closures that are polled there"),
+    (
+        "crates/store/src/sqlite/writer_connection.rs",
+        "the writer thread's own connection, found by closures that are polled there",
+    ),
     (
         "crates/kernel/src/thread.rs",
         "a number for each thread, to spread them over connections and buffers; it decides nothing else",
     ),
     ("crates/telemetry/src/sink.rs", "a mark on the thread while it writes a line, against a line in a line"),
-    ("crates/store/src/sqlite/limit.rs", "the running statement's limit, read by SQLite's callback on the same thread"),
+    (
+        "crates/store/src/sqlite/interrupt.rs",
+        "the running statement's limit, read by SQLite's callback on the same thread",
+    ),
 ];
 
 /// Where the process is: its environment, its arguments, its end. `docs/decisions/0011-the-process-is-in-the-facade.md`.
@@ -134,7 +140,7 @@ pub fn inner(literal: &str) -> &str {
 
 fn http_types(tokens: &[Token]) -> Vec<(usize, String)> {
     let is_path = |window: &&[Token]| {
-        ["http", "axum", "hyper"].contains(&window[0].text.as_str()) && window[1].text == ":" && window[2].text == ":"
+        ["web", "http", "axum", "hyper"].contains(&window[0].text.as_str()) && window[1].text == ":" && window[2].text == ":"
     };
     let found = tokens.windows(3).filter(is_path);
     found
@@ -295,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_service_knows_no_http() {
-        let source = "use mainstay::http::StatusCode;\n// http::Request\nfn f(x: axum::Json<u8>) {}\nlet http = 1;";
+        let source = "use mainstay::web::StatusCode;\n// http::Request\nfn f(x: axum::Json<u8>) {}\nlet http = 1;";
         assert_eq!(found("domains/posts/src/service.rs", source), [1, 3]);
         assert!(found("domains/posts/src/api.rs", source).is_empty());
     }
@@ -315,7 +321,7 @@ mod tests {
             use std::env;
             fn h() { env::args().next(); std::process::exit(1) }
         ";
-        assert_eq!(found("crates/http/src/lib.rs", source), [3, 5, 5]);
+        assert_eq!(found("crates/web/src/lib.rs", source), [3, 5, 5]);
         assert!(found("crates/mainstay/src/run/settings.rs", source).is_empty());
     }
 
@@ -328,7 +334,7 @@ mod tests {
             impl Turn { fn new(turn: Option<Self>) -> Self { turn.unwrap_or(Self::first()) } }
             fn h(is_new: bool) -> Option<Plain> { is_new.then_some(Plain(1)) }
         ";
-        assert_eq!(found("crates/http/src/lib.rs", source), [3, 5]);
+        assert_eq!(found("crates/web/src/lib.rs", source), [3, 5]);
     }
 
     #[test]
@@ -342,6 +348,6 @@ mod tests {
             thread_local! { static E: Cell<u8> = const { Cell::new(0) }; }
             static F: &str = \"Mutex\";
         ";
-        assert_eq!(found("crates/http/src/lib.rs", source), [2, 3, 5, 7]);
+        assert_eq!(found("crates/web/src/lib.rs", source), [2, 3, 5, 7]);
     }
 }

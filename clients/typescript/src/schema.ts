@@ -506,7 +506,7 @@ export interface components {
             code: string;
             /** @description What went wrong this time, for a person. */
             detail: string;
-            /** @description All faults of an invalid request. */
+            /** @description All errors of an invalid request. */
             errors?: {
                 /** @description Stable name of the rule that is broken. */
                 code: string;

@@ -92,14 +92,14 @@ pub struct NewThing {
 pub struct ThingPatch {
     /// May not be null.
     #[check(length(min = 1, max = 8))]
-    name: Change<String>,
+    name: PatchField<String>,
     /// May be null.
-    note: Change<Option<String>>,
+    note: PatchField<Option<String>>,
     /// A number.
     #[check(range(min = 0, max = 100))]
-    level: Change<Option<i64>>,
+    level: PatchField<Option<i64>>,
     /// A line, or none.
-    line: Change<Option<Line>>,
+    line: PatchField<Option<Line>>,
 }
 
 /// What was understood.
@@ -200,9 +200,9 @@ pub fn body(data: &[u8]) {
             let method = if method == "post" { app.post(path) } else { app.patch(path) };
             method.body("application/json", bytes.to_vec()).send()
         };
-        let reply = send(sent).await;
+        let response = send(sent).await;
         let shown = String::from_utf8_lossy(sent);
-        match reply.status() {
+        match response.status() {
             200 => {
                 let value: Value = serde_json::from_slice(sent).expect("what is accepted is JSON");
                 let value = normalized(&value);
@@ -211,20 +211,20 @@ pub fn body(data: &[u8]) {
                 let errors = published.strict.iter_errors(&value).filter(|error| !is_idna(error.instance()));
                 let errors: Vec<String> = errors.map(|error| error.to_string()).collect();
                 assert!(errors.is_empty(), "accepted, though the published schema refuses it: {shown}: {errors:?}");
-                let echo = reply.json()["body"].clone();
+                let echo = response.json()["body"].clone();
                 assert!(is_same(&value, &echo), "understood {echo} from {shown}");
                 let again = send(&serde_json::to_vec(&echo).expect("JSON")).await;
                 assert_eq!(again.status(), 200, "what was understood is accepted in turn: {echo}: {again:?}");
                 assert_eq!(again.json()["body"], echo);
             }
             422 => {
-                let faults = reply.faults();
-                assert!(!faults.is_empty(), "a refusal names a fault: {shown}");
+                let errors = response.errors();
+                assert!(!errors.is_empty(), "a refusal names a fault: {shown}");
                 let value: Value = serde_json::from_slice(sent).expect("what is not JSON is malformed, not invalid");
-                let is_explained = faults.iter().all(|(_, code)| BEYOND_THE_SCHEMA.contains(&code.as_str()));
+                let is_explained = errors.iter().all(|(_, code)| BEYOND_THE_SCHEMA.contains(&code.as_str()));
                 assert!(
                     is_explained || !published.lenient.is_valid(&value),
-                    "refused, though the published schema accepts it: {shown}: {faults:?}"
+                    "refused, though the published schema accepts it: {shown}: {errors:?}"
                 );
             }
             400 => assert!(parse_json(sent).is_err(), "malformed, though it is JSON: {shown}"),

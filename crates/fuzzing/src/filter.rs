@@ -1,9 +1,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use mainstay::http::parse_pairs;
 use mainstay::kernel::{Identity, Role, SessionId};
 use mainstay::resource::{Cursors, Resource};
+use mainstay::web::parse_pairs;
 use serde_json::Value;
 use testkit::{App, Setup};
 
@@ -38,15 +38,15 @@ pub fn filter(data: &[u8]) {
     run::on(&STAGE, setup, fill, async |app| {
         let accepted = judge_sql(&app.service(), &query);
         let owner = people::person(&app, 1);
-        let reply = owner.get(&format!("{PATH}?{query}")).await;
-        let status = reply.status();
+        let response = owner.get(&format!("{PATH}?{query}")).await;
+        let status = response.status();
         assert_eq!(status == 200, accepted, "both readings of {query:?} agree: {status}");
         if status != 200 {
             assert!(status == 400 || status == 422, "{status} for {query:?}");
-            assert!(status == 400 || !reply.faults().is_empty(), "a refusal names a fault: {query:?}");
+            assert!(status == 400 || !response.errors().is_empty(), "a refusal names a fault: {query:?}");
             return;
         }
-        let page = reply.json();
+        let page = response.json();
         let items = ids(&page);
         let names: Vec<String> =
             parse_pairs(&query).expect("it was accepted").into_iter().map(|(name, _)| name.into_owned()).collect();
@@ -59,7 +59,7 @@ pub fn filter(data: &[u8]) {
         assert!(items.is_disjoint(&ids(&second)), "{query:?} shows a row twice");
         if !is_named("owner_id[ne]") {
             let elsewhere = owner.get(&format!("{here}&owner_id[ne]=usr_00000000000000000000000000")).await;
-            elsewhere.expect_problem(422, "invalid_request").expect_faults(&[("/cursor", "cursor")]);
+            elsewhere.expect_problem(422, "invalid_request").expect_field_errors(&[("/cursor", "cursor")]);
         }
     });
 }

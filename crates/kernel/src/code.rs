@@ -30,7 +30,7 @@ pub enum Code {
     TooManyRequests,
     /// The header section is larger than allowed.
     HeadersTooLarge,
-    /// A fault of ours.
+    /// A bug in the server.
     Internal,
     /// Something we need is exhausted or away; the same request may succeed later.
     Unavailable,

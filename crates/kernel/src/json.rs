@@ -6,7 +6,7 @@ use serde_json::{Map, Number, Value};
 
 /// A JSON value of any shape, for a `json` column. Read strictly: a field repeated anywhere inside is refused, as is what
 /// holds more than [`MOST_VALUES`](Self::MOST_VALUES) or is nested deeper than [`MOST_DEPTH`](Self::MOST_DEPTH), and
-/// numbers are brought to the one form that both databases give back. (The NUL character is refused by `http`'s check,
+/// numbers are brought to the one form that both databases give back. (The NUL character is refused by `web`'s check,
 /// with a pointer to it.)
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
 #[serde(transparent)]

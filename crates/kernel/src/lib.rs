@@ -6,7 +6,7 @@ mod clock;
 mod code;
 mod ctx;
 mod decimal;
-mod fault;
+mod error;
 mod id;
 mod identity;
 mod json;
@@ -27,7 +27,7 @@ pub use clock::{Clock, Time, TimeError};
 pub use code::Code;
 pub use ctx::{Ctx, DeadlinePassed, network_of};
 pub use decimal::{Decimal, DecimalError};
-pub use fault::{ApiError, ErrorDoc, Faults, FieldFault, Place, Refused};
+pub use error::{ApiError, ErrorDoc, FieldError, Invalid, Place, ValidationErrors};
 pub use id::{Id, IdError, IdKind, IdOf};
 pub use identity::{
     AccountDeleted, AccountId, AccountKind, AccountRegistered, Identity, OrgId, OrgKind, Role, SessionId, SessionKind,

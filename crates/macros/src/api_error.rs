@@ -170,7 +170,7 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
             }
 
             #[allow(unreachable_patterns, clippy::allow_attributes, reason = "every variant may wrap another error")]
-            fn fields(&self) -> &[#kernel::FieldFault] {
+            fn fields(&self) -> &[#kernel::FieldError] {
                 match self { #(#fields,)* _ => &[] }
             }
 

@@ -133,14 +133,14 @@ impl Rules {
         }
         if self.profile.is_some() || is_text(ty) {
             let profile = if is_secret(ty) { quote!(::mainstay::kernel::TextProfile::Opaque) } else { self.profile() };
-            parts.push(quote!(transform = ::mainstay::http::check::Described(#profile)));
+            parts.push(quote!(transform = ::mainstay::web::validate::Described(#profile)));
         }
         if parts.is_empty() { TokenStream::new() } else { quote!(#[schemars(#(#parts),*)]) }
     }
 
     /// The same rules as calls, for the value `#value` (a reference).
     pub(crate) fn calls(&self, value: &TokenStream) -> TokenStream {
-        let check = quote!(::mainstay::http::check);
+        let validate = quote!(::mainstay::web::validate);
         let option = |e: &Option<Expr>, float: bool| match e {
             Some(e) if float => quote!(::core::option::Option::Some((#e) as f64)),
             Some(e) => quote!(::core::option::Option::Some(#e)),
@@ -148,30 +148,30 @@ impl Rules {
         };
         let length = self.length.as_ref().map(|(min, max)| {
             let (min, max) = (option(min, false), option(max, false));
-            quote!(#check::length(#value, #min, #max, pointer, faults);)
+            quote!(#validate::length(#value, #min, #max, pointer, errors);)
         });
         let range = self.range.as_ref().map(|(min, max)| {
             let (min, max) = (option(min, true), option(max, true));
-            quote!(#check::range(#value, #min, #max, pointer, faults);)
+            quote!(#validate::range(#value, #min, #max, pointer, errors);)
         });
-        let email = self.email.then(|| quote!(#check::email(#value, pointer, faults);));
+        let email = self.email.then(|| quote!(#validate::email(#value, pointer, errors);));
         let pattern = self.pattern.as_ref().map(|pattern| {
             quote! {
                 static PATTERN: ::std::sync::LazyLock<::mainstay::__private::regex::Regex> = ::std::sync::LazyLock::new(
                     || ::mainstay::__private::regex::Regex::new(#pattern).expect("the pattern is a regular expression"),
                 );
-                #check::pattern(#value, &PATTERN, pointer, faults);
+                #validate::pattern(#value, &PATTERN, pointer, errors);
             }
         });
-        let with = self.with.as_ref().map(|path| quote!(#check::with(#value, #path, pointer, faults);));
+        let with = self.with.as_ref().map(|path| quote!(#validate::with(#value, #path, pointer, errors);));
         quote!(#length #range #email #pattern #with)
     }
 }
 
-/// Whether a type is text or holds it, as far as its name tells: `String`, also inside `Option`, `Change`, `Secret`, `Box`,
+/// Whether a type is text or holds it, as far as its name tells: `String`, also inside `Option`, `PatchField`, `Secret`, `Box`,
 /// or a list or map of it.
 fn is_text(ty: &Type) -> bool {
-    let is_holder = |name: &str| ["Option", "Change", "Secret", "Box", "Vec", "BTreeMap"].contains(&name);
+    let is_holder = |name: &str| ["Option", "PatchField", "Secret", "Box", "Vec", "BTreeMap"].contains(&name);
     match last_name(ty).as_deref() {
         Some("String") => true,
         Some(name) if is_holder(name) => last_argument(ty).is_some_and(is_text),
@@ -179,11 +179,11 @@ fn is_text(ty: &Type) -> bool {
     }
 }
 
-/// Whether a type is a `Secret`, also inside `Option` and `Change`.
+/// Whether a type is a `Secret`, also inside `Option` and `PatchField`.
 fn is_secret(ty: &Type) -> bool {
     match last_name(ty).as_deref() {
         Some("Secret") => true,
-        Some("Option" | "Change") => last_argument(ty).is_some_and(is_secret),
+        Some("Option" | "PatchField") => last_argument(ty).is_some_and(is_secret),
         _ => false,
     }
 }
@@ -198,7 +198,7 @@ fn last_argument(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// The last name of a type's path: `Change` of `mainstay::Change<String>`.
+/// The last name of a type's path: `PatchField` of `mainstay::PatchField<String>`.
 pub(crate) fn last_name(ty: &Type) -> Option<String> {
     match ty {
         Type::Path(path) => path.path.segments.last().map(|s| s.ident.to_string()),
@@ -214,7 +214,7 @@ pub(crate) fn check_field(field: &Field) -> Result<TokenStream> {
     let rules = Rules::read(&field.attrs)?;
     let (calls, profile) = (rules.calls(&quote!(&self.#ident)), rules.profile());
     let inner = quote_spanned! { ty.span() =>
-        <#ty as ::mainstay::http::Check>::check(&mut self.#ident, #profile, pointer, faults);
+        <#ty as ::mainstay::web::Check>::check(&mut self.#ident, #profile, pointer, errors);
     };
     Ok(quote!(pointer.at(#name, |pointer| { #inner #calls });))
 }

@@ -97,12 +97,12 @@ pub(crate) fn expand(method: &str, attribute: TokenStream, item: TokenStream) ->
     // One assertion for each type, at its place, so that the compiler points there.
     let input_checks = types.iter().map(|ty| {
         quote_spanned!(ty.span() => const _: () = {
-            const fn is_an_endpoint_argument<T: ::mainstay::http::Input>() {}
+            const fn is_an_endpoint_argument<T: ::mainstay::web::Input>() {}
             is_an_endpoint_argument::<#ty>();
         };)
     });
     let output_check = quote_spanned!(result.span() => const _: () = {
-        const fn is_an_endpoint_result<T: ::mainstay::http::Output>() {}
+        const fn is_an_endpoint_result<T: ::mainstay::web::Output>() {}
         is_an_endpoint_result::<#result>();
     };);
 
@@ -126,7 +126,7 @@ pub(crate) fn expand(method: &str, attribute: TokenStream, item: TokenStream) ->
             let of = of
                 .as_ref()
                 .map_or_else(|| quote!(::core::option::Option::None), |of| quote!(::core::option::Option::Some(#of)));
-            Some(quote!(.kept_for(#seconds, #of)))
+            Some(quote!(.cache_for(#seconds, #of)))
         }
     };
     let (limits, cost) = (&place.limits, place.cost.iter());
@@ -140,33 +140,33 @@ pub(crate) fn expand(method: &str, attribute: TokenStream, item: TokenStream) ->
         #output_check
 
         #[automatically_derived]
-        impl ::mainstay::http::EndpointDef for #ident {
-            fn endpoint(&self) -> ::mainstay::http::Endpoint {
+        impl ::mainstay::web::EndpointDef for #ident {
+            fn endpoint(&self) -> ::mainstay::web::Endpoint {
                 #handler
-                let endpoint = ::mainstay::http::Endpoint::new(
-                    ::mainstay::http::Method::#method_name,
+                let endpoint = ::mainstay::web::Endpoint::new(
+                    ::mainstay::web::Method::#method_name,
                     #path,
                     #id,
                     #docs_text,
                     |operation| {
                         let _ = &operation;
-                        #(<#types as ::mainstay::http::Input>::describe(operation);)*
-                        <#result as ::mainstay::http::Output>::describe(operation);
+                        #(<#types as ::mainstay::web::Input>::describe(operation);)*
+                        <#result as ::mainstay::web::Output>::describe(operation);
                     },
-                    ::std::sync::Arc::new(|mut request: ::mainstay::http::Request| ::std::boxed::Box::pin(async move {
+                    ::std::sync::Arc::new(|mut request: ::mainstay::web::Request| ::std::boxed::Box::pin(async move {
                         let _ = &mut request;
-                        #(let #names = <#types as ::mainstay::http::Input>::extract(&mut request).await?;)*
+                        #(let #names = <#types as ::mainstay::web::Input>::extract(&mut request).await?;)*
                         // What is left of the body is drained while the handler works.
                         ::core::mem::drop(request);
-                        <#result as ::mainstay::http::Output>::reply(#ident(#(#names),*).await)
+                        <#result as ::mainstay::web::Output>::into_response(#ident(#(#names),*).await)
                     })),
                 )
                 #root
                 #(.limited_by(#limits))*
                 #(.costing(#cost))*
                 #kept;
-                match <#result as ::mainstay::http::Output>::made() {
-                    ::core::option::Option::Some(made) => endpoint.making(made),
+                match <#result as ::mainstay::web::Output>::write_created() {
+                    ::core::option::Option::Some(write_created) => endpoint.idempotent(write_created),
                     ::core::option::Option::None => endpoint,
                 }
             }

@@ -21,7 +21,7 @@ pub(crate) fn expand_input(item: TokenStream) -> Result<TokenStream> {
                 if !schema.is_empty() {
                     field.attrs.push(parse_quote!(#schema));
                 }
-                if last_name(&field.ty).as_deref() == Some("Change") {
+                if last_name(&field.ty).as_deref() == Some("PatchField") {
                     field.attrs.push(parse_quote!(#[serde(default)]));
                 }
             }
@@ -51,20 +51,20 @@ pub(crate) fn expand_input(item: TokenStream) -> Result<TokenStream> {
         #traits
 
         #[automatically_derived]
-        impl #impl_generics ::mainstay::http::Check for #name #type_generics #where_clause {
+        impl #impl_generics ::mainstay::web::Check for #name #type_generics #where_clause {
             fn check(
                 &mut self,
                 _: ::mainstay::kernel::TextProfile,
-                pointer: &mut ::mainstay::http::check::Pointer,
-                faults: &mut ::mainstay::kernel::Faults,
+                pointer: &mut ::mainstay::web::validate::Pointer,
+                errors: &mut ::mainstay::kernel::ValidationErrors,
             ) {
-                let _ = (&pointer, &faults);
+                let _ = (&pointer, &errors);
                 #body
             }
         }
 
         #[automatically_derived]
-        impl #impl_generics ::mainstay::http::InputType for #name #type_generics #where_clause {}
+        impl #impl_generics ::mainstay::web::InputType for #name #type_generics #where_clause {}
     })
 }
 
@@ -111,7 +111,7 @@ fn serde_traits(item: &DeriveInput) -> TokenStream {
             fn deserialize<D: ::mainstay::__private::serde::Deserializer<'de>>(
                 deserializer: D,
             ) -> ::core::result::Result<Self, D::Error> {
-                Self::deserialize(::mainstay::http::Object(deserializer))
+                Self::deserialize(::mainstay::web::Object(deserializer))
             }
         }
     }

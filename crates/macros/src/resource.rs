@@ -296,8 +296,8 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
         let example = role.example.as_ref().map(|value| quote!(#[schemars(example = &#value)]));
         new_fields.push(quote!(#doc #(#rules)* #default #optional #example pub #name: #ty));
         new_values.push(quote!((#i, ::core::convert::Into::into(new.#name))));
-        patch_fields.push(quote!(#doc #(#rules)* #example pub #name: ::mainstay::http::Change<#ty>));
-        patch_values.push(quote!(if let ::mainstay::http::Change::To(value) = patch.#name {
+        patch_fields.push(quote!(#doc #(#rules)* #example pub #name: ::mainstay::web::PatchField<#ty>));
+        patch_values.push(quote!(if let ::mainstay::web::PatchField::To(value) = patch.#name {
             values.push((#i, ::core::convert::Into::into(value)));
         }));
     }

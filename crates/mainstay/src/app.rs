@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cache::{Backend, Bus, Cache};
-use http::{Api, ApiBuilder, Authenticate, ETags, State};
 use kernel::{Catalogue, Clock, Ctx, KeyedHash, Random, SecretKey};
 use resource::{Cursors, Loaders};
-use store::{Applied, Migrations, Reactions, Store, StoreError, Tx};
+use store::{Applied, EventHandlers, Migrations, Store, StoreError, Tx};
+use web::{Api, ApiBuilder, Authenticate, ETags, State};
 
 use crate::erasure::{self, Eraser, Erasing};
 use crate::idempotency::{self, Answers, Tidying};
 use crate::settings::{Settings, SettingsError, SettingsOf};
-use crate::shared::{Answers as KeptAnswers, Shared};
+use crate::shared::{Answers as CachedResponses, Shared};
 use crate::{Command, Database, Domain, Section, allocator, deployment};
 
 /// A product: a list of domains, and the glue between them.
@@ -22,7 +22,7 @@ pub struct App {
     version: String,
     description: String,
     domains: Vec<Domain>,
-    glue: Reactions,
+    glue: EventHandlers,
     texts: Vec<(&'static str, &'static str)>,
 }
 
@@ -167,7 +167,7 @@ impl Boot {
     }
 }
 
-/// A started app: it answers requests in process; a [`Server`](http::Server) puts a socket in front.
+/// A started app: it answers requests in process; a [`Server`](web::Server) puts a socket in front.
 #[derive(Debug, Clone)]
 pub struct Running {
     /// What answers.
@@ -224,7 +224,7 @@ impl App {
             version: env!("CARGO_PKG_VERSION").into(),
             description: String::new(),
             domains: vec![erasure::domain(), idempotency::domain(), deployment::domain()],
-            glue: Reactions::new(),
+            glue: EventHandlers::new(),
             texts: Vec::new(),
         }
     }
@@ -243,7 +243,7 @@ impl App {
         self
     }
 
-    /// Glue: a reaction between two domains that know nothing of each other.
+    /// Glue: a event handler between two domains that know nothing of each other.
     #[must_use]
     pub fn on<E, F, Fut>(mut self, react: F) -> Self
     where
@@ -304,7 +304,7 @@ impl App {
     /// What stands in the way, and what to do.
     pub async fn migrate(self, settings: &Settings, clock: &Clock) -> Result<(Store, Vec<Applied>), StartError> {
         let sets = self.migration_sets();
-        let store = Store::open(&settings.database, Reactions::new())
+        let store = Store::open(&settings.database, EventHandlers::new())
             .await
             .map_err(|e| StartError::caused("the database cannot be opened", e))?;
         let applied = migrate(&store, &sets, clock).await?;
@@ -320,7 +320,7 @@ impl App {
         let secret = SecretKey::new(settings.secret_key.expose()).map_err(StartError::new)?;
         // That took some megabytes.
         allocator::give_back();
-        let mut reactions = Reactions::new();
+        let mut event_handlers = EventHandlers::new();
         let mut sets = Vec::new();
         let mut loaders = Loaders::default();
         let mut parts = Vec::new();
@@ -331,7 +331,7 @@ impl App {
         for domain in self.domains {
             let of = format!("the domain `{}`", domain.name);
             texts.extend(catalogues(&of, &domain.texts)?);
-            reactions.extend(domain.reactions);
+            event_handlers.extend(domain.event_handlers);
             sets.extend(domain.migrations);
             loaders.link(domain.name);
             for loader in domain.loaders {
@@ -348,13 +348,13 @@ impl App {
             }
             parts.push((domain.name, domain.about, domain.endpoints, domain.provide));
         }
-        reactions.extend(self.glue);
+        event_handlers.extend(self.glue);
         // Last: what a domain does by hand with its rows comes first.
         let eraser = Eraser::new(owned);
-        eraser.react(&mut reactions);
+        eraser.react(&mut event_handlers);
         texts.extend(catalogues("the app", &self.texts)?);
 
-        let store = Store::open(&settings.database, reactions)
+        let store = Store::open(&settings.database, event_handlers)
             .await
             .map_err(|e| StartError::caused("the database cannot be opened", e))?;
         let applied = migrate(&store, &sets, &clock).await?;
@@ -393,7 +393,7 @@ impl App {
         boot.put(Cursors::new(boot.secret.derive("list cursors")));
         let etags = ETags::new(boot.secret.derive("entity tags"));
         boot.put(etags);
-        let answers = KeptAnswers::new(shared.cache.clone());
+        let answers = CachedResponses::new(shared.cache.clone());
         let mut kinds = HashSet::new();
         for (name, about, endpoints, provide) in parts {
             api.about(name, about);
@@ -437,7 +437,7 @@ async fn migrate(store: &Store, sets: &[Migrations], clock: &Clock) -> Result<Ve
 /// What the platform's own crates say in other languages.
 fn platform_texts() -> Result<Vec<Catalogue>, StartError> {
     let own: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
-    let tables = [kernel::TEXTS, http::TEXTS, store::TEXTS, resource::TEXTS, own];
+    let tables = [kernel::TEXTS, web::TEXTS, store::TEXTS, resource::TEXTS, own];
     catalogues("the platform", &tables.concat())
 }
 

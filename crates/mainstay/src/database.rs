@@ -1,7 +1,7 @@
 use std::ops::Deref;
 
-use http::Service;
 use store::Store;
+use web::Service;
 
 /// The app's [`Store`] as an argument of an endpoint, always there: enough where a handler needs no service of its own.
 #[derive(Debug, Clone)]

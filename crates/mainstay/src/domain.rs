@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use cache::Cache;
-use http::{ETags, Endpoint, EndpointDef};
 use resource::{Loader, Loaders};
-use store::{Migrations, Reactions, SessionCheck, StoreError, Tx};
+use store::{EventHandlers, Migrations, SessionCheck, StoreError, Tx};
+use web::{ETags, Endpoint, EndpointDef};
 
 use crate::erasure::OwnedTable;
 use crate::settings::SettingsOf;
@@ -18,14 +18,14 @@ pub(crate) type Examine = Arc<dyn Fn(Patient) -> Pin<Box<dyn Future<Output = Vec
 pub(crate) type MakeEndpoints =
     Box<dyn Fn(&Loaders, &Cache, ETags, &mut HashSet<String>) -> Result<Vec<Endpoint>, String> + Send>;
 
-/// One subject of a product, whole: its endpoints, tables, reactions, loaders, services and settings. Each domain crate
+/// One subject of a product, whole: its endpoints, tables, event handlers, loaders, services and settings. Each domain crate
 /// exports one, and an [`App`](crate::App) is a list of them.
 pub struct Domain {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) migrations: Option<Migrations>,
     pub(crate) endpoints: Vec<MakeEndpoints>,
-    pub(crate) reactions: Reactions,
+    pub(crate) event_handlers: EventHandlers,
     pub(crate) loaders: Vec<Loader>,
     pub(crate) provide: Vec<Provide>,
     pub(crate) section: Option<Section>,
@@ -51,7 +51,7 @@ impl Domain {
             about: "",
             migrations: None,
             endpoints: Vec::new(),
-            reactions: Reactions::new(),
+            event_handlers: EventHandlers::new(),
             loaders: Vec::new(),
             provide: Vec::new(),
             section: None,
@@ -121,13 +121,13 @@ impl Domain {
 
     /// Reacts to what another part announces, inside the announcer's transaction.
     #[must_use]
-    pub fn on<E, F, Fut>(mut self, react: F) -> Self
+    pub fn on<E, F, Fut>(mut self, handle: F) -> Self
     where
         E: Send + Sync + 'static,
         F: Fn(Tx, Arc<E>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), StoreError>> + Send + 'static,
     {
-        self.reactions.on(self.name, react);
+        self.event_handlers.on(self.name, handle);
         self
     }
 
@@ -160,7 +160,7 @@ impl Domain {
 
     /// Declares a limit: `NAME: QUOTA/WINDOW by PARTS`, as in `reports: 10/1m by user`. Operations name it
     /// (`#[post("/reports", limit = "reports")]`), or a handler takes from it for a subject of its own
-    /// ([`Limits::take`](crate::http::Limits::take)). `limits.policies` may say another quota, or take it away.
+    /// ([`Limits::take`](crate::web::Limits::take)). `limits.policies` may say another quota, or take it away.
     #[must_use]
     pub fn limit(mut self, line: &'static str) -> Self {
         self.limits.push(line);

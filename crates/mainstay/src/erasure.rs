@@ -11,7 +11,7 @@ mod store;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::store::{Migrations, Reactions, Store, StoreError, Touched, Tx, migrations};
+use ::store::{EventHandlers, Invalidation, Migrations, Store, StoreError, Tx, migrations};
 use kernel::{AccountDeleted, Clock, Ctx, Random, UserId};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -41,14 +41,14 @@ pub(crate) fn domain() -> Domain {
 pub(crate) struct OwnedTable {
     remove: String,
     /// What others may keep copies of: forgotten once nobody may see it, and never loaded again.
-    touched: Vec<Touched>,
+    invalidations: Vec<Invalidation>,
 }
 
 impl OwnedTable {
     /// The table, the column of its key, the column that holds the owner, and the kinds under which its rows are cached.
     pub(crate) fn new(table: &str, key: &str, owner: &str, kinds: &[&'static str]) -> Self {
-        let touched = kinds.iter().map(|kind| Touched::All((*kind).into())).collect();
-        Self { remove: store::removal(table, key, owner), touched }
+        let invalidations = kinds.iter().map(|kind| Invalidation::All((*kind).into())).collect();
+        Self { remove: store::removal(table, key, owner), invalidations }
     }
 }
 
@@ -68,9 +68,9 @@ impl Eraser {
     }
 
     /// Lets it act in the transaction that ends an account.
-    pub(crate) fn react(&self, reactions: &mut Reactions) {
+    pub(crate) fn react(&self, event_handlers: &mut EventHandlers) {
         let eraser = self.clone();
-        reactions.on("erasure", move |tx: Tx, deleted: Arc<AccountDeleted>| {
+        event_handlers.on("erasure", move |tx: Tx, deleted: Arc<AccountDeleted>| {
             let eraser = eraser.clone();
             async move { eraser.begin(&tx, deleted.id).await }
         });
@@ -81,7 +81,11 @@ impl Eraser {
             return Ok(());
         }
         store::add_erasure(tx, owner, tx.ctx().now()).await?;
-        self.0.tables.iter().flat_map(|table| &table.touched).for_each(|touched| tx.touch(touched.clone()));
+        self.0
+            .tables
+            .iter()
+            .flat_map(|table| &table.invalidations)
+            .for_each(|invalidations| tx.invalidate(invalidations.clone()));
         self.0.asked.notify_one();
         Ok(())
     }

@@ -6,10 +6,10 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::store::{Migrations, Store, StoreError, Witness, migrations};
-use http::{Fingerprint, KeepAnswers, Keeping, KeptAnswer, KeyUse, KeyedRun};
+use ::store::{CommitHook, Migrations, Store, StoreError, migrations};
 use kernel::{AccountDeleted, AccountRegistered, Blob, Clock, Ctx, Json, KeyedHash, Random, Time};
 use tokio::task::JoinHandle;
+use web::{Fingerprint, IdempotencyStore, KeyUse, KeyedRun, StoredResponse, Storing};
 
 use self::store::NewAnswer;
 use crate::Domain;
@@ -29,13 +29,15 @@ pub(crate) fn domain() -> Domain {
         .owned_table("idempotency_keys", "key", "account_id")
         .on::<AccountRegistered, _, _>(|tx, registered| async move {
             // Whoever registers is nobody yet: whose the answer is, only what was made tells.
-            let Some(run) = tx.ctx().attached::<Witness>().and_then(Witness::of::<KeyedRun>) else { return Ok(()) };
+            let Some(run) = tx.ctx().attached::<CommitHook>().and_then(CommitHook::of::<KeyedRun>) else {
+                return Ok(());
+            };
             store::add_subject(&tx, registered.id, &run.key.0, tx.ctx().now().plus(KEPT)).await
         })
         .on::<AccountDeleted, _, _>(|tx, deleted| async move { store::remove_about(&tx, deleted.id).await })
 }
 
-/// See [`KeepAnswers`].
+/// See [`IdempotencyStore`].
 pub(crate) struct Answers {
     store: Store,
     hash: KeyedHash,
@@ -47,20 +49,20 @@ impl Answers {
     }
 }
 
-impl KeepAnswers for Answers {
+impl IdempotencyStore for Answers {
     fn hash(&self) -> &KeyedHash {
         &self.hash
     }
 
-    fn find<'a>(&'a self, ctx: &'a Ctx, key: KeyUse) -> Keeping<'a, Option<(Fingerprint, KeptAnswer)>> {
+    fn find<'a>(&'a self, ctx: &'a Ctx, key: KeyUse) -> Storing<'a, Option<(Fingerprint, StoredResponse)>> {
         Box::pin(async move {
             let found = store::find_answer(&self.store.read(ctx), &key.0, ctx.now()).await?;
             Ok(found.map(read).transpose()?)
         })
     }
 
-    fn witness(&self, run: Arc<KeyedRun>) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(Witness::new(run.clone(), move |tx, value| {
+    fn commit_hook(&self, run: Arc<KeyedRun>) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(CommitHook::new(run.clone(), move |tx, value| {
             let answer = run.answer(value)?;
             let run = run.clone();
             Some(async move {
@@ -76,7 +78,7 @@ impl KeepAnswers for Answers {
         }))
     }
 
-    fn save<'a>(&'a self, ctx: &'a Ctx, run: &'a KeyedRun, answer: KeptAnswer) -> Keeping<'a, ()> {
+    fn save<'a>(&'a self, ctx: &'a Ctx, run: &'a KeyedRun, answer: StoredResponse) -> Storing<'a, ()> {
         Box::pin(async move {
             let now = ctx.now();
             let new = new(run, answer, now);
@@ -91,7 +93,7 @@ impl KeepAnswers for Answers {
     }
 }
 
-fn new(run: &KeyedRun, answer: KeptAnswer, now: Time) -> NewAnswer {
+fn new(run: &KeyedRun, answer: StoredResponse, now: Time) -> NewAnswer {
     let headers = answer.headers.into_iter().map(|(name, value)| [name, value]).collect::<Vec<_>>();
     NewAnswer {
         key: run.key.0.to_vec(),
@@ -104,13 +106,13 @@ fn new(run: &KeyedRun, answer: KeptAnswer, now: Time) -> NewAnswer {
     }
 }
 
-fn read((fingerprint, status, headers, body): store::AnswerRow) -> Result<(Fingerprint, KeptAnswer), StoreError> {
+fn read((fingerprint, status, headers, body): store::AnswerRow) -> Result<(Fingerprint, StoredResponse), StoreError> {
     let other = |what: &str| StoreError::internal(format!("a row of idempotency_keys has a {what} of another form"));
     let Blob(fingerprint) = fingerprint;
     let fingerprint = Fingerprint(fingerprint.try_into().map_err(|_| other("fingerprint"))?);
     let headers = serde_json::from_value(headers.into_inner()).map_err(|_| other("header"))?;
     let status = u16::try_from(status).map_err(|_| other("status"))?;
-    Ok((fingerprint, KeptAnswer { status, headers, body: body.0.into() }))
+    Ok((fingerprint, StoredResponse { status, headers, body: body.0.into() }))
 }
 
 /// Removes answers whose time is up, now and then, until it is dropped.

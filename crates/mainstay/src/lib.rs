@@ -28,7 +28,7 @@ pub use settings::{
     SettingsOf, WhyIgnored,
 };
 pub use work::{Turn, Work, WorkError};
-pub use {cache, http, kernel, resource, store, telemetry};
+pub use {cache, kernel, resource, store, telemetry, web};
 
 /// Everything a domain's code usually names.
 pub mod prelude {
@@ -36,13 +36,13 @@ pub mod prelude {
         ApiError, App, Boot, Database, Domain, Resource, Row, StartError, Work, WorkError, delete, get, input, patch,
         post, put, view,
     };
-    pub use http::{
-        Admin, Anyone, Caller, Change, Created, Json, Limited, Limits, Made, NoContent, Page, Path, Private, Query,
-        Service, Text, User, Valid,
-    };
     pub use kernel::{Blob, Code, Ctx, Decimal, Id, IdKind, Role, Secret, Time, UserId, text};
     pub use resource::Loader;
     pub use store::{FromRow, Reads, Store, StoreError, Tx, migrations, params};
+    pub use web::{
+        Admin, Anyone, Caller, Created, CreatedFrom, Json, Limited, Limits, NoContent, NoStore, Page, PatchField, Path,
+        Query, Service, Text, User, Valid,
+    };
 }
 
 /// What the macros write out needs; not for people.

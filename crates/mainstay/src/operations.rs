@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use cache::{Backend, Cache, PlanStats};
-use http::{Api, ApiBuilder, Body, BuildError, Endpoint, Method, Reply, ServerSettings};
-use http_types::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use kernel::{Clock, Random};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::Store;
+use web::{Api, ApiBuilder, Body, BuildError, Endpoint, Method, Response, ServerSettings};
 
 use crate::{Running, Settings};
 
@@ -50,9 +50,9 @@ pub(crate) fn api(running: &Running, clock: Clock, random: Random) -> Result<Arc
         "Metrics, for Prometheus.",
         |op| op.success_as(200, "OK", TEXT, serde_json::json!({ "type": "string" })),
         Arc::new(move |_| {
-            let mut reply = Reply::new(Body::new(watched.text()));
-            reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
-            Box::pin(std::future::ready(Ok(reply)))
+            let mut response = Response::new(Body::new(watched.text()));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
+            Box::pin(std::future::ready(Ok(response)))
         }),
     );
     api.endpoint("operations", metrics.at_root());

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cache::{Backend, Bus, Cache, Cached, Changing, Key, KeySpace, Limiter, Plan, Target, Unanswered, WhenAway};
-use http::{
-    Body, Endpoint, Handler, KeptFor, Limits, Policy, Problem, Reply, Request, RequestError, Security, WithoutRedis,
-};
-use http_types::StatusCode;
-use http_types::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue};
 use kernel::{Identity, Random};
-use store::{Touched, Touching, Watch};
+use store::{CommitObserver, Invalidation, PendingInvalidation};
 use tokio::time::Instant;
+use web::{
+    Body, CacheFor, Endpoint, Handler, Limits, Policy, Problem, Request, RequestError, Response, Security,
+    WhenBackendDown,
+};
 
 use crate::{Settings, StartError};
 
@@ -38,7 +39,7 @@ impl Shared {
     }
 
     /// Who is to be told what transactions touch.
-    pub(crate) fn watch(&self) -> Arc<dyn Watch> {
+    pub(crate) fn watch(&self) -> Arc<dyn CommitObserver> {
         Arc::new(Forgetting { cache: self.cache.clone(), wanted: self.wanted.clone() })
     }
 
@@ -52,8 +53,8 @@ impl Shared {
         let declared = declared.iter().map(|line| line.parse::<Policy>()).collect::<Result<Vec<_>, _>>();
         let declared = declared.map_err(|e| StartError::new(e.to_string()))?;
         let when_away = match settings.limits.without_redis {
-            WithoutRedis::Share => WhenAway::Share,
-            WithoutRedis::Refuse => WhenAway::Refuse,
+            WhenBackendDown::Share => WhenAway::Share,
+            WhenBackendDown::Refuse => WhenAway::Refuse,
         };
         let limiter = Limiter::new(&self.backend, &self.bus, when_away);
         Limits::new(&settings.limits, &declared, Arc::new(limiter), subject_key).map_err(StartError::new)
@@ -79,11 +80,11 @@ struct Forgetting {
     wanted: Arc<OnceLock<HashSet<String>>>,
 }
 
-impl Watch for Forgetting {
-    fn begin(&self, touched: Vec<Touched>) -> Option<Box<dyn Touching>> {
+impl CommitObserver for Forgetting {
+    fn begin(&self, invalidations: Vec<Invalidation>) -> Option<Box<dyn PendingInvalidation>> {
         let wanted = self.wanted.get()?;
         let targets: Vec<Target> =
-            touched.iter().filter(|touched| wanted.contains(touched.kind())).map(target).collect();
+            invalidations.iter().filter(|invalidations| wanted.contains(invalidations.kind())).map(target).collect();
         if targets.is_empty() {
             return None;
         }
@@ -91,16 +92,16 @@ impl Watch for Forgetting {
     }
 }
 
-fn target(touched: &Touched) -> Target {
-    match touched {
-        Touched::One(kind, id) => Target::Under(Key::of(kind).id(id)),
-        Touched::All(kind) => Target::Under(Key::of(kind)),
+fn target(invalidations: &Invalidation) -> Target {
+    match invalidations {
+        Invalidation::One(kind, id) => Target::Under(Key::of(kind).id(id)),
+        Invalidation::All(kind) => Target::Under(Key::of(kind)),
     }
 }
 
 struct Changed(Changing);
 
-impl Touching for Changed {
+impl PendingInvalidation for Changed {
     fn announce(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(self.0.announce())
     }
@@ -117,7 +118,7 @@ pub(crate) struct Answers(Cache);
 /// Why there is no answer to keep.
 enum NotKept {
     /// It is of a kind that is given once: this one's own.
-    Given(Box<Reply>),
+    Given(Box<Response>),
     Failed(Problem),
 }
 
@@ -140,7 +141,7 @@ impl Answers {
     /// # Errors
     /// When two are of one name.
     pub(crate) fn keep(&self, endpoint: Endpoint) -> Result<Endpoint, String> {
-        let Some(KeptFor { seconds, of }) = endpoint.kept() else { return Ok(endpoint) };
+        let Some(CacheFor { seconds, of }) = endpoint.kept() else { return Ok(endpoint) };
         let plan = Plan::raw(endpoint.id()).keep(Duration::from_secs(seconds)).worth_after(2).weigh(Bytes::len);
         let cached = self.0.plan(plan).map_err(|e| format!("the cache of `{}`: {e}", endpoint.id()))?;
         let key = Key::of(of.unwrap_or(endpoint.id())).field(endpoint.id());
@@ -165,7 +166,7 @@ fn wrap(handler: Handler, cached: Cached<Bytes>, key: Key) -> Handler {
             let load = || async { handler(request).await.map_err(NotKept::Failed).and_then(keepable).map(Some) };
             match cached.get(&ctx, &key, load).await {
                 Ok(body) => Ok(json(body.as_deref().cloned().unwrap_or_default())),
-                Err(NotKept::Given(reply)) => Ok(*reply),
+                Err(NotKept::Given(response)) => Ok(*response),
                 Err(NotKept::Failed(problem)) => Err(problem),
             }
         })
@@ -173,18 +174,18 @@ fn wrap(handler: Handler, cached: Cached<Bytes>, key: Key) -> Handler {
 }
 
 /// The body, where it is all that the answer says.
-fn keepable(reply: Reply) -> Result<Bytes, NotKept> {
-    let is_json = reply.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
-    let says_more = reply.headers().keys().any(|name| *name != CONTENT_TYPE && *name != ETAG)
-        || reply.headers().contains_key(CACHE_CONTROL);
-    match reply.body().bytes() {
-        Some(bytes) if is_json && !says_more && reply.status() == StatusCode::OK => Ok(bytes.clone()),
-        _ => Err(NotKept::Given(Box::new(reply))),
+fn keepable(response: Response) -> Result<Bytes, NotKept> {
+    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    let says_more = response.headers().keys().any(|name| *name != CONTENT_TYPE && *name != ETAG)
+        || response.headers().contains_key(CACHE_CONTROL);
+    match response.body().bytes() {
+        Some(bytes) if is_json && !says_more && response.status() == StatusCode::OK => Ok(bytes.clone()),
+        _ => Err(NotKept::Given(Box::new(response))),
     }
 }
 
-fn json(body: Bytes) -> Reply {
-    let mut reply = Reply::new(Body::new(body));
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    reply
+fn json(body: Bytes) -> Response {
+    let mut response = Response::new(Body::new(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }

@@ -7,10 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use http::Service;
 use kernel::Ctx;
 use macros::ApiError;
 use tokio::sync::oneshot;
+use web::Service;
 
 use self::turns::{Permit, Turns};
 use crate::{StartError, allocator};
@@ -140,14 +140,14 @@ impl Turn {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, WorkError> {
         let Self { permit, desk } = self;
-        let (reply, answer) = oneshot::channel();
+        let (response, answer) = oneshot::channel();
         let job = move || {
             let done = {
                 let _permit = permit;
                 work()
             };
             // The permit is back before the answer: whoever has it finds the next one free. Nobody may be waiting any more.
-            let _ = reply.send(done);
+            let _ = response.send(done);
         };
         desk.0.put(Box::new(job));
         ctx.within(answer).await.map_err(|_| WorkError::WorkBusy)?.map_err(|_| WorkError::WorkFailed)

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use http::Problem;
 use kernel::{ApiError, Code, ErrorDoc, Text, text};
 use store::{StoreError, ViolationKind};
+use web::Problem;
 
 use crate::Spec;
 

@@ -21,7 +21,7 @@ impl std::fmt::Debug for Cursors {
     }
 }
 
-impl http::Service for Cursors {}
+impl web::Service for Cursors {}
 
 const MAC_BYTES: usize = 16;
 /// Longer texts are not ours.

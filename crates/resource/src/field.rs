@@ -1,7 +1,7 @@
-use http::{parse_bool, parse_whole, time_text};
 use kernel::{Blob, Decimal, Id, IdKind, Json, Text, TextProfile, Time, nfc, text};
 use schemars::JsonSchema;
 use store::Value;
+use web::{parse_bool, parse_whole, time_text};
 
 /// What is said of anything else where a yes or no is asked for.
 pub(crate) const TRUE_OR_FALSE: Text = text!("must be `true` or `false`");

@@ -3,13 +3,13 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::Schemas;
 use kernel::{Ctx, Id, IdKind};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use store::{Store, StoreError};
 use uuid::Uuid;
+use web::Schemas;
 
 /// What was found, by the id it was asked for.
 pub type Loaded = HashMap<Uuid, Vec<Value>>;

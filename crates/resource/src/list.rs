@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use http::{Operation, Parameter, Problem, RequestError, parse_bool, parse_list, parse_pairs, parse_whole};
-use kernel::{Faults, Identity, Place, Text, nfc, text};
+use kernel::{Identity, Place, Text, ValidationErrors, nfc, text};
 use serde_json::{Value as Json, json};
 use store::Value;
+use web::{Operation, Parameter, Problem, RequestError, parse_bool, parse_list, parse_pairs, parse_whole};
 
 use crate::answer::NO_PARAMETER;
 use crate::field::TRUE_OR_FALSE;
-use crate::selection::{Relation, Selection, listed, repeated};
+use crate::projection::{Relation, Selection, listed, repeated};
 use crate::sql::{Lead, Sql, boolean, quoted, visible};
 use crate::{Column, Cursors, Kind, Resource, Spec};
 
@@ -103,7 +103,7 @@ pub(crate) struct ListQuery {
 }
 
 impl ListQuery {
-    /// Reads a query string; all faults at once.
+    /// Reads a query string; all errors at once.
     pub(crate) fn read(
         spec: &'static Spec,
         relations: &[Relation],
@@ -111,7 +111,7 @@ impl ListQuery {
         query: &str,
     ) -> Result<Self, Problem> {
         let pairs = parse_pairs(query)?;
-        let mut faults = Faults::new();
+        let mut errors = ValidationErrors::new();
         let mut list = Self {
             limit: DEFAULT_LIMIT,
             selection: Selection::default(),
@@ -128,23 +128,23 @@ impl ListQuery {
                 "limit" => match parse_whole(text).map(usize::try_from) {
                     Some(Ok(limit)) if (1..=MOST_LIMIT).contains(&limit) => list.limit = limit,
                     Some(_) => {
-                        faults.add(Place::Query, "/limit", "range", text!("must be 1 to {most}", most = MOST_LIMIT))
+                        errors.add(Place::Query, "/limit", "range", text!("must be 1 to {most}", most = MOST_LIMIT))
                     }
                     None => {
                         let message = text!("must be a whole number, 1 to {most}", most = MOST_LIMIT);
-                        faults.add(Place::Query, "/limit", "type", message);
+                        errors.add(Place::Query, "/limit", "type", message);
                     }
                 },
                 "cursor" => cursor = Some(text),
-                "sort" => list.read_sort(spec, text, &mut faults),
-                "fields" => list.selection.read_fields(spec, text, &mut faults),
-                "include" => list.selection.read_include(relations, text, &mut faults),
+                "sort" => list.read_sort(spec, text, &mut errors),
+                "fields" => list.selection.read_fields(spec, text, &mut errors),
+                "include" => list.selection.read_include(relations, text, &mut errors),
                 "total" => match parse_bool(text) {
                     Some(wants_total) => list.wants_total = wants_total,
-                    None => faults.add(Place::Query, "/total", "type", TRUE_OR_FALSE),
+                    None => errors.add(Place::Query, "/total", "type", TRUE_OR_FALSE),
                 },
                 _ => {
-                    if list.read_filter(spec, name, text, &mut faults) {
+                    if list.read_filter(spec, name, text, &mut errors) {
                         filter_texts.push((name.clone(), nfc(text)));
                     }
                 }
@@ -154,27 +154,27 @@ impl ListQuery {
         list.identity = identity(spec, &list.orders, filter_texts);
         if let Some(cursor) = cursor {
             list.after = cursors.read(&list.identity, cursor).filter(|values| values.len() == list.orders.len());
-            if list.after.is_none() && faults.is_empty() {
+            if list.after.is_none() && errors.is_empty() {
                 let message = text!("must be the `next_cursor` of this same list, with the same filters and sort");
-                faults.add(Place::Query, "/cursor", "cursor", message);
+                errors.add(Place::Query, "/cursor", "cursor", message);
             }
         }
-        if faults.is_empty() { Ok(list) } else { Err(RequestError::Invalid(faults.into()).into()) }
+        if errors.is_empty() { Ok(list) } else { Err(RequestError::Invalid(errors.into()).into()) }
     }
 
-    fn read_sort(&mut self, spec: &'static Spec, text: &str, faults: &mut Faults) {
-        for item in listed("/sort", text, faults) {
+    fn read_sort(&mut self, spec: &'static Spec, text: &str, errors: &mut ValidationErrors) {
+        for item in listed("/sort", text, errors) {
             let (is_descending, name) = item.strip_prefix('-').map_or((false, item), |name| (true, name));
             match spec.column(name).filter(|(_, c)| c.is_sort) {
                 Some((index, _)) if self.orders.iter().any(|o| o.index == index) => {
-                    repeated("/sort", name, faults);
+                    repeated("/sort", name, errors);
                 }
                 Some((index, column)) => self.orders.push(Order { index, column, is_descending }),
                 None => {
                     let all: Vec<&str> = spec.columns.iter().filter(|c| c.is_sort).map(|c| c.name).collect();
                     let names = all.join(", ");
                     let message = text!("may name {names}; `-` before one sorts it descending", names);
-                    faults.add(Place::Query, "/sort", "not_allowed", message);
+                    errors.add(Place::Query, "/sort", "not_allowed", message);
                 }
             }
         }
@@ -188,14 +188,14 @@ impl ListQuery {
         }
     }
 
-    fn read_filter(&mut self, spec: &'static Spec, name: &str, text: &str, faults: &mut Faults) -> bool {
+    fn read_filter(&mut self, spec: &'static Spec, name: &str, text: &str, errors: &mut ValidationErrors) -> bool {
         let (column, operator) = match name.split_once('[') {
             Some((column, rest)) => (column, rest.strip_suffix(']').filter(|o| !o.is_empty())),
             None => (name, Some("")),
         };
         let pointer = format!("/{}", name.chars().take(100).collect::<String>().replace('~', "~0").replace('/', "~1"));
         let Some((_, column)) = spec.column(column).filter(|(_, c)| c.is_filter) else {
-            faults.add(Place::Query, pointer, "unknown_field", NO_PARAMETER);
+            errors.add(Place::Query, pointer, "unknown_field", NO_PARAMETER);
             return false;
         };
         let known = Operator::ALL.iter().find(|(_, word, _)| Some(*word) == operator).map(|(o, _, _)| *o);
@@ -206,7 +206,7 @@ impl ListQuery {
                 .map(|(_, word, _)| format!("[{word}]"))
                 .collect();
             let message = text!("`{name}` takes {operators}", name = column.name, operators = all.join(", "));
-            faults.add(Place::Query, pointer, "unknown_field", message);
+            errors.add(Place::Query, pointer, "unknown_field", message);
             return false;
         };
         let one = |text: &str| (column.parse)(text).map_err(|message| (code(column.kind, text), message));
@@ -223,7 +223,7 @@ impl ListQuery {
                 true
             }
             Err((code, message)) => {
-                faults.add(Place::Query, pointer, code, message);
+                errors.add(Place::Query, pointer, code, message);
                 false
             }
         }
@@ -562,7 +562,7 @@ mod tests {
     use std::sync::Arc;
 
     use kernel::{Clock, Ctx, Identity, Random, Role, SessionId, UserId};
-    use store::{Dialect, Migrations, Reactions, Reads as _, Store, StoreError};
+    use store::{Dialect, EventHandlers, Migrations, Reads as _, Store, StoreError};
     use testkit::TestDatabase;
     use uuid::Uuid;
 
@@ -733,7 +733,7 @@ mod tests {
     async fn filled(db: &TestDatabase) -> (Store, Ctx, Vec<(Uuid, String)>) {
         let (clock, random) = (Clock::system(), Random::os());
         let ctx = Ctx::system("test", std::time::Duration::from_secs(60), &clock, &random);
-        let store = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+        let store = Store::open(&db.settings(), EventHandlers::new()).await.unwrap();
         store.migrate(&[TABLES], &clock).await.unwrap();
         let rows: Vec<(Uuid, String)> = (0..5000_u128)
             .map(|n| {

@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cache::Cache;
-use http::{
-    AccessError, Admin, Anyone, Caller, ETags, Endpoint, Input, InputType, Method, Operation, Path, Precondition,
-    Problem, Reply, Request, RequestError, User, Valid, parse_pairs,
-};
-use http_types::StatusCode;
-use http_types::header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION};
-use kernel::{ApiError, Ctx, Faults, Id, Identity, Place, UserId, text};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION};
+use kernel::{ApiError, Ctx, Id, Identity, Place, UserId, ValidationErrors, text};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use store::{Reads, Store, StoreError};
+use web::{
+    AccessError, Admin, Anyone, Caller, ETags, Endpoint, Input, InputType, Method, Operation, Path, Precondition,
+    Problem, Request, RequestError, Response, User, Valid, parse_pairs,
+};
 
 use crate::answer::NO_PARAMETER;
-use crate::kept::{self, Kept, KeptRow, NotLoaded};
+use crate::caching::{self, Kept, KeptRow, NotLoaded};
 use crate::list::{ListQuery, describe_list, describe_selection, extra_cost};
-use crate::selection::{Relation, Selection};
+use crate::projection::{Relation, Selection};
 use crate::sql::{Statements, own_values};
 use crate::{Column, Cursors, Loaders, Read, Resource, Spec, Write};
 
@@ -59,7 +59,7 @@ struct Shared {
     etags: ETags,
 }
 
-type Work = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>>;
+type Work = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
 
 impl<R: Resource> Operations<R> {
     /// All but this one, which the domain writes by hand or does not offer.
@@ -163,7 +163,7 @@ fn endpoint<R: Resource>(op: Op, shared: &Arc<Shared>) -> Endpoint {
     let endpoint = spec.limits.iter().fold(endpoint, |endpoint, name| endpoint.limited_by(name));
     match op {
         Op::List => endpoint.costing_by_query(extra_cost),
-        Op::Create => endpoint.making(move |value| value.downcast_ref::<R>().map(|row| created(row, etags))),
+        Op::Create => endpoint.idempotent(move |value| value.downcast_ref::<R>().map(|row| created(row, etags))),
         Op::Get | Op::Update | Op::Delete => endpoint,
     }
 }
@@ -323,11 +323,11 @@ fn service<T: Clone + Send + Sync + 'static>(request: &Request) -> Result<T, Pro
     request.api().state().get::<T>().cloned().ok_or_else(|| RequestError::Unwritable.into())
 }
 
-fn reply(status: StatusCode, bytes: impl Into<Bytes>) -> Reply {
-    let mut reply = Reply::new(http::Body::new(bytes));
-    *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    reply
+fn response(status: StatusCode, bytes: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(web::Body::new(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
@@ -335,31 +335,31 @@ fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
 }
 
 /// A whole row as an answer, with its tag: the tag of a GET's bytes.
-fn whole<R: Resource>(status: StatusCode, row: &R, etags: ETags) -> Result<Reply, Problem> {
+fn whole<R: Resource>(status: StatusCode, row: &R, etags: ETags) -> Result<Response, Problem> {
     let bytes = bytes(&row.view())?;
     let tag = etags.of(&bytes);
-    let mut reply = reply(status, bytes);
+    let mut response = response(status, bytes);
     if let Ok(tag) = HeaderValue::from_str(tag.as_str()) {
-        reply.headers_mut().insert(ETAG, tag);
+        response.headers_mut().insert(ETAG, tag);
     }
-    Ok(reply)
+    Ok(response)
 }
 
 /// The one query that neither lists nor changes: `fields` and `include` of a single row.
 fn read_selection(shared: &Shared, query: &str) -> Result<Selection, Problem> {
     let mut selection = Selection::default();
-    let mut faults = Faults::new();
+    let mut errors = ValidationErrors::new();
     for (name, text) in parse_pairs(query)? {
         match name.as_ref() {
-            "fields" => selection.read_fields(shared.spec, &text, &mut faults),
-            "include" => selection.read_include(&shared.relations, &text, &mut faults),
+            "fields" => selection.read_fields(shared.spec, &text, &mut errors),
+            "include" => selection.read_include(&shared.relations, &text, &mut errors),
             other => {
                 let shown: String = other.chars().take(100).collect();
-                faults.add(Place::Query, format!("/{shown}"), "unknown_field", NO_PARAMETER);
+                errors.add(Place::Query, format!("/{shown}"), "unknown_field", NO_PARAMETER);
             }
         }
     }
-    if faults.is_empty() { Ok(selection) } else { Err(RequestError::Invalid(faults.into()).into()) }
+    if errors.is_empty() { Ok(selection) } else { Err(RequestError::Invalid(errors.into()).into()) }
 }
 
 /// Operations without parameters in the query refuse them.
@@ -367,16 +367,16 @@ fn refuse_query(request: &Request) -> Result<(), Problem> {
     if request.query().is_empty() {
         return Ok(());
     }
-    let mut faults = Faults::new();
+    let mut errors = ValidationErrors::new();
     for (name, _) in parse_pairs(request.query())? {
         let shown: String = name.chars().take(100).collect();
         let message = text!("this operation takes no parameters in the query");
-        faults.add(Place::Query, format!("/{shown}"), "unknown_field", message);
+        errors.add(Place::Query, format!("/{shown}"), "unknown_field", message);
     }
-    Err(RequestError::Invalid(faults.into()).into())
+    Err(RequestError::Invalid(errors.into()).into())
 }
 
-async fn list<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {
+async fn list<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Response, Problem> {
     let spec = shared.spec;
     let ctx = reader(spec, &mut request).await?;
     let (store, cursors): (Store, Cursors) = (service(&request)?, service(&request)?);
@@ -400,7 +400,7 @@ async fn list<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<
                 .await?
         }
     };
-    Ok(reply(StatusCode::OK, body))
+    Ok(response(StatusCode::OK, body))
 }
 
 async fn load_list<R: Resource>(
@@ -492,7 +492,7 @@ impl PageWriter {
     }
 }
 
-async fn get<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {
+async fn get<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Response, Problem> {
     let spec = shared.spec;
     let ctx = reader(spec, &mut request).await?;
     let Path(id) = Path::<Id<R::Kind>>::extract(&mut request).await?;
@@ -515,24 +515,24 @@ async fn get<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<R
         let key = shared.kept.row_key(id.as_uuid());
         let row = rows.get(&ctx, &key, load).await.map_err(|NotLoaded(problem)| problem)?;
         let row = row.filter(|row| row.may_be_read(spec, ctx.identity())).ok_or_else(|| spec.not_found())?;
-        let mut reply = reply(StatusCode::OK, row.body.clone());
-        reply.headers_mut().extend(row.tag.clone().map(|tag| (ETAG, tag)));
-        return Ok(reply);
+        let mut response = response(StatusCode::OK, row.body.clone());
+        response.headers_mut().extend(row.tag.clone().map(|tag| (ETAG, tag)));
+        return Ok(response);
     }
     let row: Option<R> = store.read(&ctx).row_by_id(&shared.statements.select_by_id, id.as_uuid()).await?;
     let row = row.filter(|row| spec.may_read(ctx.identity(), row)).ok_or_else(|| spec.not_found())?;
     if selection.is_plain() {
-        return Ok(reply(StatusCode::OK, bytes(&row.view())?));
+        return Ok(response(StatusCode::OK, bytes(&row.view())?));
     }
     let mut rendered = selection.render(&ctx, &store, &[row]).await?;
-    Ok(reply(StatusCode::OK, bytes(&rendered.pop().unwrap_or_default())?))
+    Ok(response(StatusCode::OK, bytes(&rendered.pop().unwrap_or_default())?))
 }
 
 async fn read_body<T: InputType>(request: &mut Request) -> Result<T, Problem> {
     Valid::<T>::extract(request).await.map(|Valid(value)| value)
 }
 
-async fn create<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {
+async fn create<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Response, Problem> {
     let spec = shared.spec;
     let (ctx, user_id) = writer(spec, &mut request).await?;
     refuse_query(&request)?;
@@ -543,19 +543,19 @@ async fn create<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
     let mut values = own_values(spec, id.into(), Some(user_id), ctx.now());
     values.extend(R::create_values(new));
     let statement = shared.statements.insert(spec, values);
-    let written = store.write_row(&ctx, statement.text, statement.params, vec![kept::lists_of::<R>()]).await;
+    let written = store.write_row(&ctx, statement.text, statement.params, vec![caching::lists_of::<R>()]).await;
     let row: R = written.map_err(|error| spec.store_problem(error))?;
     created(&row, shared.etags)
 }
 
 /// The answer to whoever created a row.
-fn created<R: Resource>(row: &R, etags: ETags) -> Result<Reply, Problem> {
-    let mut reply = whole(StatusCode::CREATED, row, etags)?;
-    let location = format!("{}{}/{}", http::ApiBuilder::BASE_PATH, R::SPEC.path, row.id());
+fn created<R: Resource>(row: &R, etags: ETags) -> Result<Response, Problem> {
+    let mut response = whole(StatusCode::CREATED, row, etags)?;
+    let location = format!("{}{}/{}", web::ApiBuilder::BASE_PATH, R::SPEC.path, row.id());
     if let Ok(location) = HeaderValue::try_from(location) {
-        reply.headers_mut().insert(LOCATION, location);
+        response.headers_mut().insert(LOCATION, location);
     }
-    Ok(reply)
+    Ok(response)
 }
 
 /// The row, where the caller may change it: absent for those who may not see it, forbidden for those who may only see it.
@@ -578,7 +578,7 @@ async fn take_for_change<R: Resource>(
     Ok(row)
 }
 
-async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {
+async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Response, Problem> {
     let spec = shared.spec;
     let (ctx, _) = writer(spec, &mut request).await?;
     let Path(id) = Path::<Id<R::Kind>>::extract(&mut request).await?;
@@ -602,7 +602,7 @@ async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
                     return Ok(row);
                 }
                 let row = tx.row(&statement.text, &statement.params).await.map_err(|e| shared.spec.store_problem(e))?;
-                kept::touch::<R>(&tx, id);
+                caching::touch::<R>(&tx, id);
                 row.ok_or_else(|| shared.spec.not_found())
             }
         })
@@ -610,7 +610,7 @@ async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
     whole(StatusCode::OK, &row, etags)
 }
 
-async fn delete<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Reply, Problem> {
+async fn delete<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Response, Problem> {
     let spec = shared.spec;
     let (ctx, _) = writer(spec, &mut request).await?;
     let Path(id) = Path::<Id<R::Kind>>::extract(&mut request).await?;
@@ -625,12 +625,12 @@ async fn delete<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
                 let identity = *tx.ctx().identity();
                 take_for_change::<R>(&tx, &shared, id, &identity, &precondition).await?;
                 tx.execute(&shared.statements.delete, &[id.into()]).await.map_err(|e| shared.spec.store_problem(e))?;
-                kept::touch::<R>(&tx, id);
+                caching::touch::<R>(&tx, id);
                 Ok(())
             }
         })
         .await?;
-    let mut reply = Reply::new(http::Body::empty());
-    *reply.status_mut() = StatusCode::NO_CONTENT;
-    Ok(reply)
+    let mut response = Response::new(web::Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
 }

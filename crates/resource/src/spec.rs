@@ -1,8 +1,8 @@
-use http::InputType;
 use kernel::{Id, IdKind, Identity, Text, UserId};
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::{FromRow, Value};
+use web::InputType;
 
 use crate::Kind;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use kernel::{Clock, Ctx, Random};
-use store::{Migrations, Reactions, Reads as _, Store, StoreError, StoreSettings, params};
+use store::{EventHandlers, Migrations, Reads as _, Store, StoreError, StoreSettings, params};
 
 const BENCH: Migrations = Migrations {
     domain: "bench",
@@ -68,7 +68,7 @@ where
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).ok_or("give a URL: sqlite:///tmp/bench.db")?;
-    let store = Store::open(&StoreSettings::at(url), Reactions::new()).await?;
+    let store = Store::open(&StoreSettings::at(url), EventHandlers::new()).await?;
     store.migrate(&[BENCH], &Clock::system()).await?;
     store
         .tx(&ctx(), |tx| async move {

@@ -10,7 +10,7 @@ use crate::postgres::Target;
 use crate::settings::Place;
 use crate::sqlite::Source;
 use crate::value::canonical_json;
-use crate::{Dialect, MigrateError, Migrations, OpenError, Reactions, Store, StoreError, StoreSettings, Value};
+use crate::{Dialect, EventHandlers, MigrateError, Migrations, OpenError, Store, StoreError, StoreSettings, Value};
 
 /// Rows that are carried over in one transaction.
 const BATCH: usize = 5000;
@@ -141,7 +141,7 @@ pub async fn copy(
         ));
     };
     let source = Source::open(&path, from.wait_ms, Plan::new(sets, Dialect::Sqlite)?).await?;
-    let store = Store::open(to, Reactions::new()).await?;
+    let store = Store::open(to, EventHandlers::new()).await?;
     let target = Target::open(&store).await?;
     let is_resumed = target.is_begun().await?;
     if !is_resumed {

@@ -40,7 +40,7 @@ pub enum StoreError {
     Nested,
     /// The transaction's closure waited too long for something that is not its `Tx`.
     Stalled,
-    /// A fault of ours: bad SQL, a row of another shape, a panic.
+    /// A bug in the server: bad SQL, a row of another shape, a panic.
     Internal {
         /// What happened.
         source: Cause,
@@ -48,7 +48,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// A fault of ours, described for the log.
+    /// A bug in the server, described for the log.
     pub fn internal(source: impl Into<Cause>) -> Self {
         StoreError::Internal { source: source.into() }
     }

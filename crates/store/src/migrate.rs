@@ -1,5 +1,5 @@
-mod rolling;
-mod text;
+mod expand;
+mod lint;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -128,7 +128,7 @@ impl From<StoreError> for MigrateError {
     }
 }
 
-/// The name of the checks that stand in for PostgreSQL's types on SQLite. What they refuse is a fault of ours.
+/// The name of the checks that stand in for PostgreSQL's types on SQLite. What they refuse is a bug in the server.
 pub(crate) const TYPE_CHECK: &str = "mainstay_type";
 
 /// What every set of migrations says, for one dialect, checked as far as it can be without the database.
@@ -179,10 +179,10 @@ impl Plan {
             let (mut steps, mut tables) = (Vec::with_capacity(set.steps.len()), Vec::new());
             for (position, (name, text)) in set.steps.iter().copied().enumerate() {
                 let number = step_number(name, position).map_err(|advice| about(name, advice))?;
-                let script = text::expand(text, dialect).map_err(|advice| about(name, advice))?;
+                let script = expand::expand(text, dialect).map_err(|advice| about(name, advice))?;
                 if dialect != Dialect::Postgres {
                     // What would hurt there is told where it is written.
-                    text::expand(text, Dialect::Postgres).map_err(|advice| about(name, advice))?;
+                    expand::expand(text, Dialect::Postgres).map_err(|advice| about(name, advice))?;
                 }
                 for table in script.tables {
                     tables.push(table.clone());

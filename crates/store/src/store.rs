@@ -4,17 +4,17 @@ use std::sync::Arc;
 use kernel::{Clock, Ctx};
 use uuid::Uuid;
 
-use crate::alike::{Found, Most};
 use crate::health::Health;
+use crate::invalidation::PendingInvalidations;
 use crate::postgres::Postgres;
+use crate::read_limits::{Found, Most};
 use crate::session_check::Proof;
 use crate::settings::Place;
-use crate::slow::tell_failed;
+use crate::slow_query_log::tell_failed;
 use crate::sqlite::Sqlite;
-use crate::touch::UnderWay;
 use crate::{
-    Applied, ById, FromRow, MigrateError, Migrations, OpenError, OpenErrorKind, Reactions, SessionCheck, StoreError,
-    StoreSettings, Touched, Touching, Tx, Value, Watch, Witness, scope,
+    Applied, ById, CommitHook, CommitObserver, EventHandlers, FromRow, Invalidation, MigrateError, Migrations,
+    OpenError, OpenErrorKind, PendingInvalidation, SessionCheck, StoreError, StoreSettings, Tx, Value, reentrancy,
 };
 
 /// Which database is behind the store. Only migrations need to know.
@@ -33,19 +33,19 @@ pub enum Dialect {
 #[derive(Debug, Clone)]
 pub struct Store {
     engine: Arc<Engine>,
-    reactions: Arc<Reactions>,
+    event_handlers: Arc<EventHandlers>,
     watch: Option<Watching>,
     session_check: Option<SessionCheck>,
 }
 
 /// Who is told what transactions touch.
 #[derive(Clone)]
-struct Watching(Arc<dyn Watch>);
+struct Watching(Arc<dyn CommitObserver>);
 
 impl Watching {
     /// A change of this under way, where somebody keeps any of it.
-    fn touching(&self, touched: Vec<Touched>) -> Option<Box<dyn Touching>> {
-        if touched.is_empty() { None } else { self.0.begin(touched) }
+    fn pending(&self, invalidations: Vec<Invalidation>) -> Option<Box<dyn PendingInvalidation>> {
+        if invalidations.is_empty() { None } else { self.0.begin(invalidations) }
     }
 }
 
@@ -68,19 +68,24 @@ impl Store {
     ///
     /// # Errors
     /// What is wrong, and what to do next.
-    pub async fn open(settings: &StoreSettings, reactions: Reactions) -> Result<Store, OpenError> {
+    pub async fn open(settings: &StoreSettings, event_handlers: EventHandlers) -> Result<Store, OpenError> {
         settings.validate().map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
         let place = settings.place().map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
         let engine = match place {
             Place::Sqlite(path) => Engine::Sqlite(Sqlite::open(&path, settings).await?),
             Place::Postgres(url) => Engine::Postgres(Postgres::open(url, settings).await?),
         };
-        Ok(Store { engine: Arc::new(engine), reactions: Arc::new(reactions), watch: None, session_check: None })
+        Ok(Store {
+            engine: Arc::new(engine),
+            event_handlers: Arc::new(event_handlers),
+            watch: None,
+            session_check: None,
+        })
     }
 
     /// The same store; what its transactions touch is told to `watch`.
     #[must_use]
-    pub fn watched_by(self, watch: Arc<dyn Watch>) -> Self {
+    pub fn watched_by(self, watch: Arc<dyn CommitObserver>) -> Self {
         Self { watch: Some(Watching(watch)), ..self }
     }
 
@@ -187,31 +192,32 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        if scope::is_inside() {
+        if reentrancy::is_inside() {
             return Err(StoreError::Nested.into());
         }
-        let (witness, watch, under_way) = (ctx.attached::<Witness>().cloned(), self.watch.clone(), UnderWay::default());
+        let (commit_hook, watch, under_way) =
+            (ctx.attached::<CommitHook>().cloned(), self.watch.clone(), PendingInvalidations::default());
         let (dialect, told) = (self.dialect(), under_way.clone());
         let work = move |tx: Tx| {
-            let (done, witness) = (work(tx.clone()), witness.clone());
+            let (done, commit_hook) = (work(tx.clone()), commit_hook.clone());
             let (watch, told) = (watch.clone(), told.clone());
             async move {
                 let value = done.await?;
-                if let Some(saving) = witness.and_then(|witness| witness.see(tx.clone(), &value)) {
+                if let Some(saving) = commit_hook.and_then(|commit_hook| commit_hook.call(tx.clone(), &value)) {
                     saving.await?;
                 }
-                if let Some(mut touching) = watch.and_then(|watch| watch.touching(tx.take_touched())) {
+                if let Some(mut pending) = watch.and_then(|watch| watch.pending(tx.take_touched())) {
                     if dialect == Dialect::Postgres {
-                        touching.announce().await;
+                        pending.announce().await;
                     }
-                    told.add(touching);
+                    told.add(pending);
                 }
                 Ok(value)
             }
         };
         let outcome = match &*self.engine {
-            Engine::Sqlite(sqlite) => sqlite.tx(&self.reactions, ctx, self.proof(ctx), work).await,
-            Engine::Postgres(postgres) => postgres.tx(&self.reactions, ctx, self.proof(ctx), work).await,
+            Engine::Sqlite(sqlite) => sqlite.tx(&self.event_handlers, ctx, self.proof(ctx), work).await,
+            Engine::Postgres(postgres) => postgres.tx(&self.event_handlers, ctx, self.proof(ctx), work).await,
         };
         // What got so far and failed may have been committed, or may be yet: that it is dropped says so.
         if outcome.is_ok() {
@@ -232,18 +238,18 @@ impl Store {
         ctx: &Ctx,
         sql: String,
         params: Vec<Value>,
-        touched: Vec<Touched>,
+        invalidations: Vec<Invalidation>,
     ) -> Result<T, StoreError> {
         let none = || StoreError::internal("a statement that writes a row gave none; let it end with `returning`");
         match &*self.engine {
-            Engine::Postgres(postgres) if postgres.can_write_rows() && ctx.attached::<Witness>().is_none() => {
-                if scope::is_inside() {
+            Engine::Postgres(postgres) if postgres.can_write_rows() && ctx.attached::<CommitHook>().is_none() => {
+                if reentrancy::is_inside() {
                     return Err(StoreError::Nested);
                 }
-                let under_way = UnderWay::default();
-                if let Some(mut touching) = self.watch.as_ref().and_then(|watch| watch.touching(touched)) {
-                    ctx.within(touching.announce()).await.map_err(|_| StoreError::Timeout)?;
-                    under_way.add(touching);
+                let under_way = PendingInvalidations::default();
+                if let Some(mut pending) = self.watch.as_ref().and_then(|watch| watch.pending(invalidations)) {
+                    ctx.within(pending.announce()).await.map_err(|_| StoreError::Timeout)?;
+                    under_way.add(pending);
                 }
                 let written = postgres.write_rows(ctx, self.proof(ctx), sql, params, 1).await;
                 if !matches!(written, Err(StoreError::Timeout | StoreError::Unavailable { .. })) {
@@ -252,13 +258,13 @@ impl Store {
                 written?.pop().ok_or_else(none)
             }
             _ => {
-                let statement = Arc::new((sql, params, touched));
+                let statement = Arc::new((sql, params, invalidations));
                 let work = move |tx: Tx| {
                     let statement = statement.clone();
                     async move {
-                        let (sql, params, touched) = &*statement;
+                        let (sql, params, invalidations) = &*statement;
                         let row = tx.row(sql, params).await?;
-                        touched.iter().for_each(|touched| tx.touch(touched.clone()));
+                        invalidations.iter().for_each(|invalidations| tx.invalidate(invalidations.clone()));
                         row.ok_or_else(none)
                     }
                 };
@@ -387,19 +393,19 @@ impl Read<'_> {
     /// # Errors
     /// As the database says; also when there is more than one row.
     pub async fn row_by_id<T: FromRow>(&self, statement: &ById, id: Uuid) -> Result<Option<T>, StoreError> {
-        let lanes = match &*self.store.engine {
+        let pipelines = match &*self.store.engine {
             Engine::Sqlite(_) => None,
-            Engine::Postgres(postgres) => postgres.lanes(),
+            Engine::Postgres(postgres) => postgres.pipelines(),
         };
-        let Some(lanes) = lanes else { return self.row(statement.one(), &[Value::Id(id)]).await };
-        if scope::is_inside() {
+        let Some(pipelines) = pipelines else { return self.row(statement.one(), &[Value::Id(id)]).await };
+        if reentrancy::is_inside() {
             return Err(StoreError::Nested);
         }
-        lanes.row_by_id(self.ctx, statement, id).await.inspect_err(|error| self.failed(statement.one(), error))
+        pipelines.row_by_id(self.ctx, statement, id).await.inspect_err(|error| self.failed(statement.one(), error))
     }
 
     async fn up_to<T: FromRow>(&self, sql: &str, params: &[Value], most: Most) -> Result<Found<T>, StoreError> {
-        if scope::is_inside() {
+        if reentrancy::is_inside() {
             return Err(StoreError::Nested);
         }
         match &*self.store.engine {
@@ -411,7 +417,7 @@ impl Read<'_> {
     }
 
     async fn by_keys<T: FromRow>(&self, sql: &str, params: &[Value], most: usize) -> Result<Vec<T>, StoreError> {
-        if scope::is_inside() {
+        if reentrancy::is_inside() {
             return Err(StoreError::Nested);
         }
         let most = Most::by_keys(self.ctx, most);

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use kernel::Ctx;
 
-use crate::alike::{MOST_ROWS, Most};
 use crate::health::Health;
-use crate::slow::{Slow, tell_failed};
-use crate::{FromRow, Reactions, Reads, StoreError, Touched, Value, postgres, scope, sqlite};
+use crate::read_limits::{MOST_ROWS, Most};
+use crate::slow_query_log::{SlowQueryLog, tell_failed};
+use crate::{EventHandlers, FromRow, Invalidation, Reads, StoreError, Value, postgres, reentrancy, sqlite};
 
 /// So many things a transaction touches one by one.
 const MOST_TOUCHED: usize = 1000;
 
-/// Reactions may announce in turn; deeper than this they are taken to go in a circle.
+/// Event handlers may emit in turn; deeper than this they are taken to go in a circle.
 const DEEPEST: u8 = 16;
 
 /// A transaction under way. It is handed to the closure of [`Store::tx`](crate::Store::tx), and is of use only while
@@ -27,17 +27,17 @@ pub struct Tx {
 /// What all clones of one transaction share. Held by the engine that runs it and by every clone of its [`Tx`].
 pub(crate) struct TxInner {
     pub(crate) ctx: Ctx,
-    reactions: Arc<Reactions>,
+    event_handlers: Arc<EventHandlers>,
     health: Arc<Health>,
-    slow: Slow,
+    slow: SlowQueryLog,
     state: AtomicU8,
-    touched: Mutex<Vec<Touched>>,
+    invalidations: Mutex<Vec<Invalidation>>,
     pub(crate) side: Side,
 }
 
 pub(crate) enum Side {
     Sqlite,
-    Postgres(Box<postgres::Held>),
+    Postgres(Box<postgres::TxConnection>),
 }
 
 /// How long a closure may wait, altogether, for something that is not its `Tx`: the same on both databases. On SQLite
@@ -46,7 +46,7 @@ pub(crate) const STALL: Duration = Duration::from_secs(1);
 
 /// Nothing failed yet.
 const HEALTHY: u8 = 0;
-/// A statement or a reaction failed: only a rollback is left.
+/// A statement or a event handler failed: only a rollback is left.
 const FAILED: u8 = 1;
 /// The database asks for the whole closure to be run again.
 const RETRY: u8 = 2;
@@ -56,23 +56,23 @@ const RECONNECT: u8 = 3;
 impl TxInner {
     pub(crate) fn new(
         ctx: &Ctx,
-        reactions: &Arc<Reactions>,
+        event_handlers: &Arc<EventHandlers>,
         health: &Arc<Health>,
-        slow: Slow,
+        slow: SlowQueryLog,
         side: Side,
     ) -> Arc<Self> {
         Arc::new(Self {
             ctx: ctx.clone(),
-            reactions: reactions.clone(),
+            event_handlers: event_handlers.clone(),
             health: health.clone(),
             slow,
             state: AtomicU8::new(HEALTHY),
-            touched: Mutex::default(),
+            invalidations: Mutex::default(),
             side,
         })
     }
 
-    /// Whether a statement or a reaction failed, so that the transaction may not be committed.
+    /// Whether a statement or a event handler failed, so that the transaction may not be committed.
     pub(crate) fn has_failed(&self) -> bool {
         self.state.load(Ordering::Relaxed) != HEALTHY
     }
@@ -131,7 +131,7 @@ impl Tx {
         self.check()?;
         let since = Instant::now();
         let result = match &self.inner.side {
-            Side::Sqlite => sqlite::turn_execute(&self.inner, sql, params),
+            Side::Sqlite => sqlite::execute_in_tx(&self.inner, sql, params),
             Side::Postgres(held) => held.execute(&self.inner, sql, params).await,
         };
         self.inner.slow.watch(&self.inner.ctx, sql, since);
@@ -140,43 +140,43 @@ impl Tx {
 
     /// Says that this transaction changes something that others may keep a copy of: they forget it before the transaction is
     /// acknowledged. A resource with `cache` says so by itself; SQL of one's own that changes its rows says it here.
-    pub fn touch(&self, touched: Touched) {
-        let mut all = self.inner.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        let touched = match touched {
+    pub fn invalidate(&self, invalidations: Invalidation) {
+        let mut all = self.inner.invalidations.lock().unwrap_or_else(PoisonError::into_inner);
+        let invalidations = match invalidations {
             // So many are forgotten sooner by their kind.
-            Touched::One(kind, _) if all.len() >= MOST_TOUCHED => Touched::All(kind),
-            touched => touched,
+            Invalidation::One(kind, _) if all.len() >= MOST_TOUCHED => Invalidation::All(kind),
+            invalidations => invalidations,
         };
-        if !all.contains(&touched) {
-            all.push(touched);
+        if !all.contains(&invalidations) {
+            all.push(invalidations);
         }
     }
 
-    pub(crate) fn take_touched(&self) -> Vec<Touched> {
-        std::mem::take(&mut *self.inner.touched.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn take_touched(&self) -> Vec<Invalidation> {
+        std::mem::take(&mut *self.inner.invalidations.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tells every reaction to `E`, inside this transaction, in the order of their registration.
+    /// Tells every event handler to `E`, inside this transaction, in the order of their registration.
     ///
     /// # Errors
-    /// The first error of a reaction; the transaction can only be rolled back then.
-    pub async fn announce<E: Send + Sync + 'static>(&self, event: E) -> Result<(), StoreError> {
+    /// The first error of a event handler; the transaction can only be rolled back then.
+    pub async fn emit<E: Send + Sync + 'static>(&self, event: E) -> Result<(), StoreError> {
         self.check()?;
-        let reactions = self.inner.reactions.to::<E>();
-        if reactions.is_empty() {
+        let event_handlers = self.inner.event_handlers.to::<E>();
+        if event_handlers.is_empty() {
             return Ok(());
         }
         if self.depth >= DEEPEST {
             return self.note(Err(StoreError::internal(format!(
-                "reactions announce one another in a circle: `{}` at depth {DEEPEST}",
+                "event handlers emit one another in a circle: `{}` at depth {DEEPEST}",
                 std::any::type_name::<E>()
             ))));
         }
         let event = Arc::new(event);
-        for (domain, react) in reactions {
+        for (domain, react) in event_handlers {
             let tx = Tx { inner: self.inner.clone(), depth: self.depth + 1 };
             if let Err(error) = react(tx, event.clone()).await {
-                tracing::debug!(domain, event = std::any::type_name::<E>(), "a reaction failed");
+                tracing::debug!(domain, event = std::any::type_name::<E>(), "a event handler failed");
                 return self.note(Err(error));
             }
         }
@@ -184,7 +184,7 @@ impl Tx {
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        if !scope::is_inside() {
+        if !reentrancy::is_inside() {
             return Err(TxInner::over());
         }
         if self.inner.has_failed() { Err(TxInner::swallowed()) } else { Ok(()) }
@@ -194,7 +194,7 @@ impl Tx {
         self.check()?;
         let since = Instant::now();
         let result = match &self.inner.side {
-            Side::Sqlite => sqlite::turn_rows(&self.inner, sql, params, most),
+            Side::Sqlite => sqlite::rows_in_tx(&self.inner, sql, params, most),
             Side::Postgres(held) => held.rows(&self.inner, sql, params, most).await,
         };
         self.inner.slow.watch(&self.inner.ctx, sql, since);

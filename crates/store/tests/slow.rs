@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use kernel::{Clock, Ctx, Random};
-use store::{Reactions, Reads as _, Store, StoreError, StoreSettings, params};
+use store::{EventHandlers, Reads as _, Store, StoreError, StoreSettings, params};
 use testkit::{Backend, TestDatabase};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -60,7 +60,7 @@ fn slow_statements_are_told_with_their_operation() {
             let db = TestDatabase::fresh(backend).await;
             for (slow_statement_ms, is_told) in [(1, true), (60_000, false), (0, false)] {
                 let settings = StoreSettings { slow_statement_ms, ..db.settings() };
-                let store = Store::open(&settings, Reactions::new()).await.unwrap();
+                let store = Store::open(&settings, EventHandlers::new()).await.unwrap();
                 for way in ["by_key", "scan", "transaction"] {
                     let ctx = Ctx::system("a_request", Duration::from_secs(30), &Clock::system(), &Random::os());
                     let ctx = ctx.of(way.into());

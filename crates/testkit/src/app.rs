@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::Api;
-use http_types::Method;
+use http::Method;
 use kernel::{Clock, Ctx, Identity, Random, Time};
 use mainstay::{Domain, Origin, Running, SettingsBuilder};
 use store::Store;
+use web::Api;
 
-use crate::contract::Contract;
+use crate::openapi_check::Contract;
 use crate::{Call, Caller, Served, TestDatabase};
 
 /// The moment at which a test begins, unless it says otherwise.

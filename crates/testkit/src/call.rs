@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Api, RequestBody};
-use http_types::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http_types::{Method, Uri};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Uri};
 use serde::Serialize;
+use web::{Api, RequestBody};
 
-use crate::Reply;
-use crate::contract::{Contract, decoded};
+use crate::Response;
+use crate::openapi_check::{Contract, decoded};
 
 /// A request in the making. Awaiting it sends it, in process.
 #[derive(Debug)]
@@ -78,29 +78,30 @@ impl Call {
     ///
     /// # Panics
     /// When the path cannot be sent, or the answer is not what the app's document says.
-    pub async fn send(self) -> Reply {
+    pub async fn send(self) -> Response {
         let uri: Uri = self.path.parse().unwrap_or_else(|_| panic!("`{}` cannot be a path", self.path));
         let path = uri.path().to_owned();
         let sent = format!("{} {}", decoded(self.path.as_bytes()), decoded(&self.body));
-        let mut request = http_types::Request::new(RequestBody::Whole(self.body));
+        let mut request = http::Request::new(RequestBody::Whole(self.body));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = self.headers;
-        let reply = match self.peer {
+        let response = match self.peer {
             Some(peer) => self.api.handle_from(peer, request).await,
             None => self.api.handle(request).await,
         };
-        let (parts, body) = reply.into_parts();
+        let (parts, body) = response.into_parts();
         let body = body.bytes().cloned().unwrap_or_default();
-        let reply = Reply::new(format!("{} {}", self.method, self.path), parts.status.as_u16(), parts.headers, body);
-        self.contract.check(&self.method, &path, &sent, &reply);
-        reply
+        let response =
+            Response::new(format!("{} {}", self.method, self.path), parts.status.as_u16(), parts.headers, body);
+        self.contract.check(&self.method, &path, &sent, &response);
+        response
     }
 }
 
 impl IntoFuture for Call {
-    type Output = Reply;
-    type IntoFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
+    type Output = Response;
+    type IntoFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.send())

@@ -1,5 +1,5 @@
 use base64::Engine;
-use http_types::Method;
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::{App, Call};

@@ -3,20 +3,20 @@
 mod app;
 mod call;
 mod caller;
-mod contract;
 mod database;
+mod openapi_check;
+mod raw_http;
 mod redact;
 mod redis;
-mod reply;
-mod suite;
-mod wire;
+mod resource_contract;
+mod response;
 
 pub use app::{App, Setup};
 pub use call::Call;
 pub use caller::{Caller, PASSWORD};
 pub use database::{Backend, TestDatabase, run};
+pub use raw_http::{RawHttp, Served};
 pub use redact::redact;
 pub use redis::{RedisCluster, RedisSentinel, RedisServer};
-pub use reply::Reply;
-pub use suite::Subject;
-pub use wire::{Served, Wire};
+pub use resource_contract::Subject;
+pub use response::Response;

@@ -1,10 +1,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use mainstay::http::check::{Length, Pointer};
-use mainstay::http::{Check, Operation, Problem, Reply, Success};
-use mainstay::kernel::{Faults, TextProfile};
+use mainstay::kernel::{TextProfile, ValidationErrors};
 use mainstay::prelude::*;
+use mainstay::web::validate::{Length, Pointer};
+use mainstay::web::{Check, Operation, Problem, Response, Success};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
@@ -33,17 +33,17 @@ pub(crate) struct NewAccount {
     display_name: String,
 }
 
-/// A password someone chooses. Judged with the rest of the body, so that all faults come back at once; what depends on
+/// A password someone chooses. Judged with the rest of the body, so that all errors come back at once; what depends on
 /// settings or on the other fields, the service judges.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct NewPassword(Secret<String>);
 
 impl Check for NewPassword {
-    fn check(&mut self, profile: TextProfile, pointer: &mut Pointer, faults: &mut Faults) {
-        self.0.check(profile, pointer, faults);
+    fn check(&mut self, profile: TextProfile, pointer: &mut Pointer, errors: &mut ValidationErrors) {
+        self.0.check(profile, pointer, errors);
         if Password::new(self.0.expose()).is_common() {
-            pointer.fault(faults, "common_password", COMMON_PASSWORD);
+            pointer.fault(errors, "common_password", COMMON_PASSWORD);
         }
     }
 }
@@ -120,10 +120,10 @@ pub struct AccountView {
     pub created_at: Time,
 }
 
-impl Made for AccountView {
-    type Of = Registered;
+impl CreatedFrom for AccountView {
+    type Source = Registered;
 
-    fn made(Registered { account, display_name }: &Registered) -> Created<Self> {
+    fn created(Registered { account, display_name }: &Registered) -> Created<Self> {
         let view = AccountView {
             id: account.id,
             email: account.email.clone(),
@@ -154,9 +154,9 @@ impl std::fmt::Debug for TokenPair {
     }
 }
 
-impl From<Tokens> for Private<TokenPair> {
+impl From<Tokens> for NoStore<TokenPair> {
     fn from(tokens: Tokens) -> Self {
-        Private(TokenPair {
+        NoStore(TokenPair {
             access_token: tokens.access.into_inner(),
             token_type: "Bearer".to_owned(),
             expires_in: tokens.expires_in_s,
@@ -184,7 +184,7 @@ pub(crate) async fn register(
 ) -> Result<Created<AccountView>, RegisterError> {
     let NewAccount { email, password, display_name } = new;
     let registered = accounts.register(&ctx, Registration { email, password: password.0, display_name }).await?;
-    Ok(AccountView::made(&registered))
+    Ok(AccountView::created(&registered))
 }
 
 /// Sign in.
@@ -196,7 +196,7 @@ pub(crate) async fn login(
     accounts: Accounts,
     limits: Limits,
     Valid(credentials): Valid<Credentials>,
-) -> Result<Private<TokenPair>, LoginError> {
+) -> Result<NoStore<TokenPair>, LoginError> {
     let attempt = accounts.attempt(&ctx, &credentials.email).await?;
     let subject = attempt.subject();
     // Taken before the check, so that of any number at once no more are checked than there is left of the allowance.
@@ -224,7 +224,7 @@ pub(crate) async fn refresh(
     ctx: Ctx,
     accounts: Accounts,
     Valid(input): Valid<RefreshInput>,
-) -> Result<Private<TokenPair>, RefreshError> {
+) -> Result<NoStore<TokenPair>, RefreshError> {
     Ok(accounts.refresh(&ctx, &input.refresh_token).await?.into())
 }
 
@@ -264,12 +264,12 @@ impl Success for Published {
         Json::<JwkSet>::describe(op);
     }
 
-    fn reply(self) -> Result<Reply, Problem> {
-        let mut reply = Json(&*self.set).reply()?;
+    fn into_response(self) -> Result<Response, Problem> {
+        let mut response = Json(&*self.set).into_response()?;
         let value = format!("public, max-age={}", self.max_age_s);
         if let Ok(value) = value.parse() {
-            reply.headers_mut().insert("cache-control", value);
+            response.headers_mut().insert("cache-control", value);
         }
-        Ok(reply)
+        Ok(response)
     }
 }

@@ -1,9 +1,9 @@
-use mainstay::kernel::{FieldFault, Place, Refused, Text};
+use mainstay::kernel::{FieldError, Invalid, Place, Text};
 use mainstay::prelude::*;
 
 /// A fault of one field of a body.
-pub(crate) fn fault(pointer: &str, code: &'static str, message: Text) -> FieldFault {
-    FieldFault { place: Place::Body, pointer: pointer.to_owned(), code, message }
+pub(crate) fn fault(pointer: &str, code: &'static str, message: Text) -> FieldError {
+    FieldError { place: Place::Body, pointer: pointer.to_owned(), code, message }
 }
 
 /// Why a password was not hashed.
@@ -28,7 +28,7 @@ pub enum RegisterError {
     EmailTaken,
     /// A value is not acceptable.
     #[api(from)]
-    Refused(Refused),
+    Invalid(Invalid),
     /// The password could not be hashed.
     #[api(from)]
     Hash(HashError),
@@ -79,7 +79,7 @@ pub enum AdminError {
     AccountNotFound,
     /// A value is not acceptable.
     #[api(from)]
-    Refused(Refused),
+    Invalid(Invalid),
     /// The password could not be hashed.
     #[api(from)]
     Hash(HashError),

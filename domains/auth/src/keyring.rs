@@ -222,7 +222,7 @@ impl From<KeyError> for KeyRingError {
 }
 
 impl From<KeyRingError> for StoreError {
-    /// What a caller sees: the store's own answer, or a fault of ours.
+    /// What a caller sees: the store's own answer, or a bug in the server.
     fn from(error: KeyRingError) -> Self {
         match error {
             KeyRingError::Store(error) => error,

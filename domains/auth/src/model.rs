@@ -1,9 +1,9 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use mainstay::http::Check as _;
-use mainstay::http::check::{self, Pointer};
-use mainstay::kernel::{Faults, FieldFault, Place, Secret, Text, TextProfile, text};
+use mainstay::kernel::{FieldError, Place, Secret, Text, TextProfile, ValidationErrors, text};
+use mainstay::web::Check as _;
+use mainstay::web::validate::{self, Pointer};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::fault;
@@ -17,12 +17,12 @@ pub(crate) struct Email {
 
 impl Email {
     /// Takes an address. It is not trimmed: what does not look like an address is refused, not mended.
-    pub(crate) fn new(typed: &str) -> Result<Self, FieldFault> {
-        let mut faults = Faults::new();
+    pub(crate) fn new(typed: &str) -> Result<Self, FieldError> {
+        let mut errors = ValidationErrors::new();
         let mut pointer = Pointer::root(Place::Body);
         let text = typed.to_owned();
-        pointer.at("email", |pointer| check::email(&text, pointer, &mut faults));
-        match faults.into_sorted().pop() {
+        pointer.at("email", |pointer| validate::email(&text, pointer, &mut errors));
+        match errors.into_sorted().pop() {
             Some(fault) => Err(fault),
             None => Ok(Self { key: email_key(typed), typed: text }),
         }
@@ -76,23 +76,23 @@ impl Password {
     }
 
     /// What keeps it from being a new password, at `/password`.
-    pub(crate) fn faults(&self, least_characters: u32, about: &[&str]) -> Vec<FieldFault> {
+    pub(crate) fn errors(&self, least_characters: u32, about: &[&str]) -> Vec<FieldError> {
         let text = self.0.expose();
         let length = text.chars().count();
         // What a text of a body may not hold, whoever brings it.
-        let mut of_text = Faults::new();
+        let mut of_text = ValidationErrors::new();
         let mut pointer = Pointer::root(Place::Body);
         pointer.at("password", |pointer| self.0.clone().check(TextProfile::Opaque, pointer, &mut of_text));
-        let mut faults = of_text.into_sorted();
+        let mut errors = of_text.into_sorted();
         if length < least_characters as usize || length > MOST_PASSWORD_CHARACTERS {
             let (least, most) = (least_characters, MOST_PASSWORD_CHARACTERS);
             let message = text!("must have {least} to {most} characters", least, most);
-            faults.push(fault("/password", "length", message));
+            errors.push(fault("/password", "length", message));
         }
         if is_common(text, about) {
-            faults.push(fault("/password", "common_password", COMMON_PASSWORD));
+            errors.push(fault("/password", "common_password", COMMON_PASSWORD));
         }
-        faults
+        errors
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn codes(password: &str, about: &[&str]) -> Vec<&'static str> {
-        Password::new(password).faults(8, about).into_iter().map(|f| f.code).collect()
+        Password::new(password).errors(8, about).into_iter().map(|f| f.code).collect()
     }
 
     #[test]

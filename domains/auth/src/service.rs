@@ -5,7 +5,7 @@ use aws_lc_rs::hmac;
 use mainstay::cache::Bus;
 use mainstay::kernel::{
     Account, AccountDeleted, AccountDirectory, AccountDirectoryError, AccountFilter, AccountRegistered, ApiError,
-    DirectoryFuture, Refused, SessionId,
+    DirectoryFuture, Invalid, SessionId,
 };
 use mainstay::prelude::*;
 use mainstay::store::MOST_KEYS;
@@ -107,7 +107,7 @@ impl Attempt {
 /// How one use of a refresh token ended.
 enum Use {
     /// The token is not good.
-    Refused,
+    Invalid,
     /// It was spent before: its session ended now.
     Reused,
     /// It was this one's turn, or it was spent so lately that its successor is given once more: the one made with this seed.
@@ -203,13 +203,13 @@ impl Accounts {
     }
 
     /// What is wrong with a new account, all at once.
-    fn check_new(&self, email: &str, password: &Secret<String>, name: &str) -> Result<(Email, Password), Refused> {
+    fn check_new(&self, email: &str, password: &Secret<String>, name: &str) -> Result<(Email, Password), Invalid> {
         let password = Password::new(password.expose());
         let mailbox = email.rsplit_once('@').map_or(email, |(mailbox, _)| mailbox);
-        let mut faults = password.faults(self.0.settings.password_min_characters, &[email, mailbox, name]);
-        let email = Email::new(email).map_err(|fault| faults.push(fault));
-        Refused::unless_empty(faults)?;
-        email.map(|email| (email, password)).map_err(|()| Refused::default())
+        let mut errors = password.errors(self.0.settings.password_min_characters, &[email, mailbox, name]);
+        let email = Email::new(email).map_err(|fault| errors.push(fault));
+        Invalid::unless_empty(errors)?;
+        email.map(|email| (email, password)).map_err(|()| Invalid::default())
     }
 
     async fn add(
@@ -234,7 +234,7 @@ impl Accounts {
                         return Err(AddError::Taken);
                     }
                     let display_name = registered.display_name.clone();
-                    tx.announce(AccountRegistered { id, display_name, at: now }).await?;
+                    tx.emit(AccountRegistered { id, display_name, at: now }).await?;
                     Ok(registered)
                 }
             })
@@ -377,10 +377,10 @@ impl Accounts {
                 async move {
                     let settings = &accounts.0.settings;
                     let Some(row) = store::find_refresh(&tx, session_id, &hash).await? else {
-                        return Ok::<_, StoreError>(Use::Refused);
+                        return Ok::<_, StoreError>(Use::Invalid);
                     };
                     if row.ended_at.is_some() || row.session_expires_at <= now {
-                        return Ok(Use::Refused);
+                        return Ok(Use::Invalid);
                     }
                     let grant = Grant {
                         user_id: row.account_id,
@@ -394,7 +394,7 @@ impl Accounts {
                     let seed = lately.and(row.seed).and_then(|seed| Seed::try_from(seed).ok());
                     match (row.token_expires_at, row.spent_at, seed) {
                         (Some(_), Some(_), Some(seed)) => return Ok(Use::Good(grant, seed)),
-                        (Some(expires_at), None, _) if expires_at <= now => return Ok(Use::Refused),
+                        (Some(expires_at), None, _) if expires_at <= now => return Ok(Use::Invalid),
                         (Some(_), None, _) => {}
                         (None, ..) | (Some(_), Some(_), None) => {
                             store::end_stolen_session(&tx, session_id, now).await?;
@@ -402,7 +402,7 @@ impl Accounts {
                         }
                     }
                     if !store::spend_refresh_token(&tx, &hash, session_id, &new_seed, now).await? {
-                        return Ok(Use::Refused);
+                        return Ok(Use::Invalid);
                     }
                     let token_ends_at = now.plus(settings.refresh_idle()).min(row.session_expires_at);
                     let network = accounts.kept_network(network, &row.email_key);
@@ -414,7 +414,7 @@ impl Accounts {
             .await?;
         let until = now.plus(self.0.settings.access_token());
         match outcome {
-            Use::Refused => {
+            Use::Invalid => {
                 pending.settle(&[], until, now);
                 Err(RefreshError::InvalidRefreshToken)
             }
@@ -548,7 +548,7 @@ impl Accounts {
                 if !store::remove_account(&tx, id).await? {
                     return Ok::<_, StoreError>(None);
                 }
-                tx.announce(AccountDeleted { id }).await?;
+                tx.emit(AccountDeleted { id }).await?;
                 Ok(Some(sessions))
             })
             .await?;

@@ -169,7 +169,7 @@ pub(crate) fn issue(key: &SigningKey, issuer: &str, grant: Grant, jti: [u8; 16])
     Ok(token)
 }
 
-/// The key could not sign; a fault of ours.
+/// The key could not sign; a bug in the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SigningFailed;
 

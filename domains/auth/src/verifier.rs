@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay::http::{AccessError, Authenticate, Authentication, SignIn};
 use mainstay::kernel::{Ctx, Identity, Role, SessionId, Time, UserId};
 use mainstay::store::Store;
+use mainstay::web::{AccessError, Authenticate, Authentication, SignIn};
 use quick_cache::sync::Cache;
 
 use crate::ended::{Ended, Standing};
@@ -140,5 +140,5 @@ impl Authenticate for Verifier {
 fn undecided(error: impl std::error::Error) -> AccessError {
     let cause = error.source().map(ToString::to_string);
     tracing::error!(error = %error, cause, "a token cannot be judged");
-    AccessError::Undecided
+    AccessError::AuthUnavailable
 }

@@ -1,8 +1,8 @@
-use mainstay::http::{ETag, ETags, Operation, Precondition, Problem, Reply, Success};
 use mainstay::kernel::AccountFilter;
 use mainstay::prelude::*;
 use mainstay::resource::Cursors;
 use mainstay::store::Value;
+use mainstay::web::{ETag, ETags, Operation, Precondition, Problem, Response, Success};
 
 use crate::error::{ListError, UsersError, bad_cursor};
 use crate::model::Person;
@@ -77,7 +77,7 @@ pub(crate) struct MePatch {
     /// What others see, 1–100 characters.
     #[check(name, length(min = 1, max = 100))]
     #[schemars(example = &"Ada")]
-    display_name: Change<String>,
+    display_name: PatchField<String>,
 }
 
 /// Which part of the list.
@@ -205,11 +205,11 @@ impl Success for Updated {
         op.success(200, "OK", Some(schema), tag);
     }
 
-    fn reply(self) -> Result<Reply, Problem> {
-        let mut reply = Json(self.view).reply()?;
+    fn into_response(self) -> Result<Response, Problem> {
+        let mut response = Json(self.view).into_response()?;
         if let Ok(tag) = self.tag.as_str().parse() {
-            reply.headers_mut().insert("etag", tag);
+            response.headers_mut().insert("etag", tag);
         }
-        Ok(reply)
+        Ok(response)
     }
 }

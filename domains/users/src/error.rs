@@ -1,9 +1,9 @@
-use mainstay::kernel::{AccountDirectoryError, FieldFault, Place, Refused, text};
+use mainstay::kernel::{AccountDirectoryError, FieldError, Invalid, Place, text};
 use mainstay::prelude::*;
 
 /// A cursor that was not made here for this list.
-pub(crate) fn bad_cursor() -> Refused {
-    Refused::one(FieldFault {
+pub(crate) fn bad_cursor() -> Invalid {
+    Invalid::one(FieldError {
         place: Place::Query,
         pointer: "/cursor".to_owned(),
         code: "cursor",
@@ -34,13 +34,13 @@ pub enum UsersError {
 pub enum ListError {
     /// The cursor is not one of this list.
     #[api(from)]
-    Cursor(Refused),
+    Cursor(Invalid),
     /// The store failed.
     #[api(from)]
     Store(StoreError),
 }
 
-/// What the directory's failure means to a caller: the store's own answer where it was the store, else a fault of ours.
+/// What the directory's failure means to a caller: the store's own answer where it was the store, else a bug in the server.
 pub(crate) fn directory_failed(error: AccountDirectoryError) -> StoreError {
     match error.source.downcast::<StoreError>() {
         Ok(error) => *error,

@@ -1,5 +1,5 @@
-use mainstay::http::{Caller, User};
 use mainstay::prelude::*;
+use mainstay::web::{Caller, User};
 
 use crate::report::{Report, ReportError, Reports};
 use crate::store::{self, Quote};

@@ -23,18 +23,18 @@ fn loads(app: &App, plan: &str) -> u64 {
 
 both! {
     async fn it_is_well(db: TestDatabase) {
-        let reply = app(db).await.get("/api/health").await.expect(200);
-        assert_eq!((reply.text().as_str(), reply.header("content-type")), ("ok", Some("text/plain; charset=utf-8")));
+        let response = app(db).await.get("/api/health").await.expect(200);
+        assert_eq!((response.text().as_str(), response.header("content-type")), ("ok", Some("text/plain; charset=utf-8")));
     }
 
     async fn it_computes_within_bounds(db: TestDatabase) {
         let app = app(db).await;
         for (n, fibonacci) in [(0, 0), (1, 1), (2, 1), (10, 55), (20, 6_765), (21, 10_946), (25, 75_025)] {
-            let reply = app.get(&format!("/api/compute?n={n}")).await.expect(200);
-            assert_eq!(reply.json(), json!({ "n": n, "fibonacci": fibonacci }));
+            let response = app.get(&format!("/api/compute?n={n}")).await.expect(200);
+            assert_eq!(response.json(), json!({ "n": n, "fibonacci": fibonacci }));
         }
         for (query, rule) in [("?n=41", "range"), ("?n=-1", "range"), ("?n=ten", "type"), ("", "required")] {
-            app.get(&format!("/api/compute{query}")).await.expect_faults(&[("/n", rule)]);
+            app.get(&format!("/api/compute{query}")).await.expect_field_errors(&[("/n", rule)]);
         }
     }
 

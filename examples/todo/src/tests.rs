@@ -61,7 +61,7 @@ both! {
             owner = made["owner_id"].as_str().unwrap().to_owned();
         }
         let id: UserId = owner.parse().unwrap();
-        let gone = move |tx: Tx| async move { tx.announce(AccountDeleted { id }).await };
+        let gone = move |tx: Tx| async move { tx.emit(AccountDeleted { id }).await };
         app.store().tx::<_, StoreError, _, _>(&app.ctx(), gone).await.unwrap();
         assert_eq!(bob.get("/api/v1/todos?total=true").await.expect(200).json()["total"], 0);
         assert_eq!(ada.get("/api/v1/todos?total=true").await.expect(200).json()["total"], 1);

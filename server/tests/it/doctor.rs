@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mainstay::kernel::{Clock, Ctx, Random, Time};
-use mainstay::store::{Reactions, Store, Value as Stored};
+use mainstay::store::{EventHandlers, Store, Value as Stored};
 use serde_json::Value;
 use testkit::{Backend, RedisServer, TestDatabase, both};
 
@@ -259,7 +259,7 @@ fn what_keeps_a_server_from_its_database_is_told() {
 /// Does something to the database past the program.
 async fn change(db: &TestDatabase, sql: &'static str, params: Vec<Stored>) {
     let ctx = Ctx::system("test", Duration::from_secs(30), &Clock::system(), &Random::os());
-    let store = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+    let store = Store::open(&db.settings(), EventHandlers::new()).await.unwrap();
     let done = store.tx(&ctx, move |tx| {
         let params = params.clone();
         async move { tx.execute(sql, &params).await }

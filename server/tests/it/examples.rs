@@ -10,9 +10,9 @@ fn example<'a>(document: &'a Value, method: &str, path: &str) -> &'a Value {
 }
 
 async fn send(caller: &Caller, document: &Value, path: &str, status: u16) -> Value {
-    let reply = caller.post(path).json(example(document, "post", path)).send().await;
-    assert_eq!(reply.status(), status, "{path}");
-    reply.json()
+    let response = caller.post(path).json(example(document, "post", path)).send().await;
+    assert_eq!(response.status(), status, "{path}");
+    response.json()
 }
 
 both! {
@@ -42,8 +42,8 @@ fn every_example_is_valid() {
             let mut schema = body["schema"].clone();
             schema["components"] = document["components"].clone();
             let validator = jsonschema::draft202012::new(&schema).unwrap();
-            let faults: Vec<String> = validator.iter_errors(&body["example"]).map(|e| e.to_string()).collect();
-            assert_eq!(faults, Vec::<String>::new(), "{method} {path}: {}", body["example"]);
+            let errors: Vec<String> = validator.iter_errors(&body["example"]).map(|e| e.to_string()).collect();
+            assert_eq!(errors, Vec::<String>::new(), "{method} {path}: {}", body["example"]);
             count += 1;
         }
     }

@@ -31,7 +31,7 @@ fn operations(document: &Value) -> Vec<(String, String, bool, bool)> {
     found
 }
 
-async fn call(caller: &Caller, method: &str, path: &str) -> testkit::Reply {
+async fn call(caller: &Caller, method: &str, path: &str) -> testkit::Response {
     let call = caller.call(method.parse().unwrap(), path);
     match method {
         "POST" | "PATCH" => call.json(&json!({})).send().await,
@@ -49,13 +49,13 @@ both! {
         let mut open = BTreeSet::new();
         for (method, path, is_secured, _) in operations(&document) {
             let path = path.replace("{id}", "pst_01h455vb4pex5vsknk084sn02q");
-            let reply = call(&stranger, &method, &path).await;
+            let response = call(&stranger, &method, &path).await;
             if is_secured {
-                let reply = reply.expect_problem(401, "missing_token");
-                assert!(reply.header("www-authenticate").is_some());
+                let response = response.expect_problem(401, "missing_token");
+                assert!(response.header("www-authenticate").is_some());
                 call(&liar, &method, &path).await.expect_problem(401, "invalid_token");
             } else {
-                assert!(reply.status() < 500 && reply.status() != 403, "{method} {path}");
+                assert!(response.status() < 500 && response.status() != 403, "{method} {path}");
                 open.insert(format!("{method} {path}"));
             }
         }
@@ -121,8 +121,8 @@ both! {
                 assert_eq!((anothers.status(), anothers.code()), (absent.status(), absent.code()), "{method} {path}");
             }
             for garbled in ["x", "org_01h455vb4pex5vsknk084sn02q", "%00", "..%2f..%2fetc"] {
-                let reply = call(&bob, &method, &path.replace("{id}", garbled)).await;
-                assert!([404, 422].contains(&reply.status()), "{method} {path} with {garbled}: {}", reply.status());
+                let response = call(&bob, &method, &path.replace("{id}", garbled)).await;
+                assert!([404, 422].contains(&response.status()), "{method} {path} with {garbled}: {}", response.status());
             }
             covered += 1;
         }

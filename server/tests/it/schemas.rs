@@ -9,7 +9,7 @@ use jsonschema::Validator;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::{Value, json};
-use testkit::{App, Backend, Caller, Reply, TestDatabase};
+use testkit::{App, Backend, Caller, Response, TestDatabase};
 use tokio::runtime::Runtime;
 
 use generate::{Schema, Wrong};
@@ -93,7 +93,7 @@ impl Scene {
         Self { boss, post, document, app, runtime }
     }
 
-    fn send(&self, operation: &Operation, query: &str, body: Option<&Value>) -> Reply {
+    fn send(&self, operation: &Operation, query: &str, body: Option<&Value>) -> Response {
         let path = match operation.path.as_str() {
             "/api/v1/users/{id}" => operation.path.replace("{id}", &self.boss.id()),
             path if path.starts_with("/api/v1/posts/") => path.replace("{id}", &self.post),
@@ -135,27 +135,27 @@ fn hold<S: Strategy>(name: &str, cases: u32, draws: &S, property: impl Fn(S::Val
 }
 
 /// Not refused for its shape.
-fn must_pass(operation: &Operation, reply: &Reply) -> Result<(), TestCaseError> {
-    prop_assert_ne!(reply.status(), 400, "{}", reply);
-    if reply.status() == 422 {
-        for (pointer, code) in reply.faults() {
+fn must_pass(operation: &Operation, response: &Response) -> Result<(), TestCaseError> {
+    prop_assert_ne!(response.status(), 400, "{}", response);
+    if response.status() == 422 {
+        for (pointer, code) in response.errors() {
             let is_known = BEYOND_THE_SCHEMA.contains(&(operation.id.as_str(), &pointer, &code));
-            prop_assert!(is_known, "the document accepts it, but {pointer} is refused as {code}: {reply}");
+            prop_assert!(is_known, "the document accepts it, but {pointer} is refused as {code}: {response}");
         }
     }
     Ok(())
 }
 
 /// Refused for that alone. What a schema cannot say may be refused beside it.
-fn must_fail(operation: &Operation, wrong: &Wrong, reply: &Reply) -> Result<(), TestCaseError> {
-    prop_assert_eq!(reply.status(), 422, "{:?}: {}", wrong, reply);
-    let faults = reply.faults();
+fn must_fail(operation: &Operation, wrong: &Wrong, response: &Response) -> Result<(), TestCaseError> {
+    prop_assert_eq!(response.status(), 422, "{:?}: {}", wrong, response);
+    let errors = response.errors();
     let is_named =
-        faults.iter().any(|(pointer, code)| *pointer == wrong.pointer && wrong.code.is_none_or(|named| code == named));
-    prop_assert!(is_named, "{wrong:?} is not named: {reply}");
-    for (pointer, code) in faults {
+        errors.iter().any(|(pointer, code)| *pointer == wrong.pointer && wrong.code.is_none_or(|named| code == named));
+    prop_assert!(is_named, "{wrong:?} is not named: {response}");
+    for (pointer, code) in errors {
         let is_known = BEYOND_THE_SCHEMA.contains(&(operation.id.as_str(), &pointer, &code));
-        prop_assert!(pointer == wrong.pointer || is_known, "{wrong:?}, but {pointer} is refused too: {reply}");
+        prop_assert!(pointer == wrong.pointer || is_known, "{wrong:?}, but {pointer} is refused too: {response}");
     }
     Ok(())
 }
@@ -203,8 +203,8 @@ fn a_body_is_refused_as_the_document_says() {
         // And each way to be wrong once, whatever is drawn.
         let whole = schema.fullest();
         for wrong in schema.wrongs(&whole) {
-            let reply = scene.send(operation, "", Some(&wrong.put_into(&whole)));
-            must_fail(operation, &wrong, &reply).unwrap_or_else(|error| panic!("{}: {error}", operation.id));
+            let response = scene.send(operation, "", Some(&wrong.put_into(&whole)));
+            must_fail(operation, &wrong, &response).unwrap_or_else(|error| panic!("{}: {error}", operation.id));
             tried += 1;
         }
     }

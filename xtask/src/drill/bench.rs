@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::child::{Running, Stop};
-use crate::drill::wire::{self, Reply};
+use crate::drill::wire::{self, Response};
 use crate::postgres::free_port;
 use crate::serve::{self, Launch, Scratch};
 
@@ -139,7 +139,7 @@ impl Target {
     }
 
     /// One request on a connection of its own.
-    pub fn ask(&self, method: &str, path: &str, token: &str, body: Option<&Value>) -> Result<Reply> {
+    pub fn ask(&self, method: &str, path: &str, token: &str, body: Option<&Value>) -> Result<Response> {
         wire::ask(self.port(), method, path, token, body)
     }
 
@@ -160,7 +160,7 @@ impl Target {
     }
 
     /// Publishes a post.
-    pub fn publish(&self, token: &str, title: &str, body: &str) -> Result<Reply> {
+    pub fn publish(&self, token: &str, title: &str, body: &str) -> Result<Response> {
         let post = json!({ "title": title, "body": body, "published": true });
         self.ask("POST", "/api/v1/posts", token, Some(&post))
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::drill::Report;
 use crate::drill::bench::Bench;
-use crate::drill::wire::{self, Reply};
+use crate::drill::wire::{self, Response};
 
 const CLIENTS: usize = 8;
 /// For one of several at once, on a machine that has other things to do.
@@ -104,31 +104,31 @@ pub fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         // A coding is refused before anyone asks who calls.
         let token = if statuses == [415] { "a token that is none" } else { token.as_str() };
         let bytes = &wire::request("POST", "/api/v1/posts", token, headers, &body);
-        let replies: Vec<Result<(Reply, Duration)>> = thread::scope(|scope| {
+        let responses: Vec<Result<(Response, Duration)>> = thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS)
                 .map(|_| {
                     scope.spawn(move || {
                         let start = Instant::now();
-                        wire::send(port, bytes).map(|reply| (reply, start.elapsed()))
+                        wire::send(port, bytes).map(|response| (response, start.elapsed()))
                     })
                 })
                 .collect();
             clients
                 .into_iter()
-                .map(|client| client.join().ok().context("a client panicked").and_then(|reply| reply))
+                .map(|client| client.join().ok().context("a client panicked").and_then(|response| response))
                 .collect()
         });
-        let replies = replies.into_iter().collect::<Result<Vec<_>>>().with_context(|| name.to_owned())?;
+        let responses = responses.into_iter().collect::<Result<Vec<_>>>().with_context(|| name.to_owned())?;
         let after = target.memory()?;
-        let (reply, _) = &replies[0];
-        let is_status = replies.iter().all(|(reply, _)| statuses.contains(&reply.status));
+        let (response, _) = &responses[0];
+        let is_status = responses.iter().all(|(response, _)| statuses.contains(&response.status));
         report.judge(
             is_status,
             &format!("{name}: answered {statuses:?}"),
-            format!("{} {}", reply.status, reply.code()),
+            format!("{} {}", response.status, response.code()),
         );
-        let slowest = replies.iter().map(|(_, took)| *took).max().unwrap_or_default();
-        let largest = replies.iter().map(|(reply, _)| reply.body.len()).max().unwrap_or_default();
+        let slowest = responses.iter().map(|(_, took)| *took).max().unwrap_or_default();
+        let largest = responses.iter().map(|(response, _)| response.body.len()).max().unwrap_or_default();
         let seen = format!(
             "{} ms, an answer of {largest} bytes, {:.1} MiB before, {:.1} at most, {:.1} after",
             slowest.as_millis(),
@@ -141,8 +141,8 @@ pub fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         report.figure(
             name,
             json!({
-                "status": reply.status,
-                "code": reply.code(),
+                "status": response.status,
+                "code": response.code(),
                 "slowest_ms": slowest.as_millis() as u64,
                 "answer_bytes": largest,
                 "rss_mib": [before.now, after.peak, after.now],

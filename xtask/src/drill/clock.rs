@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::drill::Report;
 use crate::drill::bench::{Bench, PASSWORD, Target, wait_until};
-use crate::drill::wire::Reply;
+use crate::drill::wire::Response;
 use crate::tools;
 
 const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
@@ -80,7 +80,8 @@ pub fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     report.judge(is_newest, "the newest post is first", newest["items"][0]["id"].to_string());
 
     // What is issued now ends by the clock that counts, however the other was set.
-    let ended = wait_until(Duration::from_secs(60), || who(&target, &fresh).is_ok_and(|reply| reply.status == 401));
+    let ended =
+        wait_until(Duration::from_secs(60), || who(&target, &fresh).is_ok_and(|response| response.status == 401));
     let most = LIFE as f64 * 1.12 + 1.0;
     let seen = ended.map_or("never".to_owned(), |after| format!("{:.1} s", after.as_secs_f64()));
     report.judge(
@@ -119,8 +120,8 @@ fn find() -> Option<PathBuf> {
 }
 
 fn publish(target: &Target, token: &str, title: &str) -> Result<String> {
-    let reply: Reply = target.publish(token, title, "x")?.must_be(201)?;
-    match reply.json()?["id"].as_str() {
+    let response: Response = target.publish(token, title, "x")?.must_be(201)?;
+    match response.json()?["id"].as_str() {
         Some(id) => Ok(id.to_owned()),
         None => bail!("a post without an id"),
     }

@@ -197,22 +197,22 @@ impl Load {
         body: Option<&serde_json::Value>,
     ) -> Option<u16> {
         let start = Instant::now();
-        let reply = target.ask(method, path, token, body);
+        let response = target.ask(method, path, token, body);
         let mut met = lock(&self.met);
         met.slowest = met.slowest.max(start.elapsed());
-        let word = reply.as_ref().map_or("none".to_owned(), |reply| match reply.status {
-            200 | 201 => reply.status.to_string(),
-            status => format!("{status} {}", reply.code()),
+        let word = response.as_ref().map_or("none".to_owned(), |response| match response.status {
+            200 | 201 => response.status.to_string(),
+            status => format!("{status} {}", response.code()),
         });
         *met.statuses.entry(word).or_default() += 1;
-        let reply = reply.ok()?;
-        met.bare += usize::from(reply.status == 503 && !reply.has_header("retry-after"));
+        let response = response.ok()?;
+        met.bare += usize::from(response.status == 503 && !response.has_header("retry-after"));
         drop(met);
-        if reply.status >= 500 {
+        if response.status >= 500 {
             // As anybody would who was told to come back later, though sooner.
             thread::sleep(Duration::from_millis(50));
         }
-        Some(reply.status)
+        Some(response.status)
     }
 
     fn judge(&self, report: &mut Report, name: &str, back: Option<Duration>) {
@@ -289,7 +289,7 @@ fn crowd(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         let open = count()?;
         report.judge(open <= most, &format!("{name}: no more connections than allowed"), format!("{open} of {most}"));
         let all: Vec<_> = (0..2 * POOL).map(|n| target.publish(&token, &format!("after {n}"), "Still here.")).collect();
-        let are_kept = all.iter().all(|reply| reply.as_ref().is_ok_and(|reply| reply.status == 201));
+        let are_kept = all.iter().all(|response| response.as_ref().is_ok_and(|response| response.status == 201));
         report.judge(are_kept, &format!("{name}: and every connection works"), format!("{} writes", all.len()));
     }
     Ok(())
@@ -321,13 +321,14 @@ fn ask_all(target: &Target, token: &str, leave: bool) -> Result<(Met, usize)> {
                         }
                     }
                     for mut line in waiting {
-                        let reply = wire::receive(&mut line);
+                        let response = wire::receive(&mut line);
                         let mut met = lock(&met);
                         met.slowest = met.slowest.max(start.elapsed());
-                        let word = reply.as_ref().map_or("none".to_owned(), |reply| reply.status.to_string());
+                        let word = response.as_ref().map_or("none".to_owned(), |response| response.status.to_string());
                         *met.statuses.entry(word).or_default() += 1;
                         met.bare += usize::from(
-                            reply.is_ok_and(|reply| reply.status == 503 && !reply.has_header("retry-after")),
+                            response
+                                .is_ok_and(|response| response.status == 503 && !response.has_header("retry-after")),
                         );
                     }
                     anyhow::Ok(())

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::drill::Report;
 use crate::drill::bench::{Bench, Target, wait_until};
-use crate::drill::wire::Reply;
+use crate::drill::wire::Response;
 use crate::postgres::{Part, Postgres};
 
 /// The longest that any answer may take while there is no room.
@@ -126,24 +126,24 @@ impl Writer {
         Ok(Self { token, kept: Vec::new(), slowest: Duration::ZERO, is_in_doubt: false, seed: 1 })
     }
 
-    fn publish(&mut self, target: &Target, title: &str) -> Result<Reply> {
+    fn publish(&mut self, target: &Target, title: &str) -> Result<Response> {
         let text = self.text();
         let start = Instant::now();
-        let reply = target.publish(&self.token, title, &text);
+        let response = target.publish(&self.token, title, &text);
         self.slowest = self.slowest.max(start.elapsed());
-        let reply = reply?;
-        if reply.status == 201 {
+        let response = response?;
+        if response.status == 201 {
             self.kept.push(title.to_owned());
         }
-        Ok(reply)
+        Ok(response)
     }
 
     /// Until one is refused; that one.
-    fn fill(&mut self, target: &Target, round: &str) -> Result<Reply> {
+    fn fill(&mut self, target: &Target, round: &str) -> Result<Response> {
         for n in 0..MOST {
-            let reply = self.publish(target, &format!("{round} {n}"))?;
-            if reply.status != 201 {
-                return Ok(reply);
+            let response = self.publish(target, &format!("{round} {n}"))?;
+            if response.status != 201 {
+                return Ok(response);
             }
         }
         bail!("the disk never filled up")
@@ -171,7 +171,7 @@ fn judge_reads(target: &Target, report: &mut Report, name: &str, writer: &Writer
 
 fn judge_recovery(target: &Target, report: &mut Report, name: &str, writer: &mut Writer) {
     let back = wait_until(Duration::from_secs(30), || {
-        writer.publish(target, "with room").is_ok_and(|reply| reply.status == 201)
+        writer.publish(target, "with room").is_ok_and(|response| response.status == 201)
     });
     let seen = back.map_or("never".to_owned(), |after| format!("after {} ms", after.as_millis()));
     report.judge(back.is_some(), &format!("{name}: with room again, writes go on without a restart"), seen);

@@ -111,8 +111,8 @@ fn write(port: u16, token: &str, is_gone: &AtomicBool, is_over: &AtomicBool) -> 
     while !is_over.load(Ordering::SeqCst) {
         let was_gone = is_gone.load(Ordering::SeqCst);
         stream.write_all(&request)?;
-        let reply = wire::receive(&mut stream)?;
-        match reply.status {
+        let response = wire::receive(&mut stream)?;
+        match response.status {
             201 => {
                 told.made += 1;
                 told.made_after += usize::from(was_gone);
@@ -120,7 +120,7 @@ fn write(port: u16, token: &str, is_gone: &AtomicBool, is_over: &AtomicBool) -> 
             401 => thread::sleep(Duration::from_millis(10)),
             status => told.other.push(status),
         }
-        if reply.head.to_ascii_lowercase().contains("connection: close") {
+        if response.head.to_ascii_lowercase().contains("connection: close") {
             stream = wire::connect(port)?;
         }
     }

@@ -181,8 +181,8 @@ fn others(target: &Target) -> Result<(Met, Vec<(u16, Duration)>)> {
             let mut logins = Vec::new();
             while start.elapsed() < PHASE {
                 let start = Instant::now();
-                let reply = wire::send(target.port(), login)?;
-                logins.push((reply.status, start.elapsed()));
+                let response = wire::send(target.port(), login)?;
+                logins.push((response.status, start.elapsed()));
                 thread::sleep(Duration::from_millis(500).saturating_sub(start.elapsed()));
             }
             anyhow::Ok(logins)
@@ -215,9 +215,9 @@ fn abuse(port: u16, way: Way, request: &[u8], is_over: &AtomicBool, statuses: &M
                     let asked = stream.and_then(|mut stream| stream.write_all(request).map(|()| stream));
                     match (asked, way) {
                         (Ok(mut stream), Way::Asks) => match wire::receive(&mut stream) {
-                            Ok(reply) => {
-                                note(reply.status.to_string());
-                                let is_kept = !reply.head.to_ascii_lowercase().contains("connection: close");
+                            Ok(response) => {
+                                note(response.status.to_string());
+                                let is_kept = !response.head.to_ascii_lowercase().contains("connection: close");
                                 line = is_kept.then_some(stream);
                             }
                             Err(_) => note("none".to_owned()),

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::drill::Report;
 use crate::drill::bench::{Bench, PASSWORD, Target, wait_until};
 use crate::drill::traffic::Traffic;
-use crate::drill::wire::{self, Reply};
+use crate::drill::wire::{self, Response};
 
 const LOGINS: usize = 500;
 /// Memory a while after the storm, in MiB: what we would like, and what is judged. The allocator keeps some of what
@@ -106,35 +106,35 @@ fn rage(target: &Target, report: &mut Report, storm: &Storm) -> Result<()> {
     target.forget_peak()?;
     let is_over = &AtomicBool::new(false);
     let health = Traffic { port, path: "/health/live", clients: 2, per_second: 20 };
-    let (replies, met) = thread::scope(|scope| {
+    let (responses, met) = thread::scope(|scope| {
         let watcher = scope.spawn(move || health.run(Duration::from_secs(60), || !is_over.load(Ordering::SeqCst)));
         let clients: Vec<_> = (0..LOGINS)
             .map(|_| {
                 scope.spawn(move || {
                     let start = Instant::now();
-                    wire::send(port, bytes).map(|reply| (reply, start.elapsed()))
+                    wire::send(port, bytes).map(|response| (response, start.elapsed()))
                 })
             })
             .collect();
-        let replies: Vec<Result<(Reply, Duration)>> = clients
+        let responses: Vec<Result<(Response, Duration)>> = clients
             .into_iter()
-            .map(|client| client.join().ok().context("a client panicked").and_then(|reply| reply))
+            .map(|client| client.join().ok().context("a client panicked").and_then(|response| response))
             .collect();
         is_over.store(true, Ordering::SeqCst);
-        anyhow::Ok((replies, watcher.join().ok().context("the good clients panicked")?))
+        anyhow::Ok((responses, watcher.join().ok().context("the good clients panicked")?))
     })?;
     thread::sleep(Duration::from_secs(3));
     let after = target.memory()?;
     let mut counts = BTreeMap::<String, u64>::new();
     let (mut bare, mut refusals) = (0, Vec::new());
-    for reply in &replies {
-        let word = reply.as_ref().map_or("none".to_owned(), |(reply, _)| reply.status.to_string());
+    for response in &responses {
+        let word = response.as_ref().map_or("none".to_owned(), |(response, _)| response.status.to_string());
         *counts.entry(word).or_default() += 1;
-        if let Ok((reply, took)) = reply
-            && reply.status == 503
+        if let Ok((response, took)) = response
+            && response.status == 503
         {
             refusals.push(*took);
-            bare += usize::from(!reply.has_header("retry-after"));
+            bare += usize::from(!response.has_header("retry-after"));
         }
     }
     let is_answered = counts.keys().all(|status| statuses.iter().any(|good| good.to_string() == *status));
@@ -197,11 +197,12 @@ fn stalled(target: &Target, report: &mut Report, post: &[u8], login: &[u8]) -> R
         let outcome = (0..5)
             .map(|_| {
                 let start = Instant::now();
-                let is_kept = wait_until(POST_WITHIN, || wire::send(port, post).is_ok_and(|reply| reply.status == 201));
+                let is_kept =
+                    wait_until(POST_WITHIN, || wire::send(port, post).is_ok_and(|response| response.status == 201));
                 let posted = is_kept.map(|_| start.elapsed());
                 let start = Instant::now();
-                let reply = wire::send(port, login)?;
-                anyhow::Ok((posted, (reply.status, start.elapsed())))
+                let response = wire::send(port, login)?;
+                anyhow::Ok((posted, (response.status, start.elapsed())))
             })
             .collect::<Result<Vec<_>>>();
         is_over.store(true, Ordering::SeqCst);
@@ -249,8 +250,8 @@ fn halves(target: &Target, report: &mut Report, login: &[u8]) -> Result<()> {
         let logins = (0..10)
             .map(|_| {
                 let start = Instant::now();
-                let reply = wire::send(port, login)?;
-                anyhow::Ok((reply.status, start.elapsed()))
+                let response = wire::send(port, login)?;
+                anyhow::Ok((response.status, start.elapsed()))
             })
             .collect::<Result<Vec<_>>>();
         let sent: usize = lines.into_iter().filter_map(|line| line.join().ok().and_then(Result::ok)).sum();

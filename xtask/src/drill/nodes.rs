@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::drill::Report;
 use crate::drill::bench::{Bench, PASSWORD, wait_until};
-use crate::drill::wire::{self, Reply};
+use crate::drill::wire::{self, Response};
 use crate::nodes::{Nodes, Plan, Shared};
 use crate::postgres::Durability;
 use crate::serve::Scratch;
@@ -131,12 +131,12 @@ impl Person {
 
     /// A new pair of tokens.
     fn refresh(&mut self, port: u16) -> Result<()> {
-        let reply = refresh(port, &self.refresh)?;
-        self.take(reply)
+        let response = refresh(port, &self.refresh)?;
+        self.take(response)
     }
 
-    fn take(&mut self, reply: Reply) -> Result<()> {
-        let tokens = reply.must_be(200)?.json()?;
+    fn take(&mut self, response: Response) -> Result<()> {
+        let tokens = response.must_be(200)?.json()?;
         let text = |name: &str| tokens[name].as_str().map(str::to_owned).with_context(|| format!("no {name}"));
         (self.access, self.refresh) = (text("access_token")?, text("refresh_token")?);
         Ok(())
@@ -153,12 +153,12 @@ impl Person {
     }
 }
 
-fn refresh(port: u16, token: &str) -> Result<Reply> {
+fn refresh(port: u16, token: &str) -> Result<Response> {
     wire::ask(port, "POST", "/api/v1/auth/refresh", "", Some(&json!({ "refresh_token": token })))
 }
 
 /// One request on a connection of its own, with these header lines besides.
-fn send(port: u16, method: &str, path: &str, token: &str, headers: &str, body: &[u8]) -> Result<Reply> {
+fn send(port: u16, method: &str, path: &str, token: &str, headers: &str, body: &[u8]) -> Result<Response> {
     wire::send(port, &wire::request(method, path, token, &format!("connection: close\r\n{headers}"), body))
 }
 
@@ -179,10 +179,10 @@ fn at_once<T: Send>(count: usize, one: impl Fn(usize) -> Result<T> + Sync) -> Ve
 }
 
 /// How many answers of each status; `none` where none came.
-fn counted<'a>(replies: impl Iterator<Item = &'a Result<Reply>>) -> std::collections::BTreeMap<String, usize> {
+fn counted<'a>(responses: impl Iterator<Item = &'a Result<Response>>) -> std::collections::BTreeMap<String, usize> {
     let mut counts = std::collections::BTreeMap::new();
-    for reply in replies {
-        let word = reply.as_ref().map_or("none".to_owned(), |reply| reply.status.to_string());
+    for response in responses {
+        let word = response.as_ref().map_or("none".to_owned(), |response| response.status.to_string());
         *counts.entry(word).or_default() += 1;
     }
     counts

@@ -86,7 +86,7 @@ pub fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         fs::remove_dir(&away).context("cannot remove a folder")?;
         let back = wait_until(Duration::from_secs(10), || {
             let title = format!("{name}, back");
-            let is_kept = target.publish(&token, &title, "x").is_ok_and(|reply| reply.status == 201);
+            let is_kept = target.publish(&token, &title, "x").is_ok_and(|response| response.status == 201);
             if is_kept {
                 kept.insert(title);
             }
@@ -175,7 +175,7 @@ fn write_through(target: &Target, token: &str, name: &str, accident: impl FnOnce
                         let title = format!("{name} {writer} {n}");
                         let was_gone = at().is_some();
                         match target.publish(token, &title, "x") {
-                            Ok(reply) if reply.status == 201 => {
+                            Ok(response) if response.status == 201 => {
                                 kept.push(title);
                                 late += usize::from(was_gone);
                             }

@@ -76,7 +76,7 @@ impl Traffic<'_> {
             let answer = stream.write_all(&request).ok().and_then(|()| wire::receive(&mut stream).ok());
             met.times.push(due.elapsed().as_secs_f64() * 1000.0);
             match answer {
-                Some(reply) if reply.status == 200 => line = Some(stream),
+                Some(response) if response.status == 200 => line = Some(stream),
                 _ => met.failed += 1,
             }
         }

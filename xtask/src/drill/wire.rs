@@ -30,13 +30,13 @@ pub fn connect_from(address: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
 
 /// An answer.
 #[derive(Debug)]
-pub struct Reply {
+pub struct Response {
     pub status: u16,
     pub head: String,
     pub body: Vec<u8>,
 }
 
-impl Reply {
+impl Response {
     pub fn json(&self) -> Result<Value> {
         serde_json::from_slice(&self.body).with_context(|| format!("not JSON: {}", self.shown()))
     }
@@ -79,21 +79,21 @@ pub fn request(method: &str, path: &str, token: &str, headers: &str, body: &[u8]
 }
 
 /// One request on a connection of its own.
-pub fn ask(port: u16, method: &str, path: &str, token: &str, body: Option<&Value>) -> Result<Reply> {
+pub fn ask(port: u16, method: &str, path: &str, token: &str, body: Option<&Value>) -> Result<Response> {
     let body = body.map(Value::to_string).unwrap_or_default();
     send(port, &request(method, path, token, "connection: close\r\n", body.as_bytes()))
 }
 
 /// Sends these bytes on a connection of their own, and reads one answer. That the server closes while we still send is
 /// its right: its answer is what counts.
-pub fn send(port: u16, bytes: &[u8]) -> Result<Reply> {
+pub fn send(port: u16, bytes: &[u8]) -> Result<Response> {
     let mut stream = connect(port).context("cannot connect")?;
     let sent = stream.write_all(bytes);
     receive(&mut stream).with_context(|| format!("no answer ({sent:?} when sending)"))
 }
 
 /// Reads one answer, with a length or until the end.
-pub fn receive(stream: &mut TcpStream) -> Result<Reply> {
+pub fn receive(stream: &mut TcpStream) -> Result<Response> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -112,7 +112,7 @@ pub fn receive(stream: &mut TcpStream) -> Result<Reply> {
     while length.is_some_and(|length| body.len() < length) {
         more(stream, &mut body).context("the body")?;
     }
-    Ok(Reply { status, head, body })
+    Ok(Response { status, head, body })
 }
 
 fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<()> {

@@ -34,7 +34,7 @@ class Problem:
     type_: str
     """ A URI for this kind of problem. """
     errors: list[ProblemErrorsItem] | Unset = UNSET
-    """ All faults of an invalid request. """
+    """ All errors of an invalid request. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use http::ApiBuilder;
+use web::ApiBuilder;
 
 use super::Program;
 use super::settings::Loaded;

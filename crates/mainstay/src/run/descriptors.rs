@@ -6,7 +6,7 @@ use std::thread;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Settings;
-use http::ServerSettings;
+use web::ServerSettings;
 
 /// The log, the runtime's own, the operations listener and its connections, Redis, mail that is sent.
 const OTHERS: u64 = 128;

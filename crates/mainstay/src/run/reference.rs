@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use http::{Api, RequestError};
 use kernel::{ApiError, ErrorDoc};
 use toml::{Table, Value};
+use web::{Api, RequestError};
 
 use crate::{PREFIX, Section};
 

@@ -3,12 +3,12 @@ use std::net::SocketAddr;
 use std::process;
 
 use anyhow::{Context, Result, anyhow};
-use http::{Reserved, RuntimeKind, Server};
 use kernel::{Clock, Random};
 use telemetry::{Format, Guard};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use web::{Reserved, RuntimeKind, Server};
 
 use super::doctor::files;
 use super::settings::Loaded;

@@ -1,9 +1,9 @@
 use cache::CacheSettings;
-use http::{ClientAddress, LimitSettings, ServerSettings};
 use kernel::{Secret, SecretKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::StoreSettings;
+use web::{ClientAddress, LimitSettings, ServerSettings};
 
 use super::SettingsOf;
 use super::public_url::PublicUrl;

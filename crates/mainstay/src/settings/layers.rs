@@ -195,7 +195,7 @@ impl SettingsBuilder {
     /// # Errors
     /// Every section that contradicts itself, and what the mode forbids.
     pub fn build(self) -> Result<Settings, SettingsError> {
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         let mut sections = BTreeMap::new();
         let mut secrets = Vec::new();
         for section in &self.sections {
@@ -210,13 +210,13 @@ impl SettingsBuilder {
             };
             if let Err(fault) = (section.validate)(&table) {
                 let heading = if section.name.is_empty() { String::new() } else { format!("[{}] ", section.name) };
-                faults.push(format!("{heading}{fault}"));
+                errors.push(format!("{heading}{fault}"));
             }
             secret_keys(section.name, &section.schema, &mut secrets);
             sections.insert(section.name.to_owned(), table);
         }
-        if !faults.is_empty() {
-            return Err(SettingsError(faults.join("\n")));
+        if !errors.is_empty() {
+            return Err(SettingsError(errors.join("\n")));
         }
         let broken = |e: toml::de::Error| SettingsError(e.message().to_owned());
         let top = sections.get("").cloned().unwrap_or_default();

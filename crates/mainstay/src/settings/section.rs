@@ -1,12 +1,12 @@
 use std::fmt;
 
 use cache::CacheSettings;
-use http::{LimitSettings, ServerSettings};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::StoreSettings;
 use toml::{Table, Value};
+use web::{LimitSettings, ServerSettings};
 
 use super::shown::Secrecy;
 use super::{Core, LogSettings};

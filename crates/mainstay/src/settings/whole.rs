@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use cache::CacheSettings;
-use http::{LimitSettings, ServerSettings};
 use kernel::Secret;
 use store::StoreSettings;
 use toml::{Table, Value};
+use web::{LimitSettings, ServerSettings};
 
 use super::guessable::why_guessable;
 use super::layers::tree;

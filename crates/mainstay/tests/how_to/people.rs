@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use mainstay::http::{AccessError, Authenticate, Authentication};
 use mainstay::kernel::{Identity, SessionId};
 use mainstay::prelude::*;
+use mainstay::web::{AccessError, Authenticate, Authentication};
 use testkit::{App, Caller};
 use uuid::Uuid;
 

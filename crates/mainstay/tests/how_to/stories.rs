@@ -27,7 +27,7 @@ both! {
         app.post(&lend).json(&json!({ "days": 3 })).await.expect_problem(401, "missing_token");
         ben.post(&lend).json(&json!({ "days": 3 })).await.expect_problem(403, "not_your_book");
         ada.post(&lend).json(&json!({ "days": 0, "to": "ben" })).await
-            .expect_faults(&[("/days", "range"), ("/to", "unknown_field")]);
+            .expect_field_errors(&[("/days", "range"), ("/to", "unknown_field")]);
 
         let lent = ada.post(&lend).json(&json!({ "days": 3 })).await.expect(200).json();
         assert_eq!(lent["lent_until"], "2026-11-25T09:30:00Z");
@@ -54,7 +54,7 @@ both! {
         let list = app.get("/api/v1/books?include=owner&fields=title&sort=title").await.expect(200).json();
         assert_eq!(list["items"][0], json!({ "title": "Volume 0", "owner": { "id": user(1) } }));
 
-        let gone = |tx: Tx| async move { tx.announce(AccountDeleted { id: user(1) }).await };
+        let gone = |tx: Tx| async move { tx.emit(AccountDeleted { id: user(1) }).await };
         app.store().tx::<_, StoreError, _, _>(&app.ctx(), gone).await.unwrap();
         let list = app.get("/api/v1/books?fields=title&total=true").await.expect(200).json();
         assert_eq!(list, json!({ "items": [{ "title": "Volume 1" }], "next_cursor": null, "total": 1 }));

@@ -51,7 +51,7 @@ async fn create_line(ctx: Ctx, ledger: Ledger, Valid(new): Valid<NewLine>) -> Re
             let text = text.clone();
             async move {
                 tx.execute("insert into lines (text) values ($1)", &params![text.clone()]).await?;
-                tx.announce(Written { text }).await?;
+                tx.emit(Written { text }).await?;
                 Ok::<_, LedgerError>(())
             }
         })
@@ -93,7 +93,7 @@ fn echo() -> Domain {
 }
 
 both! {
-    /// A reaction runs inside the announcer's transaction: both are there, or neither.
+    /// A event handler runs inside the announcer's transaction: both are there, or neither.
     async fn glue_is_atomic(db: TestDatabase) {
         let app = TestApp::with(ledger)
             .and(echo)

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mainstay::http::{CorsSettings, Server, ServerSettings};
 use mainstay::prelude::*;
+use mainstay::web::{CorsSettings, Server, ServerSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -35,8 +35,8 @@ fn settings(origins: &[&str]) -> ServerSettings {
     ServerSettings { cors: CorsSettings { origins, ..CorsSettings::default() }, ..ServerSettings::default() }
 }
 
-fn preflight(path: &str, origin: &str, method: &str) -> http_types::Request<Vec<u8>> {
-    http_types::Request::options(path)
+fn preflight(path: &str, origin: &str, method: &str) -> http::Request<Vec<u8>> {
+    http::Request::options(path)
         .header("origin", origin)
         .header("access-control-request-method", method)
         .body(Vec::new())
@@ -98,7 +98,7 @@ async fn a_page_always_gets_to_see_the_real_answer() {
         assert!(goes_on(&answer, method, &headers), "{method} {path}: {} {:?}", answer.status, answer.headers);
         assert_eq!((answer.status.as_u16(), answer.header("vary")), (204, "origin"), "{method} {path}");
         let request =
-            http_types::Request::builder().method(method).uri(path).header("origin", ORIGIN).body(Vec::new()).unwrap();
+            http::Request::builder().method(method).uri(path).header("origin", ORIGIN).body(Vec::new()).unwrap();
         let answer = call(&api, request).await;
         assert_eq!(answer.status.as_u16(), status, "{method} {path}");
         assert_eq!(answer.header("access-control-allow-origin"), ORIGIN, "{method} {path}");
@@ -122,7 +122,7 @@ async fn a_page_always_gets_to_see_the_real_answer() {
         let mut request = preflight("/echo", ORIGIN, "GET");
         request
             .headers_mut()
-            .insert("access-control-request-method", http_types::HeaderValue::from_bytes(odd.as_bytes()).unwrap());
+            .insert("access-control-request-method", http::HeaderValue::from_bytes(odd.as_bytes()).unwrap());
         assert_eq!(allow(&call(&api, request).await), "POST, OPTIONS", "{odd:?}");
     }
 }
@@ -130,7 +130,7 @@ async fn a_page_always_gets_to_see_the_real_answer() {
 #[tokio::test]
 async fn further_headers_are_a_setting() {
     let asks =
-        |api: std::sync::Arc<mainstay::http::Api>| async move { call(&api, preflight("/echo", ORIGIN, "POST")).await };
+        |api: std::sync::Arc<mainstay::web::Api>| async move { call(&api, preflight("/echo", ORIGIN, "POST")).await };
     let answer = asks(with_settings(settings(&[ORIGIN]), &[&echo])).await;
     let tracing = ["sentry-trace", "baggage", "traceparent", "tracestate", "x-requested-with"];
     assert!(goes_on(&answer, "POST", &tracing), "{:?}", answer.headers);

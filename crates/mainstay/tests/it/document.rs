@@ -1,7 +1,7 @@
 //! Contradictions stop the build of the document, and the message names both sides.
 
-use mainstay::http::{EndpointDef, ServerSettings};
 use mainstay::prelude::*;
+use mainstay::web::{EndpointDef, ServerSettings};
 use serde_json::json;
 
 use crate::builder;

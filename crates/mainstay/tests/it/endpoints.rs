@@ -66,10 +66,10 @@ async fn get_book(Path(id): Path<Id<BookKind>>) -> Result<Json<BookView>, BookEr
     Ok(Json(BookView { id, title: "The Mainstay".repeat(200), price: Some(Decimal::from_minor(1250)) }))
 }
 
-impl Made for BookView {
-    type Of = BookView;
+impl CreatedFrom for BookView {
+    type Source = BookView;
 
-    fn made(book: &BookView) -> Created<Self> {
+    fn created(book: &BookView) -> Created<Self> {
         let BookView { id, title, price } = book;
         Created::at(format!("/api/v1/books/{id}"), BookView { id: *id, title: title.clone(), price: *price })
     }
@@ -82,7 +82,7 @@ async fn create_book(ctx: Ctx, Valid(new): Valid<NewBook>) -> Result<Created<Boo
         return Err(BookError::Taken);
     }
     let id: Id<BookKind> = ctx.new_id();
-    Ok(BookView::made(&BookView { id, title: new.title, price: new.price }))
+    Ok(BookView::created(&BookView { id, title: new.title, price: new.price }))
 }
 
 /// List books.
@@ -115,7 +115,7 @@ async fn one_declaration_gives_route_checks_and_document() {
     let answer = call(&api, get(&format!("/api/v1/books/{ONE}"))).await;
     assert_eq!((answer.status.as_u16(), answer.json()["price"].clone()), (200, json!("12.50")));
     let answer = call(&api, get(&format!("/api/v1/books/{NIL}"))).await;
-    assert_eq!(answer.faults(), (404, "book_not_found".into(), vec![]));
+    assert_eq!(answer.errors(), (404, "book_not_found".into(), vec![]));
     assert_eq!(answer.header("content-type"), "application/problem+json");
     assert_eq!(answer.json()["detail"], format!("There is no book {NIL}."));
     assert_eq!(answer.json()["request_id"], answer.header("x-request-id"));
@@ -125,7 +125,7 @@ async fn one_declaration_gives_route_checks_and_document() {
     assert_eq!(answer.status.as_u16(), 201);
     assert_eq!(answer.json()["price"], "3.10");
     assert_eq!(answer.header("location"), format!("/api/v1/books/{}", answer.json()["id"].as_str().unwrap()));
-    assert_eq!(call(&api, post("/api/v1/books", r#"{"title":"taken"}"#)).await.faults().1, "title_taken");
+    assert_eq!(call(&api, post("/api/v1/books", r#"{"title":"taken"}"#)).await.errors().1, "title_taken");
 
     let document = api.document_value();
     assert_eq!(document["openapi"], "3.1.0");
@@ -164,7 +164,7 @@ async fn a_query_is_read_by_its_types() {
     let api = api(&[&list_books]);
     let answer = call(&api, get("/api/v1/books?limit=7&year=-5&all=true")).await;
     assert_eq!(answer.json()["items"][0]["title"], "Some(7) Some(-5) Some(true)");
-    for (query, code, faults) in [
+    for (query, code, errors) in [
         ("limit=0", "invalid_request", vec!["query /limit range"]),
         ("limit=-1", "invalid_request", vec!["query /limit range"]),
         ("limit=1000000", "invalid_request", vec!["query /limit range"]),
@@ -179,8 +179,8 @@ async fn a_query_is_read_by_its_types() {
         // As many as fit into a head, each compared with all before it, were 40 ms.
         (&(0..101).map(|n| format!("&p{n}")).collect::<String>(), "invalid_request", vec!["query  length"]),
     ] {
-        let (_, found, found_faults) = call(&api, get(&format!("/api/v1/books?{query}"))).await.faults();
-        assert_eq!((found.as_str(), found_faults), (code, faults.iter().map(ToString::to_string).collect()), "{query}");
+        let (_, found, found_errors) = call(&api, get(&format!("/api/v1/books?{query}"))).await.errors();
+        assert_eq!((found.as_str(), found_errors), (code, errors.iter().map(ToString::to_string).collect()), "{query}");
     }
 }
 
@@ -231,29 +231,29 @@ async fn values_of_a_query_have_one_spelling() {
         assert_eq!(ask(path, query).await.json()["text"], text, "{path} {query}");
     }
     for text in ["%2B5", "+5", "%205", "5%20", "05", "5.0", "1e1", "0x5", "%D9%A5", "", "9223372036854775808"] {
-        assert_eq!(ask("7/a", &format!("whole={text}")).await.faults().2, ["query /whole type"], "{text}");
+        assert_eq!(ask("7/a", &format!("whole={text}")).await.errors().2, ["query /whole type"], "{text}");
         if !text.is_empty() {
-            assert_eq!(ask(&format!("{text}/a"), "").await.faults().2, ["path /number format"], "{text}");
+            assert_eq!(ask(&format!("{text}/a"), "").await.errors().2, ["path /number format"], "{text}");
         }
     }
     for text in ["%2B5", "+5", ".5", "5.", "05", "0x5", "inf", "NaN", "1e999"] {
-        assert_eq!(ask("7/a", &format!("real={text}")).await.faults().2, ["query /real type"], "{text}");
+        assert_eq!(ask("7/a", &format!("real={text}")).await.errors().2, ["query /real type"], "{text}");
     }
     for text in ["True", "1", "yes", "%20true", ""] {
-        assert_eq!(ask("7/a", &format!("flag={text}")).await.faults().2, ["query /flag type"], "{text}");
+        assert_eq!(ask("7/a", &format!("flag={text}")).await.errors().2, ["query /flag type"], "{text}");
     }
     for text in
         ["usr_0000000000000000000000000A", "%20usr_00000000000000000000000001", "usr_%2B0000000000000000000000001"]
     {
-        assert_eq!(ask("7/a", &format!("person={text}")).await.faults().2, ["query /person pattern"], "{text}");
+        assert_eq!(ask("7/a", &format!("person={text}")).await.errors().2, ["query /person pattern"], "{text}");
     }
     assert_eq!(
-        ask("7/a", "words=%22a&word=%1b").await.faults().2,
+        ask("7/a", "words=%22a&word=%1b").await.errors().2,
         ["query /word control_character", "query /words type"]
     );
     // A plus that was not encoded.
     let answer = ask("7/a", "at=2026-01-01T00:00:00+09:00").await;
-    assert_eq!(answer.faults().2, ["query /at format"]);
+    assert_eq!(answer.errors().2, ["query /at format"]);
     assert!(answer.json()["errors"][0]["message"].as_str().unwrap().contains("`%2B`"));
     let answer = ask("7/a", "at=2026-01-01").await.json();
     assert!(answer["errors"][0]["message"].as_str().unwrap().contains("RFC 3339"));
@@ -278,8 +278,8 @@ async fn a_list_in_the_query_has_an_end() {
     let api = api(&[&count_words]);
     let ask = |count: usize| get(&format!("/api/v1/words?words={}", vec!["w"; count].join(",")));
     assert_eq!(call(&api, ask(100)).await.json()["title"], "100");
-    let faults = call(&api, ask(101)).await.faults();
-    assert_eq!(faults, (422, "invalid_request".into(), vec!["query /words length".into()]));
+    let errors = call(&api, ask(101)).await.errors();
+    assert_eq!(errors, (422, "invalid_request".into(), vec!["query /words length".into()]));
 }
 
 #[tokio::test]
@@ -289,21 +289,21 @@ async fn a_path_parameter_of_another_kind_is_refused() {
         let answer = call(&api, get(&format!("/api/v1/books/{id}"))).await;
         assert!([404, 422].contains(&answer.status.as_u16()), "{id}: {}", answer.status);
     }
-    let faults = call(&api, get("/api/v1/books/1")).await.faults();
-    assert_eq!(faults, (422, "invalid_request".into(), vec!["path /id format".into()]));
+    let errors = call(&api, get("/api/v1/books/1")).await.errors();
+    assert_eq!(errors, (422, "invalid_request".into(), vec!["path /id format".into()]));
 }
 
 #[tokio::test]
 async fn unknown_paths_and_methods() {
     let api = api(&[&get_book, &delete_book]);
     for path in ["/", "/api/v1/books/", "/api/v1/book", "/API/V1/books/x", "/api/v1//books/x", "/api/v1/books/x/y"] {
-        assert_eq!(call(&api, get(path)).await.faults().1, "route_not_found", "{path}");
+        assert_eq!(call(&api, get(path)).await.errors().1, "route_not_found", "{path}");
     }
-    let put = http_types::Request::put(format!("/api/v1/books/{ONE}")).body(Vec::new()).unwrap();
+    let put = http::Request::put(format!("/api/v1/books/{ONE}")).body(Vec::new()).unwrap();
     let answer = call(&api, put).await;
-    assert_eq!(answer.faults(), (405, "method_not_allowed".into(), vec![]));
+    assert_eq!(answer.errors(), (405, "method_not_allowed".into(), vec![]));
     assert_eq!(answer.header("allow"), "GET, HEAD, DELETE, OPTIONS");
-    let options = http_types::Request::options(format!("/api/v1/books/{ONE}")).body(Vec::new()).unwrap();
+    let options = http::Request::options(format!("/api/v1/books/{ONE}")).body(Vec::new()).unwrap();
     let answer = call(&api, options).await;
     assert_eq!((answer.status.as_u16(), answer.header("allow")), (204, "GET, HEAD, DELETE, OPTIONS"));
     assert_eq!(answer.header("access-control-allow-origin"), "");
@@ -317,11 +317,11 @@ async fn conditional_and_head_requests() {
     let full = call(&api, get(&path)).await;
     let tag = full.header("etag").to_owned();
     assert!(tag.starts_with('"') && tag.len() > 10);
-    let again = |tag: &str| http_types::Request::get(&path).header("if-none-match", tag).body(Vec::new()).unwrap();
+    let again = |tag: &str| http::Request::get(&path).header("if-none-match", tag).body(Vec::new()).unwrap();
     let answer = call(&api, again(&tag)).await;
     assert_eq!((answer.status.as_u16(), answer.body.len(), answer.header("etag")), (304, 0, tag.as_str()));
     assert_eq!(call(&api, again("\"other\"")).await.status.as_u16(), 200);
-    let head = http_types::Request::head(&path).body(Vec::new()).unwrap();
+    let head = http::Request::head(&path).body(Vec::new()).unwrap();
     let answer = call(&api, head).await;
     assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
     assert_eq!(answer.header("content-length"), full.body.len().to_string());
@@ -331,9 +331,8 @@ async fn conditional_and_head_requests() {
 #[tokio::test]
 async fn large_answers_are_compressed_as_the_client_likes() {
     let api = api(&[&get_book, &list_books]);
-    let with = |path: &str, accept: &str| {
-        http_types::Request::get(path).header("accept-encoding", accept).body(Vec::new()).unwrap()
-    };
+    let with =
+        |path: &str, accept: &str| http::Request::get(path).header("accept-encoding", accept).body(Vec::new()).unwrap();
     let path = format!("/api/v1/books/{ONE}");
     let plain = call(&api, get(&path)).await;
     for name in ["gzip", "zstd"] {
@@ -355,14 +354,14 @@ async fn large_answers_are_compressed_as_the_client_likes() {
 async fn a_panic_is_a_500_that_tells_nothing() {
     let api = api(&[&get_panic]);
     let answer = call(&api, get("/panic")).await;
-    assert_eq!(answer.faults(), (500, "internal".into(), vec![]));
+    assert_eq!(answer.errors(), (500, "internal".into(), vec![]));
     assert!(!String::from_utf8_lossy(&answer.body).contains("12345"));
 }
 
 #[tokio::test]
 async fn request_ids_are_kept_or_made() {
     let api = api(&[&get_book]);
-    let with = |id: &str| http_types::Request::get("/x").header("x-request-id", id).body(Vec::new()).unwrap();
+    let with = |id: &str| http::Request::get("/x").header("x-request-id", id).body(Vec::new()).unwrap();
     assert_eq!(call(&api, with("abc-1.2_3")).await.header("x-request-id"), "abc-1.2_3");
     for bad in ["", "a b", "a\tb", &"x".repeat(129), "\"quoted\"", "a=b"] {
         let made = call(&api, with(bad)).await.header("x-request-id").to_owned();

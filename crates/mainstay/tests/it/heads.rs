@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mainstay::http::{Server, ServerHandle, ServerSettings, Text as PlainText};
 use mainstay::prelude::*;
+use mainstay::web::{Server, ServerHandle, ServerSettings, Text as PlainText};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

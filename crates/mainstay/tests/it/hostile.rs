@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mainstay::http::{Server, ServerHandle, ServerSettings};
 use mainstay::prelude::*;
+use mainstay::web::{Server, ServerHandle, ServerSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

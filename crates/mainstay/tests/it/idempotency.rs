@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mainstay::http::{AccessError, Authenticate, Authentication};
 use mainstay::kernel::{AccountDeleted, AccountRegistered, IdKind, Identity, SessionId};
 use mainstay::prelude::*;
 use mainstay::store::Migrations;
+use mainstay::web::{AccessError, Authenticate, Authentication};
 use serde_json::json;
-use testkit::{App, Caller as TestCaller, Reply, TestDatabase, both};
+use testkit::{App, Caller as TestCaller, Response, TestDatabase, both};
 use tokio::sync::Notify;
 
 #[derive(Debug)]
@@ -28,10 +28,10 @@ pub struct Parcel {
     to: String,
 }
 
-impl Made for Parcel {
-    type Of = Parcel;
+impl CreatedFrom for Parcel {
+    type Source = Parcel;
 
-    fn made(parcel: &Parcel) -> Created<Self> {
+    fn created(parcel: &Parcel) -> Created<Self> {
         Created::at(format!("/api/v1/parcels/{}", parcel.id), parcel.clone())
     }
 }
@@ -105,7 +105,7 @@ async fn create_parcel(
     parcels: Parcels,
     Valid(new): Valid<NewParcel>,
 ) -> Result<Created<Parcel>, ParcelError> {
-    Ok(Parcel::made(&parcels.add(&ctx, new).await?))
+    Ok(Parcel::created(&parcels.add(&ctx, new).await?))
 }
 
 /// Write on a wall.
@@ -113,7 +113,7 @@ async fn create_parcel(
 /// Nothing is stored.
 #[post("/walls")]
 async fn create_wall(ctx: Ctx, Valid(new): Valid<NewParcel>) -> Result<Created<Parcel>, ParcelError> {
-    Ok(Parcel::made(&Parcel { id: ctx.new_id(), to: new.to }))
+    Ok(Parcel::created(&Parcel { id: ctx.new_id(), to: new.to }))
 }
 
 /// Send a letter, by someone who has signed in.
@@ -123,7 +123,7 @@ async fn create_letter(
     parcels: Parcels,
     Valid(new): Valid<NewParcel>,
 ) -> Result<Created<Parcel>, ParcelError> {
-    Ok(Parcel::made(&parcels.add(caller.ctx(), new).await?))
+    Ok(Parcel::created(&parcels.add(caller.ctx(), new).await?))
 }
 
 /// An account.
@@ -136,10 +136,10 @@ pub struct Member {
     to: String,
 }
 
-impl Made for Member {
-    type Of = Member;
+impl CreatedFrom for Member {
+    type Source = Member;
 
-    fn made(member: &Member) -> Created<Self> {
+    fn created(member: &Member) -> Created<Self> {
         Created::at(format!("/api/v1/members/{}", member.id), member.clone())
     }
 }
@@ -157,11 +157,11 @@ async fn create_member(
         let display_name = new.to.clone();
         async move {
             let member = Member { id: tx.ctx().new_id(), to: display_name.clone() };
-            tx.announce(AccountRegistered { id: member.id, display_name, at: tx.ctx().now() }).await?;
+            tx.emit(AccountRegistered { id: member.id, display_name, at: tx.ctx().now() }).await?;
             Ok::<_, ParcelError>(member)
         }
     };
-    Ok(Member::made(&parcels.store.tx(caller.ctx(), join).await?))
+    Ok(Member::created(&parcels.store.tx(caller.ctx(), join).await?))
 }
 
 /// The token is the number of whoever has it.
@@ -207,11 +207,11 @@ async fn app(db: TestDatabase) -> App {
     App::with(domain).start(db).await
 }
 
-async fn send(app: &App, key: &str, to: &str) -> Reply {
+async fn send(app: &App, key: &str, to: &str) -> Response {
     app.post("/api/v1/parcels").header("idempotency-key", key).json(&json!({ "to": to })).await
 }
 
-async fn write(caller: &TestCaller, key: &str, to: &str) -> Reply {
+async fn write(caller: &TestCaller, key: &str, to: &str) -> Response {
     caller.post("/api/v1/letters").header("idempotency-key", key).json(&json!({ "to": to })).await
 }
 
@@ -227,11 +227,11 @@ async fn count(app: &App) -> i64 {
 }
 
 async fn end_account(app: &App, id: UserId) {
-    let end = move |tx: Tx| async move { tx.announce(AccountDeleted { id }).await };
+    let end = move |tx: Tx| async move { tx.emit(AccountDeleted { id }).await };
     app.store().tx::<_, StoreError, _, _>(&app.ctx(), end).await.unwrap();
 }
 
-fn same(first: &Reply, again: &Reply) {
+fn same(first: &Response, again: &Response) {
     assert_eq!((first.status(), first.text()), (again.status(), again.text()));
     for name in ["location", "content-type", "etag"] {
         assert_eq!(first.header(name), again.header(name), "{name}");
@@ -259,8 +259,8 @@ both! {
         let (ada, bob) = (person(&app, 1), person(&app, 2));
         let first = write(&ada, "k", "Ada").await.expect(201);
         write(&ada, "k", "Bob").await.expect_problem(422, "idempotency_key_reused");
-        let reply = ada.post("/api/v1/letters?x=1").header("idempotency-key", "k").json(&json!({ "to": "Ada" })).await;
-        reply.expect_problem(422, "idempotency_key_reused");
+        let response = ada.post("/api/v1/letters?x=1").header("idempotency-key", "k").json(&json!({ "to": "Ada" })).await;
+        response.expect_problem(422, "idempotency_key_reused");
         // Another path is another request, and another's key is another's.
         ada.post("/api/v1/walls").header("idempotency-key", "k").json(&json!({ "to": "Bob" })).await.expect(201);
         let others = write(&bob, "k", "Ada").await.expect(201);
@@ -309,7 +309,7 @@ both! {
         let join = |caller: &TestCaller, to: &str| {
             caller.post("/api/v1/members").header("idempotency-key", "k").json(&json!({ "to": to })).send()
         };
-        let id = |reply: &Reply| reply.json()["id"].as_str().unwrap().parse::<UserId>().unwrap();
+        let id = |response: &Response| response.json()["id"].as_str().unwrap().parse::<UserId>().unwrap();
         let (nobody, admin) = (app.anonymous(), person(&app, 1));
         let ada = join(&nobody, "Ada").await.expect(201);
         let bob = join(&admin, "Bob").await.expect(201);
@@ -427,14 +427,14 @@ both! {
         }
         let mut made = Vec::new();
         for task in tasks {
-            let reply = task.await.unwrap();
-            match reply.status() {
-                201 => made.push(reply),
-                _ => drop(reply.expect_problem(409, "idempotency_key_in_use")),
+            let response = task.await.unwrap();
+            match response.status() {
+                201 => made.push(response),
+                _ => drop(response.expect_problem(409, "idempotency_key_in_use")),
             }
         }
-        assert_eq!(made.iter().filter(|reply| reply.header("idempotency-replayed").is_none()).count(), 1);
-        assert!(made.iter().all(|reply| reply.text() == made[0].text()));
+        assert_eq!(made.iter().filter(|response| response.header("idempotency-replayed").is_none()).count(), 1);
+        assert!(made.iter().all(|response| response.text() == made[0].text()));
         assert_eq!(count(&app).await, 1);
     }
 
@@ -447,9 +447,9 @@ both! {
     async fn what_is_no_key_is_refused(db: TestDatabase) {
         let app = app(db).await;
         for key in ["", "\"\"", "\"", "\"a", "a b", "a\"b", "\"a\\b\"", "\u{e9}", &"x".repeat(256)] {
-            let reply = send(&app, key, "Ada").await;
+            let response = send(&app, key, "Ada").await;
             let code = if key == "\u{e9}" { "bad_header" } else { "bad_idempotency_key" };
-            reply.expect_problem(400, code);
+            response.expect_problem(400, code);
         }
         let call = app.post("/api/v1/parcels").header("idempotency-key", "a").header("idempotency-key", "b");
         call.json(&json!({ "to": "Ada" })).await.expect_problem(400, "bad_header");

@@ -5,7 +5,7 @@ use mainstay::prelude::*;
 use serde_json::{Value, json};
 use testkit::{App as TestApp, Backend, Call, TestDatabase, both};
 
-use crate::faults;
+use crate::errors;
 
 /// One failure of each kind.
 #[derive(Debug, ApiError)]
@@ -85,14 +85,14 @@ fn tongues() -> Domain {
         .endpoint(get_kind)
         .endpoint(get_people)
         .endpoint(get_never)
-        .endpoint(faults::create_order)
+        .endpoint(errors::create_order)
 }
 
 /// The problem, in Korean from its title to its last fault; its codes are as ever.
 async fn korean(call: Call, status: u16, code: &str) -> Value {
-    let reply = call.header("accept-language", "ko-KR,ko;q=0.9,en;q=0.8").send().await.expect_problem(status, code);
-    assert_eq!(reply.header("content-language"), Some("ko"), "{code}");
-    let problem = reply.json();
+    let response = call.header("accept-language", "ko-KR,ko;q=0.9,en;q=0.8").send().await.expect_problem(status, code);
+    assert_eq!(response.header("content-language"), Some("ko"), "{code}");
+    let problem = response.json();
     let errors = problem["errors"].as_array().into_iter().flatten().map(|error| &error["message"]);
     for text in [&problem["title"], &problem["detail"]].into_iter().chain(errors) {
         let text = text.as_str().unwrap();
@@ -169,18 +169,18 @@ both! {
         }
     }
 
-    async fn all_faults_of_a_body_at_once(db: TestDatabase) {
+    async fn all_errors_of_a_body_at_once(db: TestDatabase) {
         let app = TestApp::with(tongues).start(db).await;
         let body = json!({
             "lines": [{ "sku": "toolong", "count": 0, "colour": 1 }, {}], "couponCode": "abc", "nonsense": true,
             "shipping": 1, "at": "yesterday", "person": "key_1", "extra": "\0", "even": "x",
         });
         let problem = korean(app.post("/api/v1/orders").json(&body), 422, "invalid_request").await;
-        let faults: Vec<String> = problem["errors"].as_array().unwrap().iter()
+        let errors: Vec<String> = problem["errors"].as_array().unwrap().iter()
             .map(|error| format!("{} {}", error["pointer"].as_str().unwrap(), error["message"].as_str().unwrap()))
             .collect();
         assert_eq!(problem["title"], "요청이 올바르지 않습니다");
-        assert_eq!(problem["detail"], format!("올바르지 않은 값이 {}개 있습니다. `errors` 항목을 확인하세요.", faults.len()));
+        assert_eq!(problem["detail"], format!("올바르지 않은 값이 {}개 있습니다. `errors` 항목을 확인하세요.", errors.len()));
         for fault in [
             "/at 시각은 2026-11-22T09:30:00Z처럼 쓰세요(RFC 3339, 마이크로초까지).",
             "/couponCode 다음 정규식과 일치해야 합니다: ^[A-Z]{3}$",
@@ -192,20 +192,20 @@ both! {
             "/lines/1/sku 필수 필드입니다.",
             "/nonsense 여기에는 이런 필드가 없습니다.",
         ] {
-            assert!(faults.iter().any(|found| found == fault), "{fault}: {faults:#?}");
+            assert!(errors.iter().any(|found| found == fault), "{fault}: {errors:#?}");
         }
     }
 
     /// Nothing is lost where a text has no translation: it is said in English.
     async fn what_nobody_has_translated(db: TestDatabase) {
         let app = TestApp::with(tongues).start(db).await;
-        let reply = app.get("/api/v1/kinds/99").header("accept-language", "ko").await.expect_problem(409, "untranslated");
-        assert_eq!(reply.json()["title"], "현재 상태와 충돌합니다");
-        assert_eq!(reply.json()["detail"], "Nobody has translated 99.");
-        assert_eq!(reply.header("content-language"), Some("ko, en"));
+        let response = app.get("/api/v1/kinds/99").header("accept-language", "ko").await.expect_problem(409, "untranslated");
+        assert_eq!(response.json()["title"], "현재 상태와 충돌합니다");
+        assert_eq!(response.json()["detail"], "Nobody has translated 99.");
+        assert_eq!(response.header("content-language"), Some("ko, en"));
         // A language that is not there.
-        let reply = app.get("/nowhere").header("accept-language", "ja").await.expect_problem(404, "route_not_found");
-        assert_eq!((reply.header("content-language"), &reply.json()["title"]), (Some("en"), &json!("Not found")));
+        let response = app.get("/nowhere").header("accept-language", "ja").await.expect_problem(404, "route_not_found");
+        assert_eq!((response.header("content-language"), &response.json()["title"]), (Some("en"), &json!("Not found")));
     }
 
     /// A product has the last word on every text, and brings languages of its own.
@@ -219,25 +219,25 @@ both! {
             .start(db)
             .await;
         for (language, title) in [("ko", "없어요"), ("ja-JP", "見つかりません"), ("en", "Nothing here")] {
-            let reply = app.get("/nowhere").header("accept-language", language).await;
-            assert_eq!(reply.json()["title"], title);
+            let response = app.get("/nowhere").header("accept-language", language).await;
+            assert_eq!(response.json()["title"], title);
             // Japanese has a title here, and no detail.
             let told = if language == "ja-JP" { "ja, en" } else { language };
-            assert_eq!(reply.header("content-language"), Some(told));
+            assert_eq!(response.header("content-language"), Some(told));
         }
         let bare = app.get("/api/v1/kinds/3").header("accept-language", "ja").await;
         assert_eq!(bare.header("content-language"), Some("ja, en"));
         let bare = app.get("/api/v1/people").header("accept-language", "ja").await;
         assert_eq!((bare.header("content-language"), &bare.json()["title"]), (Some("en"), &json!("Authentication is required")));
-        let reply = app.get("/api/v1/kinds/3").header("accept-language", "ko").await;
-        assert_eq!(reply.json()["detail"], "3번이에요.");
+        let response = app.get("/api/v1/kinds/3").header("accept-language", "ko").await;
+        assert_eq!(response.json()["detail"], "3번이에요.");
     }
 
     /// What is kept for one reader must not be shown to another, and what succeeds is the same for all.
     async fn caches_are_told(db: TestDatabase) {
         let app = TestApp::with(tongues).file("[server.cors]\norigins = [\"https://app.example\"]").start(db).await;
-        let vary = |reply: &testkit::Reply| {
-            let values: Vec<&str> = reply.headers.get_all("vary").iter().map(|v| v.to_str().unwrap()).collect();
+        let vary = |response: &testkit::Response| {
+            let values: Vec<&str> = response.headers.get_all("vary").iter().map(|v| v.to_str().unwrap()).collect();
             values.join(", ")
         };
         let problem = app.get("/nowhere").header("accept-language", "ko").await;
@@ -257,8 +257,8 @@ both! {
         ] {
             let mut wire = served.connect().await;
             wire.send(format!("GET /nowhere HTTP/1.1\r\nhost: a\r\naccept-language: {language}\r\n\r\n")).await;
-            let reply = wire.receive().await;
-            assert_eq!((reply.status, reply.json()["title"].as_str()), (404, Some(title)));
+            let response = wire.receive().await;
+            assert_eq!((response.status, response.json()["title"].as_str()), (404, Some(title)));
         }
         served.stop().await;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mainstay::prelude::*;
 use serde_json::json;
-use testkit::{App, Backend, RedisServer, Reply, Setup, TestDatabase};
+use testkit::{App, Backend, RedisServer, Response, Setup, TestDatabase};
 
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
@@ -63,7 +63,7 @@ async fn app(policies: &str) -> App {
     setup(policies).start(TestDatabase::fresh(Backend::Sqlite).await).await
 }
 
-async fn get(app: &App, path: &str, from: &str) -> Reply {
+async fn get(app: &App, path: &str, from: &str) -> Response {
     app.get(path).from(peer(from)).await
 }
 
@@ -71,8 +71,8 @@ fn peer(address: &str) -> SocketAddr {
     SocketAddr::new(address.parse().unwrap(), 40_000)
 }
 
-fn told(reply: &Reply) -> (Option<&str>, Option<&str>, Option<&str>) {
-    (reply.header("ratelimit-policy"), reply.header("ratelimit"), reply.header("retry-after"))
+fn told(response: &Response) -> (Option<&str>, Option<&str>, Option<&str>) {
+    (response.header("ratelimit-policy"), response.header("ratelimit"), response.header("retry-after"))
 }
 
 const A: &str = "192.0.2.1";
@@ -84,19 +84,19 @@ fn each_address_has_its_own_allowance_which_comes_back_little_by_little() {
         let app = app("address: 3/30s by address on get_open,user: off").await;
         let policy = Some("\"address\";q=3;w=30");
         for (left, wait) in [(2, 10), (1, 20), (0, 30)] {
-            let reply = get(&app, "/api/v1/open", A).await.expect(200);
-            assert_eq!(told(&reply), (policy, Some(&*format!("\"address\";r={left};t={wait}")), None));
+            let response = get(&app, "/api/v1/open", A).await.expect(200);
+            assert_eq!(told(&response), (policy, Some(&*format!("\"address\";r={left};t={wait}")), None));
         }
         let runs = RUNS.load(Ordering::SeqCst);
-        let reply = get(&app, "/api/v1/open", A).await.expect_problem(429, "rate_limited");
-        assert_eq!(told(&reply), (policy, Some("\"address\";r=0;t=10"), Some("10")));
-        let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+        let response = get(&app, "/api/v1/open", A).await.expect_problem(429, "rate_limited");
+        assert_eq!(told(&response), (policy, Some("\"address\";r=0;t=10"), Some("10")));
+        let detail = response.json()["detail"].as_str().unwrap().to_owned();
         assert_eq!(detail, "Too many requests: `address` allows 3 in 30 seconds. Try again in 10 seconds.");
         assert_eq!(RUNS.load(Ordering::SeqCst), runs, "nothing was done for it");
         get(&app, "/api/v1/open", B).await.expect(200);
         app.clock().advance(Duration::from_millis(9_999));
-        let reply = get(&app, "/api/v1/open", A).await.expect_problem(429, "rate_limited");
-        assert_eq!(told(&reply).2, Some("1"));
+        let response = get(&app, "/api/v1/open", A).await.expect_problem(429, "rate_limited");
+        assert_eq!(told(&response).2, Some("1"));
         app.clock().advance(Duration::from_millis(1));
         get(&app, "/api/v1/open", A).await.expect(200);
         get(&app, "/api/v1/open", A).await.expect_problem(429, "rate_limited");
@@ -108,8 +108,8 @@ fn each_address_has_its_own_allowance_which_comes_back_little_by_little() {
         get(&app, "/api/v1/open", A).await.expect_problem(429, "rate_limited");
         // Who looks whether it runs is always told.
         for _ in 0..10 {
-            let reply = get(&app, "/health/live", A).await.expect(200);
-            assert_eq!(told(&reply), (None, None, None));
+            let response = get(&app, "/health/live", A).await.expect(200);
+            assert_eq!(told(&response), (None, None, None));
         }
     });
 }
@@ -119,17 +119,17 @@ fn a_dear_call_takes_more_and_its_limit_is_its_own() {
     testkit::run(async {
         let app = app("address: off,user: off").await;
         for left in [5, 0] {
-            let reply = get(&app, "/api/v1/report", A).await.expect(200);
-            assert!(told(&reply).1.unwrap().starts_with(&format!("\"reports\";r={left};")), "{reply}");
+            let response = get(&app, "/api/v1/report", A).await.expect(200);
+            assert!(told(&response).1.unwrap().starts_with(&format!("\"reports\";r={left};")), "{response}");
         }
-        let reply = get(&app, "/api/v1/report", A).await.expect_problem(429, "rate_limited");
-        assert_eq!(told(&reply), (Some("\"reports\";q=10;w=60"), Some("\"reports\";r=0;t=30"), Some("30")));
-        let reply = get(&app, "/api/v1/open", A).await.expect(200);
-        assert_eq!(told(&reply), (None, None, None));
+        let response = get(&app, "/api/v1/report", A).await.expect_problem(429, "rate_limited");
+        assert_eq!(told(&response), (Some("\"reports\";q=10;w=60"), Some("\"reports\";r=0;t=30"), Some("30")));
+        let response = get(&app, "/api/v1/open", A).await.expect(200);
+        assert_eq!(told(&response), (None, None, None));
         // One unit is back, and five are needed.
         app.clock().advance(Duration::from_secs(6));
-        let reply = get(&app, "/api/v1/report", A).await.expect_problem(429, "rate_limited");
-        assert_eq!(told(&reply).1, Some("\"reports\";r=1;t=24"));
+        let response = get(&app, "/api/v1/report", A).await.expect_problem(429, "rate_limited");
+        assert_eq!(told(&response).1, Some("\"reports\";r=1;t=24"));
     });
 }
 
@@ -141,12 +141,12 @@ fn of_several_limits_all_must_have_enough_or_nothing_is_taken() {
             get(&app, "/api/v1/open", A).await.expect(200);
         }
         for _ in 0..20 {
-            let reply = get(&app, "/api/v1/open", A).await.expect_problem(429, "rate_limited");
-            assert_eq!(told(&reply).1, Some("\"address\";r=8;t=12, \"few\";r=0;t=30"));
+            let response = get(&app, "/api/v1/open", A).await.expect_problem(429, "rate_limited");
+            assert_eq!(told(&response).1, Some("\"address\";r=8;t=12, \"few\";r=0;t=30"));
         }
         // What was refused took nothing from the other.
-        let reply = get(&app, "/api/v1/report", A).await.expect(200);
-        assert!(told(&reply).1.unwrap().starts_with("\"address\";r=3;"), "{reply}");
+        let response = get(&app, "/api/v1/report", A).await.expect(200);
+        assert!(told(&response).1.unwrap().starts_with("\"address\";r=3;"), "{response}");
     });
 }
 
@@ -157,12 +157,12 @@ fn a_handler_counts_what_only_it_knows() {
         for _ in 0..2 {
             get(&app, "/api/v1/door?name=ada", A).await.expect(200);
         }
-        let reply = get(&app, "/api/v1/door?name=ada", A).await.expect_problem(429, "rate_limited");
-        assert_eq!(told(&reply).2, Some("30"));
+        let response = get(&app, "/api/v1/door?name=ada", A).await.expect_problem(429, "rate_limited");
+        assert_eq!(told(&response).2, Some("30"));
         get(&app, "/api/v1/door?name=bob", A).await.expect(200);
         get(&app, "/api/v1/door?name=ada", B).await.expect(200);
-        let reply = get(&app, "/api/v1/door?name=ada", B).await.expect_problem(429, "rate_limited");
-        assert_eq!(told(&reply).2, Some("1200"), "all addresses together have had three");
+        let response = get(&app, "/api/v1/door?name=ada", B).await.expect_problem(429, "rate_limited");
+        assert_eq!(told(&response).2, Some("1200"), "all addresses together have had three");
         let off = setup("address: off,user: off,doors: off,names: off");
         let app = off.start(TestDatabase::fresh(Backend::Sqlite).await).await;
         for _ in 0..10 {
@@ -222,8 +222,8 @@ fn limits_can_be_off() {
         let app = App::with(domain).set("limits.policies", "address: 5/1h by address on *");
         let app = app.set("limits.enabled", false).start(TestDatabase::fresh(Backend::Sqlite).await).await;
         for _ in 0..9 {
-            let reply = get(&app, "/api/v1/open", A).await.expect(200);
-            assert_eq!(told(&reply), (None, None, None));
+            let response = get(&app, "/api/v1/open", A).await.expect(200);
+            assert_eq!(told(&response), (None, None, None));
         }
     });
 }
@@ -245,17 +245,17 @@ fn of_many_at_once_on_three_nodes_as_many_are_let_through_as_the_limit_says() {
         }
         let (mut reports, mut open) = (0, 0);
         for task in tasks {
-            let (is_report, reply) = task.await.unwrap();
-            if reply.status() == 200 {
+            let (is_report, response) = task.await.unwrap();
+            if response.status() == 200 {
                 reports += u32::from(is_report);
                 open += u32::from(!is_report);
             } else {
-                reply.expect_problem(429, "rate_limited");
+                response.expect_problem(429, "rate_limited");
             }
         }
         assert_eq!((reports, open), (1, 100));
-        let reply = get(&nodes[1], "/api/v1/open", A).await.expect_problem(429, "rate_limited");
-        assert_eq!(told(&reply).1.unwrap(), "\"address\";r=0;t=36");
+        let response = get(&nodes[1], "/api/v1/open", A).await.expect_problem(429, "rate_limited");
+        assert_eq!(told(&response).1.unwrap(), "\"address\";r=0;t=36");
     });
 }
 

@@ -7,22 +7,22 @@ mod bodies;
 mod cors;
 mod document;
 mod endpoints;
-mod faults;
+mod errors;
 mod heads;
 mod hostile;
 mod idempotency;
 mod languages;
 mod limits;
 mod pages;
+mod raw_http;
 mod representations;
-mod wire;
 
 use std::sync::Arc;
 
-use http_types::{HeaderMap, StatusCode};
-use mainstay::http::{Api, ApiBuilder, EndpointDef, RequestBody, ServerSettings};
+use http::{HeaderMap, StatusCode};
 use mainstay::kernel::{Clock, Random};
 use mainstay::prelude::*;
+use mainstay::web::{Api, ApiBuilder, EndpointDef, RequestBody, ServerSettings};
 
 /// Says what came.
 #[view]
@@ -78,27 +78,27 @@ impl Answer {
         self.headers.get(name).map_or("", |v| v.to_str().unwrap())
     }
 
-    /// The problem's code and its faults as `in pointer code`.
-    fn faults(&self) -> (u16, String, Vec<String>) {
+    /// The problem's code and its errors as `in pointer code`.
+    fn errors(&self) -> (u16, String, Vec<String>) {
         let json = self.json();
-        let faults = json["errors"].as_array().map(|list| {
+        let errors = json["errors"].as_array().map(|list| {
             list.iter().map(|e| format!("{} {} {}", e["in"], e["pointer"], e["code"]).replace('"', "")).collect()
         });
         assert_eq!(json["status"], self.status.as_u16());
-        (self.status.as_u16(), json["code"].as_str().unwrap().to_owned(), faults.unwrap_or_default())
+        (self.status.as_u16(), json["code"].as_str().unwrap().to_owned(), errors.unwrap_or_default())
     }
 }
 
-async fn call(api: &Arc<Api>, request: http_types::Request<Vec<u8>>) -> Answer {
-    let reply = api.handle(request.map(|body| RequestBody::Whole(body.into()))).await;
-    let (parts, body) = reply.into_parts();
+async fn call(api: &Arc<Api>, request: http::Request<Vec<u8>>) -> Answer {
+    let response = api.handle(request.map(|body| RequestBody::Whole(body.into()))).await;
+    let (parts, body) = response.into_parts();
     Answer { status: parts.status, headers: parts.headers, body: body.bytes().map(|b| b.to_vec()).unwrap_or_default() }
 }
 
-fn get(path: &str) -> http_types::Request<Vec<u8>> {
-    http_types::Request::get(path).body(Vec::new()).unwrap()
+fn get(path: &str) -> http::Request<Vec<u8>> {
+    http::Request::get(path).body(Vec::new()).unwrap()
 }
 
-fn post(path: &str, body: impl Into<Vec<u8>>) -> http_types::Request<Vec<u8>> {
-    http_types::Request::post(path).header("content-type", "application/json").body(body.into()).unwrap()
+fn post(path: &str, body: impl Into<Vec<u8>>) -> http::Request<Vec<u8>> {
+    http::Request::post(path).header("content-type", "application/json").body(body.into()).unwrap()
 }

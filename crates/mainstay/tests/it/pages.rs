@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use http_types::header::{ACCEPT_ENCODING, IF_NONE_MATCH};
-use mainstay::http::{AccessError, Api, Authenticate, Authentication, ServerSettings, SignIn};
+use http::header::{ACCEPT_ENCODING, IF_NONE_MATCH};
 use mainstay::kernel::Ctx;
 use mainstay::prelude::*;
+use mainstay::web::{AccessError, Api, Authenticate, Authentication, ServerSettings, SignIn};
 
 use crate::{Answer, api, builder, call, get, with_settings};
 
@@ -104,7 +104,7 @@ async fn what_a_page_loads_is_kept_for_good() {
         }
 
         let mut head = get(&file);
-        *head.method_mut() = http_types::Method::HEAD;
+        *head.method_mut() = http::Method::HEAD;
         let answer = call(&api, head).await;
         assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
         assert_eq!(answer.header("content-length"), plain.body.len().to_string());
@@ -138,9 +138,9 @@ async fn the_pages_are_like_everything_else_and_no_operations() {
     let asset = loaded(&page).remove(0);
     for path in ["/docs", "/redoc", &asset] {
         let mut request = get(path);
-        *request.method_mut() = http_types::Method::POST;
+        *request.method_mut() = http::Method::POST;
         let answer = call(&api, request).await;
-        assert_eq!(answer.faults().1, "method_not_allowed", "{path}");
+        assert_eq!(answer.errors().1, "method_not_allowed", "{path}");
         assert_eq!(answer.header("allow"), "GET, HEAD, OPTIONS", "{path}");
     }
     let version = asset.split('/').nth(3).unwrap();
@@ -152,7 +152,7 @@ async fn the_pages_are_like_everything_else_and_no_operations() {
         "/docs/".to_owned(),
         "/".to_owned(),
     ] {
-        assert_eq!(call(&api, get(&absent)).await.faults().1, "route_not_found", "{absent}");
+        assert_eq!(call(&api, get(&absent)).await.errors().1, "route_not_found", "{absent}");
     }
     let document = String::from_utf8(api.document().to_vec()).unwrap();
     assert!(!document.contains("/docs") && !document.contains("/redoc"));
@@ -163,7 +163,7 @@ async fn the_pages_are_like_everything_else_and_no_operations() {
 async fn a_setting_turns_them_off() {
     let api = with_settings(ServerSettings { docs: false, ..ServerSettings::default() }, &[]);
     for path in ["/docs", "/redoc"] {
-        assert_eq!(call(&api, get(path)).await.faults().1, "route_not_found", "{path}");
+        assert_eq!(call(&api, get(path)).await.errors().1, "route_not_found", "{path}");
     }
     assert_eq!(call(&api, get("/openapi.json")).await.status, 200);
 }
@@ -185,7 +185,7 @@ async fn get_docs() -> Result<NoContent, StoreError> {
 fn an_operation_in_a_pages_place_is_told() {
     let error = |settings| {
         let mut builder = builder(settings);
-        builder.endpoint("test", mainstay::http::EndpointDef::endpoint(&get_docs));
+        builder.endpoint("test", mainstay::web::EndpointDef::endpoint(&get_docs));
         builder.build().map(|_| ()).map_err(|error| error.to_string())
     };
     assert_eq!(

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use http_types::HeaderMap;
-use http_types::header::{CACHE_CONTROL, HeaderValue, LOCATION};
-use mainstay::http::{Api, Body, Endpoint, Method, Reply, ServerSettings, Text as PlainText};
+use http::HeaderMap;
+use http::header::{CACHE_CONTROL, HeaderValue, LOCATION};
 use mainstay::prelude::*;
+use mainstay::web::{Api, Body, Endpoint, Method, Response, ServerSettings, Text as PlainText};
 
 use crate::{Answer, Echo, builder, call, get};
 
@@ -29,8 +29,8 @@ async fn get_nothing() -> Result<NoContent, StoreError> {
 
 /// A secret.
 #[get("/secret", root)]
-async fn get_secret() -> Result<Private<Echo>, StoreError> {
-    Ok(Private(Echo { text: "secret".repeat(1000) }))
+async fn get_secret() -> Result<NoStore<Echo>, StoreError> {
+    Ok(NoStore(Echo { text: "secret".repeat(1000) }))
 }
 
 /// Do something.
@@ -40,7 +40,7 @@ async fn act() -> Result<NoContent, StoreError> {
 }
 
 /// An answer made by hand.
-fn by_hand(path: &str, make: fn() -> Reply) -> Endpoint {
+fn by_hand(path: &str, make: fn() -> Response) -> Endpoint {
     let id = path.trim_start_matches('/').to_owned();
     let handler = Arc::new(move |_| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
         Box::pin(std::future::ready(Ok(make())))
@@ -49,8 +49,8 @@ fn by_hand(path: &str, make: fn() -> Reply) -> Endpoint {
         .at_root()
 }
 
-fn published() -> Reply {
-    let mut reply = Reply::new(Body::new("{\"of\":\"everybody\"}".repeat(100)));
+fn published() -> Response {
+    let mut response = Response::new(Body::new("{\"of\":\"everybody\"}".repeat(100)));
     for (name, value) in [
         ("content-type", "application/json"),
         ("content-language", "en"),
@@ -61,16 +61,16 @@ fn published() -> Reply {
         ("vary", "x-colour"),
         ("x-own", "kept"),
     ] {
-        reply.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    reply
+    response
 }
 
-fn moved() -> Reply {
-    let mut reply = Reply::new(Body::empty());
-    *reply.status_mut() = http_types::StatusCode::SEE_OTHER;
-    reply.headers_mut().insert(LOCATION, HeaderValue::from_static("/published"));
-    reply
+fn moved() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = http::StatusCode::SEE_OTHER;
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static("/published"));
+    response
 }
 
 fn all(origins: &[&str]) -> Arc<Api> {
@@ -80,7 +80,7 @@ fn all(origins: &[&str]) -> Arc<Api> {
     for endpoint in [by_hand("/published", published), by_hand("/moved", moved)] {
         builder.endpoint("test", endpoint);
     }
-    for endpoint in [&get_echo as &dyn mainstay::http::EndpointDef, &get_text, &get_nothing, &get_secret, &act] {
+    for endpoint in [&get_echo as &dyn mainstay::web::EndpointDef, &get_text, &get_nothing, &get_secret, &act] {
         builder.endpoint("test", endpoint.endpoint());
     }
     builder.build().unwrap()
@@ -112,8 +112,8 @@ async fn a_head_and_a_304_have_the_headers_of_their_200() {
         let mut short = 0;
         for path in &paths {
             for accept in ["", "gzip", "zstd", "gzip;q=0.5, zstd;q=0.1", "identity", "br", "*;q=0"] {
-                let ask = |method: http_types::Method, known: Option<&str>| {
-                    let mut request = http_types::Request::builder()
+                let ask = |method: http::Method, known: Option<&str>| {
+                    let mut request = http::Request::builder()
                         .method(method)
                         .uri(path)
                         .header("accept-encoding", accept)
@@ -124,8 +124,8 @@ async fn a_head_and_a_304_have_the_headers_of_their_200() {
                     call(&api, request.body(Vec::new()).unwrap())
                 };
                 let shown = format!("{path} {accept:?} {origins:?}");
-                let full = ask(http_types::Method::GET, None).await;
-                let head = ask(http_types::Method::HEAD, None).await;
+                let full = ask(http::Method::GET, None).await;
+                let head = ask(http::Method::HEAD, None).await;
                 assert_eq!((head.status, head.body.len()), (full.status, 0), "{shown}");
                 assert_eq!(said(&head, &["content-length"]), said(&full, &[]), "{shown}");
                 if full.status == 204 {
@@ -143,7 +143,7 @@ async fn a_head_and_a_304_have_the_headers_of_their_200() {
                 // The tag as it came, weak, among others, of another coding of the same, and any.
                 let plain = tag.replace("-gzip\"", "\"").replace("-zstd\"", "\"");
                 for known in [tag, &format!("W/{tag}"), &format!("\"a\", {tag}"), &plain, "*"] {
-                    for method in [http_types::Method::GET, http_types::Method::HEAD] {
+                    for method in [http::Method::GET, http::Method::HEAD] {
                         let answer = ask(method, Some(known)).await;
                         assert_eq!((answer.status.as_u16(), answer.body.len()), (304, 0), "{shown} {known}");
                         let described = ["content-type", "content-encoding", "content-language"];
@@ -152,7 +152,7 @@ async fn a_head_and_a_304_have_the_headers_of_their_200() {
                         short += 1;
                     }
                 }
-                assert_eq!(ask(http_types::Method::GET, Some("\"other\"")).await.status, 200, "{shown}");
+                assert_eq!(ask(http::Method::GET, Some("\"other\"")).await.status, 200, "{shown}");
             }
         }
         assert!(short > 500, "{short}");

@@ -50,7 +50,7 @@ pub struct Count {
 
 /// Count the leaves.
 #[get("/leaf-count", cache = "1m", cache_of = "leaves.list")]
-async fn get_leaf_count(caller: mainstay::http::Caller<Anyone>, database: Database) -> Result<Json<Count>, LeafError> {
+async fn get_leaf_count(caller: mainstay::web::Caller<Anyone>, database: Database) -> Result<Json<Count>, LeafError> {
     let count: Option<(i64,)> = database.read(caller.ctx()).row("SELECT count(*) FROM leaves", &[]).await?;
     Ok(Json(Count { count: count.map_or(0, |(n,)| n), by: caller.ctx().identity().user_id() }))
 }

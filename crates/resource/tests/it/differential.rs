@@ -145,23 +145,29 @@ async fn play(app: &App, number: u32) -> String {
             }
         };
         let shown = format!("{call:?}");
-        let reply = call.send().await;
-        assert!(reply.status() < 500, "sequence {number}: {shown}: {}", reply.text());
-        if let Some(tag) = reply.header("etag") {
+        let response = call.send().await;
+        assert!(response.status() < 500, "sequence {number}: {shown}: {}", response.text());
+        if let Some(tag) = response.header("etag") {
             tags.push(tag.to_owned());
         }
-        if reply.status() == 201 {
-            ids.push(reply.json()["id"].as_str().expect("an id").to_owned());
+        if response.status() == 201 {
+            ids.push(response.json()["id"].as_str().expect("an id").to_owned());
         }
         if let Some(query) = followed
-            && reply.status() == 200
+            && response.status() == 200
         {
-            cursor = reply.json()["next_cursor"].as_str().map(|next| (query, next.to_owned()));
+            cursor = response.json()["next_cursor"].as_str().map(|next| (query, next.to_owned()));
         }
         // The request id counts requests of the process, so it is the same as well; it is left out only to keep this short.
-        let text = reply.text();
+        let text = response.text();
         let body = text.split("\"request_id\"").next().unwrap_or_default();
-        let _ = writeln!(story, "{} {:?} {:?} {body}", reply.status(), reply.header("etag"), reply.header("location"));
+        let _ = writeln!(
+            story,
+            "{} {:?} {:?} {body}",
+            response.status(),
+            response.header("etag"),
+            response.header("location")
+        );
     }
     story
 }

@@ -27,10 +27,10 @@ both! {
             for _ in 0..4 {
                 let (mut found, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
                 loop {
-                    let reply = owner.get(&format!("{AT}?limit=100{query}{cursor}")).send().await.expect(200);
-                    let page = reply.json();
+                    let response = owner.get(&format!("{AT}?limit=100{query}{cursor}")).send().await.expect(200);
+                    let page = response.json();
                     let items = page["items"].as_array().unwrap();
-                    assert!(items.len() == 1 || reply.text().len() < PAGE + 1000, "{query}: {}", reply.text().len());
+                    assert!(items.len() == 1 || response.text().len() < PAGE + 1000, "{query}: {}", response.text().len());
                     assert!(!items.is_empty());
                     found.extend(items.iter().map(|item| item["id"].clone()));
                     pages += 1;

@@ -20,8 +20,8 @@ both! {
     async fn each_type_refuses_what_it_cannot_hold(db: TestDatabase) {
         let app = App::with(people::domain).and(specimen::domain).start(db).await;
         let owner = person(&app, 1);
-        let reply = owner.post("/api/v1/specimens").json(&json!({})).send().await.expect_problem(422, "invalid_request");
-        reply.expect_faults(&[
+        let response = owner.post("/api/v1/specimens").json(&json!({})).send().await.expect_problem(422, "invalid_request");
+        response.expect_field_errors(&[
             ("/bytes", "required"), ("/count", "required"), ("/data", "required"), ("/due", "required"), ("/order", "required"),
             ("/person", "required"), ("/price", "required"),
         ]);
@@ -34,8 +34,8 @@ both! {
         ] {
             wrong[field] = value;
         }
-        let reply = owner.post("/api/v1/specimens").json(&wrong).send().await.expect_problem(422, "invalid_request");
-        let found: std::collections::BTreeSet<String> = reply.faults().into_iter().map(|(pointer, _)| pointer).collect();
+        let response = owner.post("/api/v1/specimens").json(&wrong).send().await.expect_problem(422, "invalid_request");
+        let found: std::collections::BTreeSet<String> = response.errors().into_iter().map(|(pointer, _)| pointer).collect();
         let expected: std::collections::BTreeSet<String> = [
             "/bytes", "/count", "/discount", "/done", "/due", "/flag", "/helper", "/level", "/maybe", "/note", "/order",
             "/person", "/price", "/thumb",
@@ -44,13 +44,13 @@ both! {
         assert_eq!(found, expected);
         let mut nul = body(1);
         nul["extra"] = json!({"a": "\0"});
-        let reply = owner.post("/api/v1/specimens").json(&nul).send().await.expect_problem(422, "invalid_request");
-        reply.expect_faults(&[("/extra", "nul_character")]);
+        let response = owner.post("/api/v1/specimens").json(&nul).send().await.expect_problem(422, "invalid_request");
+        response.expect_field_errors(&[("/extra", "nul_character")]);
         // PATCH: null only where the column takes it.
         let made = owner.post("/api/v1/specimens").json(&body(1)).send().await.expect(201).json();
         let at = format!("/api/v1/specimens/{}", made["id"].as_str().unwrap());
-        let reply = owner.patch(&at).json(&json!({"order": null, "count": null, "note": null})).send().await;
-        reply.expect_problem(422, "invalid_request").expect_faults(&[("/count", "type"), ("/order", "type")]);
+        let response = owner.patch(&at).json(&json!({"order": null, "count": null, "note": null})).send().await;
+        response.expect_problem(422, "invalid_request").expect_field_errors(&[("/count", "type"), ("/order", "type")]);
     }
 
     async fn a_full_page_with_nothing_after_it_is_the_last(db: TestDatabase) {
@@ -71,12 +71,12 @@ both! {
         let owner = person(&app, 1);
         let made = owner.post("/api/v1/specimens").json(&body(1)).send().await.expect(201).json();
         let at = format!("/api/v1/specimens/{}?dry_run=true", made["id"].as_str().unwrap());
-        for reply in [
+        for response in [
             owner.post("/api/v1/specimens?dry_run=true").json(&body(2)).send().await,
             owner.patch(&at).json(&json!({"order": "b"})).send().await,
             owner.delete(&at).await,
         ] {
-            reply.expect_problem(422, "invalid_request").expect_faults(&[("/dry_run", "unknown_field")]);
+            response.expect_problem(422, "invalid_request").expect_field_errors(&[("/dry_run", "unknown_field")]);
         }
         let list = owner.get("/api/v1/specimens").await.expect(200).json();
         assert_eq!(list["items"], json!([made]));
@@ -116,7 +116,7 @@ fn what_has_no_order_is_not_sorted_by() {
     let (backend, loaders) = (mainstay::cache::Backend::memory(), resource::Loaders::default());
     let bus = mainstay::cache::Bus::new(&backend);
     let cache = mainstay::cache::Cache::new(&mainstay::cache::CacheSettings::default(), &backend, &bus);
-    let etags = mainstay::http::ETags::new([1; 32]);
+    let etags = mainstay::web::ETags::new([1; 32]);
     let heaps = resource::of::<Heap>().endpoints(&loaders, &cache, etags).unwrap_err();
     assert!(heaps.contains("`extra` of Heap is `json` or `blob`"), "{heaps}");
     let piles = resource::of::<Pile>().endpoints(&loaders, &cache, etags).unwrap_err();

@@ -1,7 +1,7 @@
 //! What a query can say: texts in any form of Unicode, lists with commas, times with a plus.
 
-use mainstay::http::JsonValidator;
-use mainstay::kernel::{Faults, Place};
+use mainstay::kernel::{Place, ValidationErrors};
+use mainstay::web::JsonValidator;
 use serde_json::{Value, json};
 use testkit::{App, Caller, TestDatabase, both};
 
@@ -59,7 +59,7 @@ both! {
         assert_eq!(add(&owner, &full).await, "한".repeat(20));
         let mut longer = body(1);
         longer["order"] = json!(format!("{full}x"));
-        owner.post(PATH).json(&longer).await.expect_faults(&[("/order", "length")]);
+        owner.post(PATH).json(&longer).await.expect_field_errors(&[("/order", "length")]);
     }
 
     async fn a_list_of_values_holds_commas_in_quotes(db: TestDatabase) {
@@ -82,23 +82,23 @@ both! {
             assert_eq!(found(&owner, &format!("order[in]={plain}")).await, orders, "{list}");
         }
         for list in ["\"a", "\"a\"b", "\"a\\n\"", "a,\""] {
-            let reply = owner.get(&format!("{PATH}?order[in]={}", encode(list))).await;
-            reply.expect_faults(&[("/order[in]", "format")]);
+            let response = owner.get(&format!("{PATH}?order[in]={}", encode(list))).await;
+            response.expect_field_errors(&[("/order[in]", "format")]);
         }
         // Only texts have commas: anything else is as it is without quotes.
-        owner.get(&format!("{PATH}?count[in]=%221%22")).await.expect_faults(&[("/count[in]", "type")]);
+        owner.get(&format!("{PATH}?count[in]=%221%22")).await.expect_field_errors(&[("/count[in]", "type")]);
     }
 
     async fn a_plus_that_was_not_encoded_is_told(db: TestDatabase) {
         let (_app, owner) = start(db).await;
         for name in ["due", "due[gte]", "done[in]", "changed[lt]"] {
-            let reply = owner.get(&format!("{PATH}?{name}=2026-01-01T00:00:00+09:00")).await;
-            let fault = reply.expect_faults(&[(&format!("/{name}"), "format")]).json()["errors"][0].clone();
+            let response = owner.get(&format!("{PATH}?{name}=2026-01-01T00:00:00+09:00")).await;
+            let fault = response.expect_field_errors(&[(&format!("/{name}"), "format")]).json()["errors"][0].clone();
             assert!(fault["message"].as_str().unwrap().contains("`%2B`"), "{fault}");
             owner.get(&format!("{PATH}?{name}=2026-01-01T00:00:00%2B09:00")).await.expect(200);
         }
-        let reply = owner.get(&format!("{PATH}?due=2026-01-01%2000:00:00Z")).await.expect_faults(&[("/due", "format")]);
-        assert!(reply.json()["errors"][0]["message"].as_str().unwrap().contains("RFC 3339"));
+        let response = owner.get(&format!("{PATH}?due=2026-01-01%2000:00:00Z")).await.expect_field_errors(&[("/due", "format")]);
+        assert!(response.json()["errors"][0]["message"].as_str().unwrap().contains("RFC 3339"));
     }
 
     /// The same rule has the same name as where a query is described by a type.
@@ -107,7 +107,7 @@ both! {
         let refused = |query: &str, code: &'static str| {
             let (name, path) = (query.split('=').next().unwrap().to_owned(), format!("{PATH}?{query}"));
             let owner = owner.clone();
-            async move { owner.get(&path).await.expect_faults(&[(&format!("/{name}"), code)]) }
+            async move { owner.get(&path).await.expect_field_errors(&[(&format!("/{name}"), code)]) }
         };
         for text in ["%2B5", "+5", "%205", "05", "5.0", "1e1", "0x5", "%D9%A5", "", "x", "9223372036854775808"] {
             refused(&format!("count={text}"), "type").await;
@@ -142,9 +142,9 @@ fn the_document_says_how_a_comma_is_written() {
         assert_eq!((&list["style"], &list["explode"]), (&json!("form"), &json!(false)));
         let items = JsonValidator::new(list["schema"]["items"].clone()).unwrap();
         let is_valid = |item: &str| {
-            let mut faults = Faults::new();
-            items.faults(&json!(item), Place::Query, &mut faults);
-            faults.is_empty()
+            let mut errors = ValidationErrors::new();
+            items.errors(&json!(item), Place::Query, &mut errors);
+            errors.is_empty()
         };
         for (item, is_written_so) in
             [("a", true), ("", true), ("\"a,b\"", true), ("a\"b", true), ("a,b", false), ("\"a", false)]

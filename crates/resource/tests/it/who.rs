@@ -129,10 +129,10 @@ async fn ask(caller: &Caller, path: &str, id: &str) -> Answers {
     let mut lists = Vec::new();
     // In the order of ids, where the rule may lead the way, and in another, where it may not.
     for query in ["", "?sort=title"] {
-        let reply = caller.get(&format!("{path}{query}")).await;
+        let response = caller.get(&format!("{path}{query}")).await;
         let is_listed = |page: Value| page["items"].as_array().unwrap().iter().any(|item| item["id"] == id);
-        lists.push(if reply.status() == 200 { Ok(is_listed(reply.json())) } else { Err(reply.status()) });
-        if reply.status() == 200 {
+        lists.push(if response.status() == 200 { Ok(is_listed(response.json())) } else { Err(response.status()) });
+        if response.status() == 200 {
             // The total counts what is listed, and no more.
             let total = caller.get(&format!("{path}?total=true")).await.expect(200).json();
             assert_eq!(total["total"], total["items"].as_array().unwrap().len());
@@ -273,6 +273,6 @@ both! {
         let forged = json!({ "title": "c", "owner_id": people::user(2) });
         owner.post("/api/v1/signs").json(&forged).await.expect_problem(422, "invalid_request");
         owner.patch(&format!("/api/v1/signs/{}", made["id"].as_str().unwrap())).json(&json!({ "owner_id": people::user(2) }))
-            .await.expect_problem(422, "invalid_request").expect_faults(&[("/owner_id", "unknown_field")]);
+            .await.expect_problem(422, "invalid_request").expect_field_errors(&[("/owner_id", "unknown_field")]);
     }
 }

@@ -5,16 +5,16 @@ mod batch;
 mod copy;
 mod failure;
 mod hosts;
-mod lanes;
 mod migrate;
 mod open;
+mod pipeline;
 mod places;
 mod pool;
 mod replica;
 mod room;
 mod session;
 mod tls;
-mod turn;
+mod transaction;
 mod url;
 mod value;
 mod watch;
@@ -27,26 +27,26 @@ use kernel::{Clock, Ctx};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::failure::{Failure, Then};
-use self::lanes::Lanes;
+use self::pipeline::Pipelines;
 use self::pool::Pool;
 use self::replica::Replica;
-use crate::alike::{Found, MOST_KEYS, Most};
 use crate::fair_queue::budget;
 use crate::health::Health;
 use crate::migrate::Plan;
+use crate::read_limits::{Found, MOST_KEYS, Most};
 use crate::schemas::Schemas;
 use crate::session_check::Proof;
-use crate::slow::Slow;
+use crate::slow_query_log::SlowQueryLog;
 use crate::tx::{Side, TxInner};
-use crate::{Applied, FromRow, MigrateError, OpenError, Reactions, StoreError, StoreSettings, Tx, Value};
+use crate::{Applied, EventHandlers, FromRow, MigrateError, OpenError, StoreError, StoreSettings, Tx, Value};
 
 pub(crate) use self::copy::Target;
 pub(crate) use self::open::check_urls;
-pub(crate) use self::turn::Held;
+pub(crate) use self::transaction::TxConnection;
 pub(crate) use self::value::cell;
 
 /// Shared connections at most.
-const MOST_LANES: usize = 16;
+const MOST_PIPELINES: usize = 16;
 /// How often a transaction is run again because another was in its way.
 const MOST_RUNS: u32 = 100;
 /// From this run on it waits until no other such transaction is running, in this process.
@@ -56,14 +56,14 @@ const CONTENDED: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Postgres {
     pool: Arc<Pool>,
-    lanes: Lanes,
+    pipelines: Pipelines,
     replicas: Vec<Arc<Replica>>,
     /// Whose turn it is.
     turn: AtomicUsize,
     /// Transactions that keep losing go through here one at a time, so that each gets its turn.
     contended: Semaphore,
     reruns: AtomicU64,
-    slow: Slow,
+    slow: SlowQueryLog,
     /// How long a read for somebody outside may take.
     scan: Duration,
 }
@@ -90,16 +90,16 @@ impl Postgres {
     pub(crate) async fn open(url: &str, settings: &StoreSettings) -> Result<Self, OpenError> {
         let pool = open::pool(url, settings).await?;
         // One for each thread of the runtime.
-        let lanes = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_LANES));
-        let slow = Slow::after_ms(settings.slow_statement_ms);
-        let lanes = Lanes::new(pool.clone(), lanes, settings.queue, slow);
+        let pipelines = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_PIPELINES));
+        let slow = SlowQueryLog::after_ms(settings.slow_statement_ms);
+        let pipelines = Pipelines::new(pool.clone(), pipelines, settings.queue, slow);
         let max_lag = Duration::from_millis(settings.replica_max_lag_ms);
         let standbys = open::standbys(settings)?.into_iter();
         tokio::spawn(watch::watch(Arc::downgrade(&pool)));
         let replicas = standbys.map(|standby| Replica::start(&pool, standby, max_lag)).collect();
         Ok(Self {
             pool,
-            lanes,
+            pipelines,
             replicas,
             turn: AtomicUsize::new(0),
             contended: Semaphore::new(1),
@@ -117,15 +117,15 @@ impl Postgres {
         params: &[Value],
         most: Most,
     ) -> Result<Vec<T>, StoreError> {
-        match self.lanes().filter(|_| most.rows <= MOST_KEYS) {
-            Some(lanes) => lanes.rows(ctx, sql, params, most).await,
+        match self.pipelines().filter(|_| most.rows <= MOST_KEYS) {
+            Some(pipelines) => pipelines.rows(ctx, sql, params, most).await,
             None => self.rows(ctx, sql, params, most).await.map(|found| found.rows),
         }
     }
 
     /// The connections that reads by key share, where a connection is ours alone: behind a pooler none is a lane's own.
-    pub(crate) fn lanes(&self) -> Option<&Lanes> {
-        self.pool.keeps_state().then_some(&self.lanes)
+    pub(crate) fn pipelines(&self) -> Option<&Pipelines> {
+        self.pool.keeps_state().then_some(&self.pipelines)
     }
 
     /// As much as there may be, on a connection of the pool.
@@ -180,7 +180,7 @@ impl Postgres {
 
     pub(crate) async fn tx<T, E, F, Fut>(
         &self,
-        reactions: &Arc<Reactions>,
+        event_handlers: &Arc<EventHandlers>,
         ctx: &Ctx,
         proof: Option<Proof>,
         work: F,
@@ -193,7 +193,7 @@ impl Postgres {
     {
         let mut tries = Tries::default();
         loop {
-            match self.run(reactions, ctx, proof.clone(), &work).await? {
+            match self.run(event_handlers, ctx, proof.clone(), &work).await? {
                 Ended::With(result) => return result,
                 Ended::Reconnect(result) if tries.has_reconnected => return result,
                 Ended::Reconnect(_) => self.reconnect(&mut tries),
@@ -281,7 +281,7 @@ impl Postgres {
 
     async fn run<T, E, F, Fut>(
         &self,
-        reactions: &Arc<Reactions>,
+        event_handlers: &Arc<EventHandlers>,
         ctx: &Ctx,
         proof: Option<Proof>,
         work: &F,
@@ -299,9 +299,15 @@ impl Postgres {
                 _ => Err(failure.error),
             };
         }
-        let tx = TxInner::new(ctx, reactions, self.health(), self.slow, Side::Postgres(Box::new(Held::new(lease))));
+        let tx = TxInner::new(
+            ctx,
+            event_handlers,
+            self.health(),
+            self.slow,
+            Side::Postgres(Box::new(TxConnection::new(lease))),
+        );
         let Side::Postgres(held) = &tx.side else { return Err(StoreError::internal("a transaction of another kind")) };
-        let result = turn::drive(&tx, held, work).await;
+        let result = transaction::drive(&tx, held, work).await;
         let lease = held.take();
         let is_pending = lease.as_ref().is_none_or(pool::Lease::is_pending);
         let commits = matches!(result, Ok(Ok(_))) && !tx.has_failed() && !is_pending;
@@ -378,7 +384,7 @@ impl Postgres {
 
     pub(crate) async fn close(&self) {
         self.pool.close().await;
-        self.lanes.close().await;
+        self.pipelines.close().await;
         for replica in &self.replicas {
             replica.pool().close().await;
         }

@@ -18,8 +18,8 @@ use super::hosts::{CONNECT, Hosts};
 use super::places::{Permit, Places};
 use super::session::{Open, Session, Statements, TransactionStart};
 use super::watch;
-use crate::alike::{Found, Most};
 use crate::health::Health;
+use crate::read_limits::{Found, Most};
 use crate::schemas::Schemas;
 use crate::session_check::Proof;
 use crate::{FromRow, StoreError, StoreSettings, Value, sql};
@@ -34,7 +34,7 @@ pub(crate) const CLOSE: Duration = Duration::from_secs(10);
 pub(crate) enum Use {
     /// One caller at a time.
     Alone,
-    /// Whoever runs on a lane, none of whom waits for another's answer.
+    /// Everything that runs on one worker thread; none waits for another's answer.
     Shared,
 }
 

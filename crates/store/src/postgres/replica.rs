@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::failure::{Failure, Then};
 use super::pool::{Pool, Use};
 use super::session::Session;
-use crate::alike::{Found, Most};
+use crate::read_limits::{Found, Most};
 use crate::{FromRow, StoreError, Value};
 
 /// How long either of the two may take to say where it is.

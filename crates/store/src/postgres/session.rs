@@ -13,7 +13,8 @@ use tokio_postgres::{Client, RowStream, Statement};
 use super::failure::{Failure, Then};
 use super::hosts::Address;
 use super::value::parameter_type;
-use crate::alike::{Found, Most, gives_rows};
+use crate::engine_errors::gives_rows;
+use crate::read_limits::{Found, Most};
 use crate::row::Source;
 use crate::session_check::{Proof, REFUSAL};
 use crate::{FromRow, Row, StoreError, Value, sql};
@@ -216,7 +217,7 @@ impl Session {
         let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY{start}");
         self.pending = true;
         // Each is sent when it is first polled, which is in this order and at once: one way to the server and back. After
-        // a fault of ours rows may be on their way still, and nobody waits for them.
+        // a bug in the server rows may be on their way still, and nobody waits for them.
         let (begun, rows, ended) = try_join3(
             async { Ok(self.client.batch_execute(&begin).await) },
             async {
@@ -499,7 +500,7 @@ async fn execute_unnamed(client: &Client, sql: &str, params: &[Value]) -> Result
     }
 }
 
-/// Why there are no rows: a fault of ours, after which some may be on their way still, or the server's word.
+/// Why there are no rows: a bug in the server, after which some may be on their way still, or the server's word.
 pub(crate) enum Fetch {
     Ours(StoreError),
     Server(tokio_postgres::Error),

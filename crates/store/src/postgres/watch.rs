@@ -2,7 +2,7 @@
 //! may only read; so an operator's `default_transaction_read_only` would go unheard, and a standby would be noticed one
 //! failure at a time.
 
-use crate::alike::Most;
+use crate::read_limits::Most;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 

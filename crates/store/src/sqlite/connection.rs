@@ -10,9 +10,10 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 
 use super::failure::map;
-use super::home::Home;
-use super::{limit, raw};
-use crate::alike::{Found, Most, gives_rows};
+use super::file_identity::FileIdentity;
+use super::{ffi, interrupt};
+use crate::engine_errors::gives_rows;
+use crate::read_limits::{Found, Most};
 use crate::row::Source;
 use crate::value::canonical_json;
 use crate::{Cell, FromRow, Row, StoreError, Value, sql};
@@ -41,20 +42,20 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
             Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE,
             Role::Reader { .. } => OpenFlags::SQLITE_OPEN_READ_ONLY,
         };
-    raw::set_up();
+    ffi::set_up();
     let mut connection = Connection::open_with_flags(path, flags)?;
     let mut since = Instant::now();
     connection.busy_handler(Some(move |tries: i32| {
         if tries == 0 {
             since = Instant::now();
         }
-        if since.elapsed() >= wait || limit::is_up() {
+        if since.elapsed() >= wait || interrupt::is_up() {
             return false;
         }
         std::thread::sleep(Duration::from_millis(if tries < 10 { 1 } else { 5 }));
         true
     }))?;
-    connection.progress_handler(STEPS, Some(limit::is_up))?;
+    connection.progress_handler(STEPS, Some(interrupt::is_up))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // As PostgreSQL: "x" is a name and never a string, LIKE heeds case.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
@@ -64,14 +65,14 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
     // A statement is planned once, and not again for each value that is put in it: planning costs ten times a look-up.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON")?;
-    if !raw::has_temporary_folder(&connection) {
+    if !ffi::has_temporary_folder(&connection) {
         if role == Role::Writer {
             tracing::warn!(
                 "SQLite finds no folder for temporary files that it can write to, and keeps what belongs there in \
                  memory; name one with SQLITE_TMPDIR"
             );
         }
-        raw::keep_temporary_in_memory(&connection)?;
+        ffi::keep_temporary_in_memory(&connection)?;
     }
     match role {
         Role::Writer => {
@@ -110,7 +111,7 @@ pub(super) fn while_busy<T>(patience: Duration, mut work: impl FnMut() -> rusqli
 /// lost. Held under a lock by the lanes, and by each reader thread as its own; emptied when the store closes.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    home: Arc<Home>,
+    files: Arc<FileIdentity>,
     role: Role,
     wait: Duration,
     closed: Arc<AtomicBool>,
@@ -118,8 +119,8 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    pub(crate) fn new(home: Arc<Home>, cache_kib: usize, wait: Duration, closed: Arc<AtomicBool>) -> Self {
-        Self { home, role: Role::Reader { cache_kib }, wait, closed, connection: None }
+    pub(crate) fn new(files: Arc<FileIdentity>, cache_kib: usize, wait: Duration, closed: Arc<AtomicBool>) -> Self {
+        Self { files, role: Role::Reader { cache_kib }, wait, closed, connection: None }
     }
 
     pub(crate) fn get(&mut self) -> Result<&Connection, StoreError> {
@@ -131,8 +132,8 @@ impl Slot {
             Some(connection) => Ok(connection),
             empty => {
                 // Not another file than the rest of us have open.
-                self.home.check()?;
-                let opened = open(self.home.path(), self.role, self.wait).map_err(|error| map(error, None))?;
+                self.files.check()?;
+                let opened = open(self.files.path(), self.role, self.wait).map_err(|error| map(error, None))?;
                 Ok(empty.insert(opened))
             }
         }
@@ -164,7 +165,7 @@ fn prepare<'c>(
     access: Access,
 ) -> Result<CachedStatement<'c>, StoreError> {
     sql::check(sql)?;
-    if limit::is_up() {
+    if interrupt::is_up() {
         return Err(StoreError::Timeout);
     }
     let mut statement = connection.prepare_cached(sql).map_err(|error| map(error, None))?;

@@ -18,7 +18,7 @@ pub(crate) fn map(error: Error, connection: Option<&Connection>) -> StoreError {
         ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => StoreError::Corrupt { source: error.into() },
         ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_PROTOCOL => {
             // The busy handler gives up at the deadline as well.
-            if super::limit::is_up() { StoreError::Timeout } else { StoreError::Busy }
+            if super::interrupt::is_up() { StoreError::Timeout } else { StoreError::Busy }
         }
         ffi::SQLITE_INTERRUPT => StoreError::Timeout,
         ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN | ffi::SQLITE_NOMEM | ffi::SQLITE_NOLFS => {

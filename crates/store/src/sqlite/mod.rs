@@ -2,16 +2,16 @@
 
 mod connection;
 mod copy;
-mod desk;
 mod failure;
-mod home;
-mod limit;
-mod member;
+mod ffi;
+mod file_identity;
+mod interrupt;
 mod migrate;
 mod open;
-mod raw;
+mod queued_tx;
 mod reader;
 mod writer;
+mod writer_connection;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,23 +21,24 @@ use kernel::{Clock, Ctx};
 use tokio::sync::oneshot;
 
 use self::connection::{Access, Slot};
-use self::home::Home;
-use self::limit::{Gone, Limit};
-use self::reader::{Lanes, Readers, Reading};
+use self::file_identity::FileIdentity;
+use self::interrupt::{Gone, Interrupt};
+use self::reader::{ReaderSlots, Readers, Reading};
 use self::writer::{Work, Writer};
-use crate::alike::{Found, MOST_KEYS, Most};
 use crate::fair_queue::{Caller, budget};
 use crate::health::Health;
 use crate::migrate::{Known, Plan};
+use crate::read_limits::{Found, MOST_KEYS, Most};
 use crate::session_check::Proof;
-use crate::slow::Slow;
+use crate::slow_query_log::SlowQueryLog;
 use crate::{
-    Applied, FromRow, MigrateError, OpenError, OpenErrorKind, Reactions, StoreError, StoreSettings, Tx, Value, params,
+    Applied, EventHandlers, FromRow, MigrateError, OpenError, OpenErrorKind, StoreError, StoreSettings, Tx, Value,
+    params,
 };
 
 pub(crate) use self::connection::cell;
 pub(crate) use self::copy::Source;
-pub(crate) use self::desk::{turn_execute, turn_rows};
+pub(crate) use self::writer_connection::{execute_in_tx, rows_in_tx};
 
 /// What all reading connections together may keep of the file in memory, and what each may at least: SQLite's own measure.
 const CACHE_KIB: usize = 64 * 1024;
@@ -46,13 +47,13 @@ const LEAST_CACHE_KIB: usize = 2000;
 /// The engine behind a [`Store`](crate::Store) on one file. When it is dropped its threads do what is queued, and end.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
-    lanes: Lanes,
+    reader_slots: ReaderSlots,
     readers: Readers,
     writer: Writer,
-    home: Arc<Home>,
+    files: Arc<FileIdentity>,
     closed: Arc<AtomicBool>,
     health: Arc<Health>,
-    slow: Slow,
+    slow: SlowQueryLog,
     /// How long a read for somebody outside may take.
     scan: Duration,
 }
@@ -65,8 +66,8 @@ impl Sqlite {
         let (path, connection) = tokio::task::spawn_blocking(move || open::writer(&path, wait))
             .await
             .map_err(|error| OpenError::new(OpenErrorKind::Other, "opening the database panicked").because(error))??;
-        let home = Arc::new(Home::new(&path));
-        home.note().map_err(|error| {
+        let files = Arc::new(FileIdentity::new(&path));
+        files.note().map_err(|error| {
             OpenError::new(
                 OpenErrorKind::Other,
                 format!("the files of the database `{}` vanished while it was opened; start again", path.display()),
@@ -75,11 +76,11 @@ impl Sqlite {
         })?;
         let closed = Arc::new(AtomicBool::new(false));
         // One for each thread of the runtime, and some for tests and tools that read from elsewhere.
-        let lanes = std::thread::available_parallelism().map_or(4, |threads| (threads.get() * 2).clamp(4, 64));
-        let cache_kib = (CACHE_KIB / (lanes + settings.readers)).max(LEAST_CACHE_KIB);
+        let reader_slots = std::thread::available_parallelism().map_or(4, |threads| (threads.get() * 2).clamp(4, 64));
+        let cache_kib = (CACHE_KIB / (reader_slots + settings.readers)).max(LEAST_CACHE_KIB);
         let slots = |count: usize| {
             let mut slots: Vec<_> =
-                (0..count).map(|_| Slot::new(home.clone(), cache_kib, wait, closed.clone())).collect();
+                (0..count).map(|_| Slot::new(files.clone(), cache_kib, wait, closed.clone())).collect();
             async move {
                 // Now, while there are descriptors: connections take them all when many come.
                 let opened = tokio::task::spawn_blocking(move || {
@@ -102,13 +103,13 @@ impl Sqlite {
         };
         let health = Arc::<Health>::default();
         Ok(Self {
-            lanes: Lanes::new(slots(lanes).await.map_err(unread)?),
+            reader_slots: ReaderSlots::new(slots(reader_slots).await.map_err(unread)?),
             readers: Readers::start(slots(settings.readers).await.map_err(unread)?, settings.queue).map_err(threads)?,
-            writer: Writer::start(connection, home.clone(), health.clone(), wait, settings.queue).map_err(threads)?,
-            home,
+            writer: Writer::start(connection, files.clone(), health.clone(), wait, settings.queue).map_err(threads)?,
+            files,
             closed,
             health,
-            slow: Slow::after_ms(settings.slow_statement_ms),
+            slow: SlowQueryLog::after_ms(settings.slow_statement_ms),
             scan: Duration::from_millis(settings.scan_ms),
         })
     }
@@ -137,10 +138,10 @@ impl Sqlite {
         params: &[Value],
         most: Most,
     ) -> Option<Result<Vec<T>, StoreError>> {
-        let mut slot = self.lanes.take()?;
+        let mut slot = self.reader_slots.take()?;
         let since = Instant::now();
-        let limit = Limit::of(ctx, None).of_a_scan(budget(ctx, self.scan));
-        let answer = limit::during(limit.clone(), || {
+        let limit = Interrupt::of(ctx, None).of_a_scan(budget(ctx, self.scan));
+        let answer = interrupt::during(limit.clone(), || {
             slot.get().and_then(|connection| connection::fetch(connection, sql, params, Access::Read, most))
         });
         self.slow.watch(ctx, sql, since);
@@ -173,7 +174,7 @@ impl Sqlite {
         F: FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let gone = Gone::default();
-        let limit = Limit::of(ctx, Some(gone.clone()));
+        let limit = Interrupt::of(ctx, Some(gone.clone()));
         let budget = budget(ctx, self.scan);
         let (reply, answer) = oneshot::channel();
         let _waiting = gone.unless_waiting();
@@ -185,7 +186,7 @@ impl Sqlite {
                 None => Err(StoreError::Busy),
                 Some(slot) => {
                     let limit = limit.of_a_scan(budget);
-                    let result = limit::during(limit.clone(), || slot.get().and_then(read));
+                    let result = interrupt::during(limit.clone(), || slot.get().and_then(read));
                     result.map_err(|error| limit.explain(error))
                 }
             };
@@ -201,7 +202,7 @@ impl Sqlite {
 
     pub(crate) async fn tx<T, E, F, Fut>(
         &self,
-        reactions: &Arc<Reactions>,
+        event_handlers: &Arc<EventHandlers>,
         ctx: &Ctx,
         proof: Option<Proof>,
         work: F,
@@ -217,10 +218,10 @@ impl Sqlite {
         }
         let gone = Gone::default();
         let (reply, answer) = oneshot::channel();
-        let call = member::Call {
+        let call = queued_tx::Call {
             work,
             ctx: ctx.clone(),
-            reactions: reactions.clone(),
+            event_handlers: event_handlers.clone(),
             proof,
             health: self.health.clone(),
             slow: self.slow,
@@ -229,7 +230,7 @@ impl Sqlite {
             outcome: None,
         };
         let _waiting = gone.unless_waiting();
-        self.writer.submit(Caller::of(ctx), Work::Member(Box::new(call)))?;
+        self.writer.submit(Caller::of(ctx), Work::QueuedTx(Box::new(call)))?;
         match ctx.within(answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(StoreError::internal("the writer dropped the transaction").into()),
@@ -264,7 +265,7 @@ impl Sqlite {
         if !self.writer.is_alive() {
             return Err(StoreError::unavailable("the writer has ended"));
         }
-        self.home.check()?;
+        self.files.check()?;
         // Looks into the file, unlike `SELECT 1`.
         self.by_keys::<(i64,)>(ctx, "SELECT count(*) FROM sqlite_schema", &[], Most::rows(1)).await.map(|_| ())
     }
@@ -277,7 +278,7 @@ impl Sqlite {
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.readers.shut();
-        self.lanes.clear();
+        self.reader_slots.clear();
         self.readers.ended().await;
         // Last, since only who may write takes the log away with it.
         self.writer.shut();

@@ -14,9 +14,9 @@ use crate::fair_queue::{Caller, FairChannel};
 
 /// The slots of the lanes. Each thread has one it prefers, so that its lock is free and its statements are prepared.
 #[derive(Debug)]
-pub(crate) struct Lanes(Vec<Mutex<Slot>>);
+pub(crate) struct ReaderSlots(Vec<Mutex<Slot>>);
 
-impl Lanes {
+impl ReaderSlots {
     pub(crate) fn new(slots: Vec<Slot>) -> Self {
         Self(slots.into_iter().map(Mutex::new).collect())
     }

@@ -15,9 +15,9 @@ use tokio::sync::watch;
 
 use super::connection::{self, Role};
 use super::failure::map;
-use super::home::Home;
-use super::member::{Member, Parker, Ran};
-use super::{desk, limit, raw};
+use super::file_identity::FileIdentity;
+use super::queued_tx::{Parker, QueuedTx, Ran};
+use super::{ffi, interrupt, writer_connection};
 use crate::fair_queue::{Caller, FairChannel};
 use crate::health::Health;
 use crate::{StoreError, Violation, ViolationKind};
@@ -30,7 +30,7 @@ const LONGEST: Duration = Duration::from_millis(10);
 /// What the writer is asked to do.
 pub(crate) enum Work {
     /// A transaction.
-    Member(Box<dyn Member>),
+    QueuedTx(Box<dyn QueuedTx>),
     /// Something that needs the connection for itself: migrations.
     Alone(Box<dyn FnOnce(&mut Connection) + Send>),
 }
@@ -52,7 +52,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(
         connection: Connection,
-        home: Arc<Home>,
+        files: Arc<FileIdentity>,
         health: Arc<Health>,
         wait: Duration,
         queue: usize,
@@ -69,28 +69,29 @@ impl Writer {
                 served: Cell::new(None),
                 parker: Parker::new(),
                 kept_back: Cell::new(None),
-                home,
+                files,
                 health,
                 wait,
             };
-            desk::seat(Some(connection));
-            // A panic in there is a fault of ours: those who wait are told, and a new connection goes on.
+            writer_connection::put(Some(connection));
+            // A panic in there is a bug in the server: those who wait are told, and a new connection goes on.
             while catch_unwind(AssertUnwindSafe(|| thread.serve())).is_err() {
                 tracing::error!("the writer panicked and begins anew");
-                desk::seat(None);
+                writer_connection::put(None);
             }
             is_alive.store(false, Ordering::Release);
-            if thread.home.check().is_err() {
+            if thread.files.check().is_err() {
                 // Closed in good order it would remove the log that stands there now, which may be that of a database
                 // somebody has put back.
-                std::mem::forget(desk::clear());
+                std::mem::forget(writer_connection::clear());
                 let _ = end.send(true);
                 return;
             }
             // Moves the log into the database. Readers may hold it back; nothing is lost then, only left in the log.
-            let _ =
-                desk::with(|connection| Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))));
-            desk::seat(None);
+            let _ = writer_connection::with(|connection| {
+                Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
+            });
+            writer_connection::put(None);
             let _ = end.send(true);
         })?;
         Ok(Self { queue, alive, ended })
@@ -99,9 +100,9 @@ impl Writer {
     /// Hands work over, unless there is no room for it or the store is closed.
     pub(crate) fn submit(&self, caller: Caller, work: Work) -> Result<(), StoreError> {
         self.queue.send(caller, work, |refused| {
-            if let Work::Member(mut member) = refused {
-                member.fail(StoreError::Busy);
-                member.settle();
+            if let Work::QueuedTx(mut queued_tx) = refused {
+                queued_tx.fail(StoreError::Busy);
+                queued_tx.settle();
             }
         })
     }
@@ -135,7 +136,7 @@ struct WriterThread {
     parker: Arc<Parker>,
     /// Work that came while a group was open and does not belong into one.
     kept_back: Cell<Option<Work>>,
-    home: Arc<Home>,
+    files: Arc<FileIdentity>,
     health: Arc<Health>,
     wait: Duration,
 }
@@ -157,7 +158,7 @@ enum Place {
 
 /// A member that has had its turn.
 struct Done {
-    member: Box<dyn Member>,
+    queued_tx: Box<dyn QueuedTx>,
     ran: Ran,
 }
 
@@ -167,7 +168,7 @@ impl WriterThread {
             self.reopen();
             match work {
                 Work::Alone(work) => {
-                    let ran = desk::with(|connection| {
+                    let ran = writer_connection::with(|connection| {
                         work(connection);
                         Ok(())
                     });
@@ -175,7 +176,7 @@ impl WriterThread {
                         tracing::error!(error = &error as &dyn std::error::Error, "the writer is away");
                     }
                 }
-                Work::Member(first) => self.group(VecDeque::from([first]), Take::More),
+                Work::QueuedTx(first) => self.group(VecDeque::from([first]), Take::More),
             }
         }
     }
@@ -188,12 +189,12 @@ impl WriterThread {
 
     /// Gets a connection again after a fault took it away.
     fn reopen(&self) {
-        if desk::is_empty() {
-            let opened = self.home.check().and_then(|()| {
-                connection::open(self.home.path(), Role::Writer, self.wait).map_err(|error| map(error, None))
+        if writer_connection::is_empty() {
+            let opened = self.files.check().and_then(|()| {
+                connection::open(self.files.path(), Role::Writer, self.wait).map_err(|error| map(error, None))
             });
             match opened {
-                Ok(connection) => desk::seat(Some(connection)),
+                Ok(connection) => writer_connection::put(Some(connection)),
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "the writer cannot open the database");
                 }
@@ -202,10 +203,11 @@ impl WriterThread {
     }
 
     /// Runs these members, and if told so those that come while they run, and commits them together.
-    fn group(&self, mut waiting: VecDeque<Box<dyn Member>>, mut take: Take) {
+    fn group(&self, mut waiting: VecDeque<Box<dyn QueuedTx>>, mut take: Take) {
         loop {
             let Some(first) = waiting.front() else { return };
-            let begun = self.home.check().and_then(|()| limit::during(first.limit(), || command("BEGIN IMMEDIATE")));
+            let begun =
+                self.files.check().and_then(|()| interrupt::during(first.limit(), || command("BEGIN IMMEDIATE")));
             let Err(error) = begun else { break };
             self.health.failed(&error);
             // Whoever comes next tries again: it may have been the first one's own deadline.
@@ -216,22 +218,22 @@ impl WriterThread {
         }
         let began = Instant::now();
         let mut done: Vec<Done> = Vec::new();
-        while let Some(mut member) = waiting.pop_front() {
-            if member.is_gone() {
+        while let Some(mut queued_tx) = waiting.pop_front() {
+            if queued_tx.is_gone() {
                 // Nobody waits for it: not even begun.
-            } else if member.limit().is_up() {
-                member.fail(StoreError::Timeout);
-                member.settle();
+            } else if queued_tx.limit().is_up() {
+                queued_tx.fail(StoreError::Timeout);
+                queued_tx.settle();
             } else {
-                let (ran, place) = self.turn(&mut *member);
-                done.push(Done { member, ran });
+                let (ran, place) = self.turn(&mut *queued_tx);
+                done.push(Done { queued_tx, ran });
                 if let Place::Lost = place {
                     return self.lost(done, waiting);
                 }
             }
             if take == Take::More && waiting.is_empty() && done.len() < MOST && began.elapsed() < LONGEST {
                 match self.queue.try_receive(&self.served) {
-                    Some(Work::Member(member)) => waiting.push_back(member),
+                    Some(Work::QueuedTx(queued_tx)) => waiting.push_back(queued_tx),
                     Some(alone) => {
                         self.kept_back.set(Some(alone));
                         take = Take::NoMore;
@@ -245,16 +247,16 @@ impl WriterThread {
             if kept {
                 self.acknowledge(&mut done);
             }
-            return done.into_iter().for_each(|done| done.member.settle());
+            return done.into_iter().for_each(|done| done.queued_tx.settle());
         };
         tracing::warn!(error = &error as &dyn std::error::Error, members = done.len(), "a shared commit failed");
         self.health.failed(&error);
         roll_back();
         if let [only] = &mut done[..] {
             if kept {
-                only.member.fail(error);
+                only.queued_tx.fail(error);
             }
-            done.into_iter().for_each(|done| done.member.settle());
+            done.into_iter().for_each(|done| done.queued_tx.settle());
         } else {
             self.singly(done.into_iter());
         }
@@ -263,7 +265,7 @@ impl WriterThread {
     /// The last question before anyone is told that it is kept: kept where it will be found? The commit itself would not
     /// have noticed.
     fn acknowledge(&self, done: &mut [Done]) {
-        let found = self.home.check();
+        let found = self.files.check();
         match &found {
             Ok(()) => self.health.wrote(),
             Err(error) => self.health.failed(error),
@@ -272,34 +274,35 @@ impl WriterThread {
             let mut first = Some(error);
             for done in done.iter_mut().filter(|done| done.ran == Ran::Keep) {
                 let again = || StoreError::unavailable("the database's file was removed or replaced while it was open");
-                done.member.fail(first.take().unwrap_or_else(again));
+                done.queued_tx.fail(first.take().unwrap_or_else(again));
             }
         }
     }
 
     /// One member's turn: its closure in a savepoint.
-    fn turn(&self, member: &mut dyn Member) -> (Ran, Place) {
+    fn turn(&self, queued_tx: &mut dyn QueuedTx) -> (Ran, Place) {
         if let Err(error) = command("SAVEPOINT member") {
-            member.fail(error);
+            queued_tx.fail(error);
             roll_back();
             return (Ran::Undo, Place::Lost);
         }
-        let mut ran = member.run(&self.parker);
+        let mut ran = queued_tx.run(&self.parker);
         // An interrupted write, a full disk and an I/O error make SQLite roll everything back.
         if !is_open() {
             if ran == Ran::Keep {
                 // Some statement of it must have failed, so this does not happen; if it did, nothing was kept.
-                member.fail(StoreError::internal("the transaction was rolled back under its closure"));
+                queued_tx.fail(StoreError::internal("the transaction was rolled back under its closure"));
                 ran = Ran::Undo;
             }
             return (ran, Place::Lost);
         }
         if ran == Ran::Keep {
-            let violated = desk::with(|connection| Ok(raw::has_deferred_violations(connection))).unwrap_or(true);
+            let violated =
+                writer_connection::with(|connection| Ok(ffi::has_deferred_violations(connection))).unwrap_or(true);
             if violated {
-                member.fail(StoreError::Violation(Violation::bare(ViolationKind::ForeignKey)));
+                queued_tx.fail(StoreError::Violation(Violation::bare(ViolationKind::ForeignKey)));
                 ran = Ran::Undo;
-            } else if member.is_gone() {
+            } else if queued_tx.is_gone() {
                 // It was told that its time is up, or hung up: then it had better not happen.
                 ran = Ran::Over;
             }
@@ -312,7 +315,7 @@ impl WriterThread {
             Ok(()) => (ran, Place::In),
             Err(error) => {
                 if ran == Ran::Keep {
-                    member.fail(error);
+                    queued_tx.fail(error);
                 }
                 roll_back();
                 (if ran == Ran::Keep { Ran::Undo } else { ran }, Place::Lost)
@@ -322,36 +325,36 @@ impl WriterThread {
 
     /// SQLite rolled the group back during the last member's turn. What that one did is over if it was interrupted; the
     /// others did nothing wrong and run again, together then. Otherwise each runs by itself.
-    fn lost(&self, mut done: Vec<Done>, waiting: VecDeque<Box<dyn Member>>) {
+    fn lost(&self, mut done: Vec<Done>, waiting: VecDeque<Box<dyn QueuedTx>>) {
         let interrupted = done.last().is_some_and(|last| last.ran == Ran::Over);
         if done.len() == 1 && waiting.is_empty() && !interrupted {
             // It was alone: its own error is the answer.
-            done.into_iter().for_each(|done| done.member.settle());
+            done.into_iter().for_each(|done| done.queued_tx.settle());
         } else if interrupted {
             if let Some(last) = done.pop() {
-                last.member.settle();
+                last.queued_tx.settle();
             }
             let mut again = VecDeque::with_capacity(done.len() + waiting.len());
             for done in done {
                 match done.ran {
-                    Ran::Over => done.member.settle(),
-                    Ran::Keep | Ran::Undo => again.push_back(done.member),
+                    Ran::Over => done.queued_tx.settle(),
+                    Ran::Keep | Ran::Undo => again.push_back(done.queued_tx),
                 }
             }
             again.extend(waiting);
             self.group(again, Take::NoMore);
         } else {
-            let waiting = waiting.into_iter().map(|member| Done { member, ran: Ran::Undo });
+            let waiting = waiting.into_iter().map(|queued_tx| Done { queued_tx, ran: Ran::Undo });
             self.singly(done.into_iter().chain(waiting));
         }
     }
 
     /// Runs each by itself, with a commit of its own, so that each gets its own answer.
     fn singly(&self, done: impl Iterator<Item = Done>) {
-        for Done { member, ran } in done {
+        for Done { queued_tx, ran } in done {
             match ran {
-                Ran::Over => member.settle(),
-                Ran::Keep | Ran::Undo => self.group(VecDeque::from([member]), Take::NoMore),
+                Ran::Over => queued_tx.settle(),
+                Ran::Keep | Ran::Undo => self.group(VecDeque::from([queued_tx]), Take::NoMore),
             }
         }
     }
@@ -359,7 +362,7 @@ impl WriterThread {
 
 /// Runs one of the writer's own statements.
 fn command(sql: &str) -> Result<(), StoreError> {
-    desk::with(|connection| {
+    writer_connection::with(|connection| {
         connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.raw_execute())
@@ -370,7 +373,7 @@ fn command(sql: &str) -> Result<(), StoreError> {
 
 /// Whether the transaction is still open.
 fn is_open() -> bool {
-    desk::with(|connection| Ok(!connection.is_autocommit())).unwrap_or(false)
+    writer_connection::with(|connection| Ok(!connection.is_autocommit())).unwrap_or(false)
 }
 
 /// Ends whatever is open. It may be that nothing is: SQLite has rolled back by itself then.
@@ -379,6 +382,6 @@ fn roll_back() {
         && let Err(error) = command("ROLLBACK")
     {
         tracing::error!(error = &error as &dyn std::error::Error, "the writer cannot roll back and begins anew");
-        desk::seat(None);
+        writer_connection::put(None);
     }
 }

@@ -2,8 +2,8 @@
 
 use kernel::{Clock, Secret};
 use store::{
-    Copied, CopyError, CopyProgress, CopyStage, MigrateError, Migrations, OpenErrorKind, Reactions, Reads as _, Store,
-    StoreError, StoreSettings, Value, copy, params,
+    Copied, CopyError, CopyProgress, CopyStage, EventHandlers, MigrateError, Migrations, OpenErrorKind, Reads as _,
+    Store, StoreError, StoreSettings, Value, copy, params,
 };
 use testkit::{Backend, TestDatabase};
 
@@ -38,7 +38,7 @@ const COUNT: i64 = 12_000;
 const ALL: u64 = COUNT as u64 + 20;
 
 async fn open(settings: &StoreSettings) -> Store {
-    let store = Store::open(settings, Reactions::new()).await.unwrap();
+    let store = Store::open(settings, EventHandlers::new()).await.unwrap();
     store.migrate(&[GOODS], &Clock::system()).await.unwrap();
     store
 }
@@ -179,7 +179,7 @@ fn a_copy_that_was_stopped_goes_on_and_nothing_starts_on_half_of_it() {
     testkit::run(async {
         let (from, to) = (filled().await, TestDatabase::fresh(Backend::Postgres).await);
         stopped(&from, &to).await;
-        let store = Store::open(&to.settings(), Reactions::new()).await.unwrap();
+        let store = Store::open(&to.settings(), EventHandlers::new()).await.unwrap();
         let refused = store.migrate(&[GOODS], &Clock::system()).await.unwrap_err();
         assert!(matches!(refused, MigrateError::HalfCopied) && refused.to_string().contains("db copy"), "{refused}");
         let mut first = None;
@@ -220,7 +220,7 @@ fn a_file_that_changes_between_two_runs_is_noticed() {
         };
         let Err(CopyError::Differs { domain, table, from: 12_000, to: 12_000 }) = &ended else { panic!("{ended:?}") };
         assert_eq!((domain.as_str(), table.as_str()), ("goods", "goods"));
-        let store = Store::open(&to.settings(), Reactions::new()).await.unwrap();
+        let store = Store::open(&to.settings(), EventHandlers::new()).await.unwrap();
         assert!(matches!(store.migrate(&[GOODS], &Clock::system()).await, Err(MigrateError::HalfCopied)));
     });
 }
@@ -241,7 +241,7 @@ fn what_cannot_be_copied_is_refused_with_advice() {
             let why = refusal(&from, &to, &[GOODS]).await.to_string();
             assert!(why.contains("from SQLite to PostgreSQL"), "{why}");
         }
-        Store::open(&fresh.settings(), Reactions::new()).await.unwrap().close().await;
+        Store::open(&fresh.settings(), EventHandlers::new()).await.unwrap().close().await;
         let why = refusal(&fresh.settings(), &to.settings(), &[GOODS]).await.to_string();
         assert!(why.contains("0001_goods") && why.contains("migrate"), "{why}");
         open(&fresh.settings()).await.close().await;

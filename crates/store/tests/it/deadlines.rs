@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use store::{Reactions, Reads as _, Store, StoreError, StoreSettings, params};
+use store::{EventHandlers, Reads as _, Store, StoreError, StoreSettings, params};
 use testkit::{Backend, TestDatabase, everywhere};
 
 use crate::{FOR_EVER, count, ctx, ctx_for, get, open, open_with, set};
@@ -81,7 +81,7 @@ everywhere! {
     async fn a_dropped_scan_leaves_nothing_behind(db: TestDatabase) {
         // Beside everything else that runs here, a connection may take longer to come back than one usually waits for it.
         let settings = StoreSettings { wait_ms: 10_000, ..db.settings() };
-        let store = open_with(&settings, Reactions::new()).await;
+        let store = open_with(&settings, EventHandlers::new()).await;
         for _ in 0..20 {
             let read = store.clone();
             let task = tokio::spawn(async move { read.read(&ctx()).rows::<(i64,)>(FOR_EVER, &params![]).await });
@@ -100,7 +100,7 @@ everywhere! {
     /// Everything that may run is taken, and as much as may wait is waiting: one more is told at once.
     async fn more_than_may_wait_is_refused_in_time(db: TestDatabase) {
         let settings = StoreSettings { readers: 2, pool_size: 2, queue: 2, wait_ms: 300, ..db.settings() };
-        let store = open_with(&settings, Reactions::new()).await;
+        let store = open_with(&settings, EventHandlers::new()).await;
         let budget = Duration::from_secs(3);
         let tasks: Vec<_> = (0..20)
             .map(|_| {
@@ -132,7 +132,7 @@ everywhere! {
 
     async fn more_writes_than_may_wait_are_refused(db: TestDatabase) {
         let settings = StoreSettings { pool_size: 1, queue: 2, wait_ms: 300, ..db.settings() };
-        let store = open_with(&settings, Reactions::new()).await;
+        let store = open_with(&settings, EventHandlers::new()).await;
         let tasks: Vec<_> = (0..20)
             .map(|_| {
                 let store = store.clone();
@@ -168,7 +168,7 @@ everywhere! {
 fn readers_are_not_held_up_by_those_who_left() {
     testkit::run(async {
         let db = TestDatabase::fresh(Backend::Sqlite).await;
-        let store: Store = open_with(&StoreSettings { readers: 1, ..db.settings() }, Reactions::new()).await;
+        let store: Store = open_with(&StoreSettings { readers: 1, ..db.settings() }, EventHandlers::new()).await;
         let slow: Vec<_> = (0..50)
             .map(|_| {
                 let store = store.clone();

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use kernel::{Clock, Ctx, Identity, Random};
-use store::{Dialect, Reactions, Reads as _, Store, StoreError, StoreSettings, params};
+use store::{Dialect, EventHandlers, Reads as _, Store, StoreError, StoreSettings, params};
 use testkit::{TestDatabase, everywhere};
 use tokio::sync::Notify;
 
@@ -44,7 +44,7 @@ everywhere! {
     /// However many scans one caller sends, whoever was there lately finds a reader or a connection.
     async fn scans_of_one_caller_leave_room_for_others(db: TestDatabase) {
         let settings = StoreSettings { readers: 2, pool_size: 2, scan_ms: 60_000, ..db.settings() };
-        let store = open_with(&settings, Reactions::new()).await;
+        let store = open_with(&settings, EventHandlers::new()).await;
         find(&store, &stranger(2, LONG), ONE).await.unwrap();
         let scans: Vec<_> = (0..20)
             .map(|_| {
@@ -70,7 +70,7 @@ everywhere! {
 
     /// A scan has its own time, which is less than the operation's; what the program itself asks has not.
     async fn a_scan_ends_when_its_own_time_is_up(db: TestDatabase) {
-        let store = open_with(&StoreSettings { scan_ms: 50, ..db.settings() }, Reactions::new()).await;
+        let store = open_with(&StoreSettings { scan_ms: 50, ..db.settings() }, EventHandlers::new()).await;
         // More of them than there are connections or readers: each has come back.
         for _ in 0..10 {
             let scan = find(&store, &stranger(1, LONG), FOR_EVER).await;
@@ -87,7 +87,7 @@ everywhere! {
     /// Who fills the queue is refused for it, and not whoever comes then. Whoever comes then is served next.
     async fn a_full_queue_is_full_for_those_who_filled_it(db: TestDatabase) {
         let settings = StoreSettings { pool_size: 1, queue: 4, wait_ms: 60_000, ..db.settings() };
-        let store = open_with(&settings, Reactions::new()).await;
+        let store = open_with(&settings, EventHandlers::new()).await;
         let begun = Arc::new(Notify::new());
         let blocker = {
             let (store, begun) = (store.clone(), begun.clone());
@@ -128,7 +128,7 @@ everywhere! {
 
     async fn a_page_ends_at_its_bytes(db: TestDatabase) {
         let settings = StoreSettings { scan_ms: 60_000, ..db.settings() };
-        let store = open_with(&settings, Reactions::new()).await;
+        let store = open_with(&settings, EventHandlers::new()).await;
         store
             .tx::<_, StoreError, _, _>(&ctx(), |tx| async move {
                 for n in 0..20_i64 {
@@ -163,7 +163,7 @@ everywhere! {
 fn reading_opens_no_files() {
     testkit::run(async {
         let db = TestDatabase::fresh(testkit::Backend::Sqlite).await;
-        let store = open_with(&db.settings(), Reactions::new()).await;
+        let store = open_with(&db.settings(), EventHandlers::new()).await;
         let file = db.file().unwrap();
         let open = || {
             let all = std::fs::read_dir("/proc/self/fd").unwrap();

@@ -2,14 +2,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use store::{OpenErrorKind, Reactions, Reads as _, Store, StoreError, StoreSettings, params};
+use store::{EventHandlers, OpenErrorKind, Reads as _, Store, StoreError, StoreSettings, params};
 use testkit::{Backend, TestDatabase};
 
 use crate::proxy::Proxy;
 use crate::{count, ctx, ctx_for, get, open, open_with, set};
 
 async fn refusal(settings: &StoreSettings, kind: OpenErrorKind, says: &[&str]) {
-    let error = Store::open(settings, Reactions::new()).await.unwrap_err();
+    let error = Store::open(settings, EventHandlers::new()).await.unwrap_err();
     assert_eq!(error.kind(), kind, "{error:?}");
     for part in says {
         assert!(error.to_string().contains(part), "{error}");
@@ -75,7 +75,7 @@ fn a_database_that_is_damaged_later_is_told_so() {
         let half = bytes.len() / 2;
         bytes[half..].fill(0xee);
         std::fs::write(&file, bytes).unwrap();
-        let store = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+        let store = Store::open(&db.settings(), EventHandlers::new()).await.unwrap();
         let read = store.read(&ctx()).rows::<(String, i64)>("SELECT name, value FROM counters", &params![]).await;
         assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{read:?}");
     });
@@ -96,7 +96,7 @@ fn a_database_that_another_process_holds_is_told() {
 fn a_lock_that_another_process_takes_is_waited_for_a_while() {
     testkit::run(async {
         let db = TestDatabase::fresh(Backend::Sqlite).await;
-        let store = open_with(&StoreSettings { wait_ms: 200, ..db.settings() }, Reactions::new()).await;
+        let store = open_with(&StoreSettings { wait_ms: 200, ..db.settings() }, EventHandlers::new()).await;
         set(&store, "a", 1).await.unwrap();
         let outside = rusqlite::Connection::open(db.file().unwrap()).unwrap();
         outside.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -167,7 +167,7 @@ fn a_full_disk_fails_those_it_must() {
         ) {
             return;
         }
-        let store = open_with(&settings_in(&folder), Reactions::new()).await;
+        let store = open_with(&settings_in(&folder), EventHandlers::new()).await;
         let tasks: Vec<_> = (0..60i64)
             .map(|i| {
                 let store = store.clone();
@@ -225,7 +225,7 @@ fn a_large_change_needs_no_folder_for_temporary_files() {
         if !is_inside_namespace("a_large_change_needs_no_folder_for_temporary_files", &folder, read_only) {
             return;
         }
-        let store = open_with(&settings_in(&folder), Reactions::new()).await;
+        let store = open_with(&settings_in(&folder), EventHandlers::new()).await;
         let rows = "INSERT INTO counters (name, value) WITH RECURSIVE n (i) AS
             (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) SELECT hex(zeroblob(500)) || i, i FROM n";
         for sql in [rows, "UPDATE counters SET name = name || 'x', value = value + 1"] {
@@ -262,7 +262,7 @@ fn a_server_is_reached_through_its_socket() {
         let place: Vec<(String, String, String)> = over_tcp.read(&ctx()).rows(sql, &params![]).await.unwrap();
         let (folder, port, name) = &place[0];
         let url = format!("postgres:///{name}?host={}&port={port}&user=postgres", folder.replace('/', "%2F"));
-        let store = open_with(&StoreSettings { pool_size: 1, ..StoreSettings::at(url) }, Reactions::new()).await;
+        let store = open_with(&StoreSettings { pool_size: 1, ..StoreSettings::at(url) }, EventHandlers::new()).await;
         set(&store, "a", 1).await.unwrap();
         assert_eq!(get(&store, "a").await, Some(1));
         let nobody = "SELECT inet_client_addr() IS NULL";
@@ -287,7 +287,7 @@ fn what_keeps_postgres_away_is_told() {
         let database = StoreSettings::at(proxy.url().replace("mainstay_test", "nothing"));
         refusal(&database, OpenErrorKind::NoDatabase, &["nothing_", "CREATE DATABASE"]).await;
         let user = StoreSettings::at(proxy.url().replace("postgres://postgres", "postgres://nobody_here:hunter2"));
-        let error = Store::open(&user, Reactions::new()).await.unwrap_err();
+        let error = Store::open(&user, EventHandlers::new()).await.unwrap_err();
         assert_eq!(error.kind(), OpenErrorKind::Refused, "{error:?}");
         assert!(error.to_string().contains("nobody_here") && !format!("{error:?}").contains("hunter2"), "{error:?}");
         let tls = StoreSettings::at(format!("{}?sslmode=yes", proxy.url()));
@@ -301,7 +301,7 @@ fn a_server_that_goes_and_comes_back_needs_no_restart() {
         let db = TestDatabase::fresh(Backend::Postgres).await;
         let proxy = Proxy::before(&db).await;
         let store =
-            open_with(&StoreSettings { pool_size: 4, ..StoreSettings::at(proxy.url()) }, Reactions::new()).await;
+            open_with(&StoreSettings { pool_size: 4, ..StoreSettings::at(proxy.url()) }, EventHandlers::new()).await;
         set(&store, "a", 1).await.unwrap();
         for round in 2..5 {
             proxy.cut();
@@ -329,7 +329,7 @@ fn connections_that_died_in_the_pool_are_replaced() {
         let db = TestDatabase::fresh(Backend::Postgres).await;
         let proxy = Proxy::before(&db).await;
         let store =
-            open_with(&StoreSettings { pool_size: 4, ..StoreSettings::at(proxy.url()) }, Reactions::new()).await;
+            open_with(&StoreSettings { pool_size: 4, ..StoreSettings::at(proxy.url()) }, EventHandlers::new()).await;
         for i in 0..10 {
             proxy.cut();
             proxy.mend();
@@ -340,7 +340,7 @@ fn connections_that_died_in_the_pool_are_replaced() {
             // The server's own way of ending a session.
             let others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                 WHERE datname = current_database() AND pid <> pg_backend_pid()";
-            let outside = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+            let outside = Store::open(&db.settings(), EventHandlers::new()).await.unwrap();
             outside.read(&ctx()).row::<(i64,)>(others, &params![]).await.unwrap();
             set(&store, "a", i).await.unwrap();
             outside.read(&ctx()).row::<(i64,)>(others, &params![]).await.unwrap();
@@ -358,8 +358,8 @@ fn connections_that_died_in_the_pool_are_replaced() {
 fn rows_that_are_written_while_sessions_end_are_there_or_not_as_told() {
     testkit::run(async {
         let db = TestDatabase::fresh(Backend::Postgres).await;
-        let store = open_with(&StoreSettings { pool_size: 8, ..db.settings() }, Reactions::new()).await;
-        let outside = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+        let store = open_with(&StoreSettings { pool_size: 8, ..db.settings() }, EventHandlers::new()).await;
+        let outside = Store::open(&db.settings(), EventHandlers::new()).await.unwrap();
         let is_over = Arc::new(AtomicBool::new(false));
         let over = is_over.clone();
         let ending = tokio::spawn(async move {
@@ -416,7 +416,7 @@ fn a_server_that_says_nothing_is_waited_for_until_the_deadline() {
         let db = TestDatabase::fresh(Backend::Postgres).await;
         let proxy = Proxy::before(&db).await;
         let store =
-            open_with(&StoreSettings { pool_size: 2, ..StoreSettings::at(proxy.url()) }, Reactions::new()).await;
+            open_with(&StoreSettings { pool_size: 2, ..StoreSettings::at(proxy.url()) }, EventHandlers::new()).await;
         proxy.cut();
         proxy.mend();
         proxy.silent.store(true, Ordering::SeqCst);
@@ -447,7 +447,7 @@ fn connections_are_kept_after_a_deadline() {
         let db = TestDatabase::fresh(Backend::Postgres).await;
         let proxy = Proxy::before(&db).await;
         let store =
-            open_with(&StoreSettings { pool_size: 2, ..StoreSettings::at(proxy.url()) }, Reactions::new()).await;
+            open_with(&StoreSettings { pool_size: 2, ..StoreSettings::at(proxy.url()) }, EventHandlers::new()).await;
         for _ in 0..10 {
             let read =
                 store.read(&ctx_for(Duration::from_millis(50))).rows::<(i64,)>(crate::FOR_EVER, &params![]).await;

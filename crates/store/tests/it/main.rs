@@ -4,18 +4,18 @@
 
 mod copy;
 mod deadlines;
+mod event_handlers;
 mod fair;
 mod faults;
-mod home;
-mod lanes;
+mod file_identity;
 mod migrations;
 mod proxy;
-mod reactions;
 mod read_only;
 mod reads;
 mod replicas;
 mod schemas;
 mod session_check;
+mod shared_connections;
 #[cfg(feature = "tls")]
 mod tls;
 mod transactions;
@@ -26,7 +26,7 @@ mod writer;
 use std::time::Duration;
 
 use kernel::{Clock, Ctx, Random};
-use store::{Migrations, Reactions, Reads as _, Store, StoreError, StoreSettings, params};
+use store::{EventHandlers, Migrations, Reads as _, Store, StoreError, StoreSettings, params};
 use testkit::TestDatabase;
 
 /// A context with time enough for a machine that does other things as well.
@@ -57,11 +57,11 @@ const TABLES: Migrations = Migrations {
 };
 
 async fn open(db: &TestDatabase) -> Store {
-    open_with(&db.settings(), Reactions::new()).await
+    open_with(&db.settings(), EventHandlers::new()).await
 }
 
-async fn open_with(settings: &StoreSettings, reactions: Reactions) -> Store {
-    let store = Store::open(settings, reactions).await.unwrap();
+async fn open_with(settings: &StoreSettings, event_handlers: EventHandlers) -> Store {
+    let store = Store::open(settings, event_handlers).await.unwrap();
     store.migrate(&[TABLES], &Clock::system()).await.unwrap();
     store
 }

@@ -1,5 +1,5 @@
 use kernel::Clock;
-use store::{Applied, MigrateError, Migrations, Reactions, Reads as _, Store, StoreError, StoreSettings, params};
+use store::{Applied, EventHandlers, MigrateError, Migrations, Reads as _, Store, StoreError, StoreSettings, params};
 use testkit::{Backend, TestDatabase, everywhere};
 
 use crate::ctx;
@@ -15,7 +15,7 @@ const fn of(domain: &'static str, steps: &'static [(&'static str, &'static str)]
 }
 
 async fn open(db: &TestDatabase) -> Store {
-    Store::open(&db.settings(), Reactions::new()).await.unwrap()
+    Store::open(&db.settings(), EventHandlers::new()).await.unwrap()
 }
 
 async fn migrate(store: &Store, sets: &[Migrations]) -> Result<Vec<Applied>, MigrateError> {
@@ -89,7 +89,7 @@ everywhere! {
             .map(|_| {
                 let settings = db.settings();
                 tokio::spawn(async move {
-                    let store = Store::open(&settings, Reactions::new()).await.unwrap();
+                    let store = Store::open(&settings, EventHandlers::new()).await.unwrap();
                     let sets = [of("a", &[ONE, TWO]), of("b", &[("0001_x", "CREATE TABLE x (id id PRIMARY KEY)")])];
                     let applied = migrate(&store, &sets).await.unwrap().len();
                     assert!(can_read(&store, "SELECT age FROM one").await);
@@ -228,7 +228,7 @@ fn an_index_is_built_beside_the_traffic_and_after_one_that_was_broken_off() {
                 .map(|_| {
                     let settings = db.settings();
                     tokio::spawn(async move {
-                        let store = Store::open(&settings, Reactions::new()).await.unwrap();
+                        let store = Store::open(&settings, EventHandlers::new()).await.unwrap();
                         migrate(&store, &[of("a", &[ONE, INDEX])]).await.unwrap().len()
                     })
                 })
@@ -259,12 +259,12 @@ fn a_role_of_one_domain_reaches_no_other() {
 
         // Before anybody has let it.
         let lone = StoreSettings { pool_size: 2, ..StoreSettings::at(&url) };
-        let refused = Store::open(&lone, Reactions::new()).await.unwrap();
+        let refused = Store::open(&lone, EventHandlers::new()).await.unwrap();
         assert!(migrate(&refused, &[of("a", &[ONE])]).await.is_err());
 
         let told = StoreSettings { admin_url: kernel::Secret::new(db.url().to_owned()), ..lone.clone() };
         for settings in [told, lone] {
-            let store = Store::open(&settings, Reactions::new()).await.unwrap();
+            let store = Store::open(&settings, EventHandlers::new()).await.unwrap();
             migrate(&store, &[of("a", &[ONE, TWO])]).await.unwrap();
             let id: kernel::UserId = ctx().new_id();
             let add = move |tx: store::Tx| async move {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kernel::Secret;
-use store::{OpenErrorKind, Reactions, Store, StoreError, StoreSettings};
+use store::{EventHandlers, OpenErrorKind, Store, StoreError, StoreSettings};
 use testkit::{Backend, TestDatabase};
 
 use crate::{ctx, get, open, set};
@@ -46,7 +46,7 @@ fn an_operators_word_is_heard_while_the_server_runs_and_when_it_starts() {
                 assert!(matches!(write_row(&store).await, Err(StoreError::ReadOnly)));
                 assert!(get(&store, "x").await.is_some(), "reads go on");
                 // One that starts now.
-                let other = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+                let other = Store::open(&db.settings(), EventHandlers::new()).await.unwrap();
                 assert!(is_refused(&other).await);
                 assert!(get(&other, "x").await.is_some());
                 let back = format!("BEGIN READ WRITE; ALTER {what} SET default_transaction_read_only = off; COMMIT");
@@ -104,7 +104,7 @@ fn a_standby_is_read_and_refuses_writes() {
         set(&store, "x", 1).await.unwrap();
         let url = format!("{}/{name}", told("MAINSTAY_TEST_STANDBY").trim_end_matches("/postgres"));
         let there = async || {
-            let store = Store::open(&StoreSettings::at(url.clone()), Reactions::new()).await.ok()?;
+            let store = Store::open(&StoreSettings::at(url.clone()), EventHandlers::new()).await.ok()?;
             let row = store_get(&store).await?;
             Some((store, row))
         };
@@ -130,7 +130,7 @@ fn a_pooler_that_gives_each_transaction_another_connection_is_told_at_the_start(
         let db = TestDatabase::fresh(Backend::Pooler).await;
         let right = db.settings();
         let wrong = StoreSettings { prepared_statements: true, ..right.clone() };
-        let error = Store::open(&wrong, Reactions::new()).await.unwrap_err();
+        let error = Store::open(&wrong, EventHandlers::new()).await.unwrap_err();
         assert_eq!(error.kind(), OpenErrorKind::Pooler);
         for words in ["prepared_statements = false", "admin_url"] {
             assert!(error.to_string().contains(words), "{error}");
@@ -140,6 +140,6 @@ fn a_pooler_that_gives_each_transaction_another_connection_is_told_at_the_start(
         set(&store, "x", 1).await.unwrap();
         store.close().await;
         let direct = StoreSettings { admin_url: Secret::new(String::new()), ..StoreSettings::at(db.url()) };
-        Store::open(&direct, Reactions::new()).await.unwrap();
+        Store::open(&direct, EventHandlers::new()).await.unwrap();
     });
 }

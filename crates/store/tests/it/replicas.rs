@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kernel::{Ctx, Identity, Role, Secret, UserId};
-use store::{Reactions, Reads as _, Store, StoreError, StoreSettings, params};
+use store::{EventHandlers, Reads as _, Store, StoreError, StoreSettings, params};
 use testkit::{Backend, TestDatabase};
 use tokio_postgres::Client;
 
@@ -66,7 +66,7 @@ async fn list_there(store: &Store, who: &Ctx) -> Vec<String> {
 fn lists_are_read_from_a_standby_as_long_as_it_is_fit() {
     testkit::run(async {
         let db = TestDatabase::fresh(Backend::Postgres).await;
-        let store = open_with(&settings(&db, there(&db)), Reactions::new()).await;
+        let store = open_with(&settings(&db, there(&db)), EventHandlers::new()).await;
         let (ada, bob) = (somebody(), somebody());
         add(&store, &ada, "a").await;
         assert_eq!(list_there(&store, &bob).await, ["a"]);
@@ -113,7 +113,7 @@ fn a_standby_that_is_away_is_no_error() {
         // Nobody listens at the first; the second is there.
         let url = there(&db).replace("@127.0.0.1:", "@127.0.0.1:1,127.0.0.1:");
         for replica in [format!("postgres://postgres@127.0.0.1:1/{name}"), url] {
-            let store = open_with(&settings(&db, replica.clone()), Reactions::new()).await;
+            let store = open_with(&settings(&db, replica.clone()), EventHandlers::new()).await;
             let who = somebody();
             set(&store, "a", 1).await.unwrap();
             for _ in 0..20 {

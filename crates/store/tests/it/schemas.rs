@@ -2,8 +2,8 @@
 
 use kernel::{Clock, Secret};
 use store::{
-    Applied, MigrateError, Migrations, OpenErrorKind, Reactions, Reads as _, Store, StoreError, StoreSettings, copy,
-    params,
+    Applied, EventHandlers, MigrateError, Migrations, OpenErrorKind, Reads as _, Store, StoreError, StoreSettings,
+    copy, params,
 };
 use testkit::{Backend, TestDatabase};
 
@@ -20,7 +20,7 @@ const POSTS: Migrations = Migrations {
 };
 
 async fn migrate(settings: &StoreSettings) -> (Store, Result<Vec<Applied>, MigrateError>) {
-    let store = Store::open(settings, Reactions::new()).await.unwrap();
+    let store = Store::open(settings, EventHandlers::new()).await.unwrap();
     let migrated = store.migrate(&[AUTH, POSTS], &Clock::system()).await;
     (store, migrated)
 }
@@ -139,7 +139,7 @@ fn who_may_not_make_all_makes_nothing_and_is_told_what_to_do() {
         const MORE: &[(&str, &str)] = &[AUTH.steps[0], ("0002_more", "ALTER TABLE accounts ADD COLUMN x text")];
         let later = Migrations { steps: MORE, ..AUTH };
         db.change_on_server("ALTER TABLE auth.accounts OWNER TO postgres").await;
-        let store = Store::open(&settings, Reactions::new()).await.unwrap();
+        let store = Store::open(&settings, EventHandlers::new()).await.unwrap();
         let refused = store.migrate(&[later, POSTS], &Clock::system()).await;
         assert!(
             matches!(&refused, Err(MigrateError::Refused(advice)) if advice.contains("`auth`") && advice.contains("admin_url")),
@@ -159,7 +159,7 @@ fn tables_that_landed_in_public_are_told() {
         migrated.unwrap();
         store.close().await;
         db.change_on_server("ALTER TABLE auth.accounts SET SCHEMA public").await;
-        let store = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+        let store = Store::open(&db.settings(), EventHandlers::new()).await.unwrap();
         let refused = store.migrate(&[AUTH, POSTS], &Clock::system()).await;
         assert!(
             matches!(&refused, Err(MigrateError::Refused(advice)) if advice.contains("`auth`") && advice.contains("public")),
@@ -196,7 +196,7 @@ fn deployments_in_one_database_are_apart() {
             }
             // A process that brings nothing up to date finds its own.
             for (settings, count) in all.iter().zip([2, 3, 4]) {
-                let store = Store::open(settings, Reactions::new()).await.unwrap();
+                let store = Store::open(settings, EventHandlers::new()).await.unwrap();
                 assert_eq!(uses(&store).await, count);
                 assert_eq!(store.pending(&ctx(), &[AUTH, POSTS]).await.unwrap(), []);
                 store.close().await;
@@ -283,7 +283,7 @@ fn a_file_of_another_program_is_left_as_it_is() {
             .unwrap();
         drop(theirs);
         let before = std::fs::read(&file).unwrap();
-        let error = Store::open(&db.settings(), Reactions::new()).await.unwrap_err();
+        let error = Store::open(&db.settings(), EventHandlers::new()).await.unwrap_err();
         assert_eq!(error.kind(), OpenErrorKind::Foreign);
         assert!(error.to_string().contains("`accounts`") && error.to_string().contains("another file"), "{error}");
         assert_eq!(std::fs::read(&file).unwrap(), before);
@@ -298,7 +298,7 @@ fn a_file_of_another_program_is_left_as_it_is() {
 fn tables_of_the_names_of_a_new_domain_are_told_and_nothing_is_made() {
     testkit::run(async {
         let db = TestDatabase::fresh(Backend::Sqlite).await;
-        let store = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+        let store = Store::open(&db.settings(), EventHandlers::new()).await.unwrap();
         store.migrate(&[AUTH], &Clock::system()).await.unwrap();
         store.close().await;
         let theirs = rusqlite::Connection::open(db.file().unwrap()).unwrap();
@@ -306,7 +306,7 @@ fn tables_of_the_names_of_a_new_domain_are_told_and_nothing_is_made() {
         drop(theirs);
         let advice = refusal(&db.settings()).await;
         assert!(advice.contains("`posts`") && advice.contains("another file"), "{advice}");
-        let store = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+        let store = Store::open(&db.settings(), EventHandlers::new()).await.unwrap();
         store.migrate(&[AUTH], &Clock::system()).await.unwrap();
         assert_eq!(uses(&store).await, 1, "what is ours goes on");
     });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kernel::{Clock, Identity, Role, SessionId, Time, UserId};
-use store::{Migrations, Reactions, Reads as _, SessionCheck, Store, StoreError, Tx, params};
+use store::{EventHandlers, Migrations, Reads as _, SessionCheck, Store, StoreError, Tx, params};
 use testkit::{TestDatabase, everywhere};
 
 use crate::ctx;
@@ -42,7 +42,7 @@ impl Login {
 }
 
 async fn open(db: &TestDatabase) -> Store {
-    let store = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+    let store = Store::open(&db.settings(), EventHandlers::new()).await.unwrap();
     store.migrate(&[TABLES], &Clock::system()).await.unwrap();
     store.checking_sessions(SessionCheck::new(CHECK))
 }

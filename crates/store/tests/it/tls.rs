@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use store::{OpenErrorKind, Reactions, Reads as _, Store, StoreError, StoreSettings, params};
+use store::{EventHandlers, OpenErrorKind, Reads as _, Store, StoreError, StoreSettings, params};
 use testkit::{Backend, TestDatabase};
 
 use crate::{FOR_EVER, ctx, ctx_for, open_with, set};
@@ -40,7 +40,7 @@ fn a_connection_is_encrypted_as_the_url_asks() {
             ("localhost", format!("sslmode=verify-full&sslrootcert={root}"), true),
             ("localhost", format!("sslrootcert={root}"), true),
         ] {
-            let store = Store::open(&at(&db, host, &options), Reactions::new()).await.unwrap();
+            let store = Store::open(&at(&db, host, &options), EventHandlers::new()).await.unwrap();
             assert_eq!(is_encrypted(&store).await, (expected, expected), "{host} {options}");
             store.close().await;
         }
@@ -60,18 +60,18 @@ fn a_server_that_is_not_the_one_is_refused() {
             ("127.0.0.1", "sslmode=verify-ca".to_owned()),
             ("localhost", "sslrootcert=system".to_owned()),
         ] {
-            let error = Store::open(&at(&db, host, &options), Reactions::new()).await.unwrap_err();
+            let error = Store::open(&at(&db, host, &options), EventHandlers::new()).await.unwrap_err();
             assert!(matches!(error.kind(), OpenErrorKind::Tls | OpenErrorKind::Settings), "{options}: {error:?}");
         }
         for (file, says) in [("/nowhere/ca.pem", "/nowhere/ca.pem"), ("/dev/null", "no certificate")] {
             let options = format!("sslmode=verify-full&sslrootcert={file}");
-            let error = Store::open(&at(&db, "localhost", &options), Reactions::new()).await.unwrap_err();
+            let error = Store::open(&at(&db, "localhost", &options), EventHandlers::new()).await.unwrap_err();
             assert!(error.to_string().contains(says), "{error}");
         }
         // The pooler of the tests speaks in clear.
         let pooler = TestDatabase::fresh(Backend::Pooler).await;
         let url = format!("{}?sslmode=require", pooler.settings().url.expose());
-        let error = Store::open(&StoreSettings::at(url), Reactions::new()).await.unwrap_err();
+        let error = Store::open(&StoreSettings::at(url), EventHandlers::new()).await.unwrap_err();
         assert_eq!(error.kind(), OpenErrorKind::Tls, "{error:?}");
         assert!(error.to_string().contains("sslmode"), "{error}");
     });
@@ -83,7 +83,7 @@ fn a_statement_is_called_off_in_secret_too() {
         let db = TestDatabase::fresh(Backend::Postgres).await;
         let options = format!("sslmode=verify-full&sslrootcert={}", authority());
         let settings = StoreSettings { pool_size: 1, ..at(&db, "localhost", &options) };
-        let store = open_with(&settings, Reactions::new()).await;
+        let store = open_with(&settings, EventHandlers::new()).await;
         let late = ctx_for(Duration::from_millis(200));
         let scan = store.read(&late).rows::<(i64,)>(FOR_EVER, &params![]).await;
         assert!(matches!(scan, Err(StoreError::Timeout)), "{scan:?}");

@@ -1,6 +1,6 @@
 use kernel::{Decimal, Json, Role, Time, UserId};
 use serde_json::json;
-use store::{Migrations, Reactions, Reads as _, Store, StoreError, Value, params, placeholders};
+use store::{EventHandlers, Migrations, Reads as _, Store, StoreError, Value, params, placeholders};
 use testkit::{Backend, TestDatabase, everywhere};
 
 use crate::ctx;
@@ -27,7 +27,7 @@ type Kinds = (
 );
 
 async fn kinds(db: &TestDatabase) -> Store {
-    let store = Store::open(&db.settings(), Reactions::new()).await.unwrap();
+    let store = Store::open(&db.settings(), EventHandlers::new()).await.unwrap();
     store.migrate(&[KINDS], ctx().clock()).await.unwrap();
     store
 }

@@ -26,14 +26,14 @@ both! {
         let read = app.get(&path).await.expect(200);
         assert_eq!(read.json(), made.json());
         app.get(&path).header("if-none-match", read.header("etag").unwrap()).await.expect(304);
-        app.call(http_types::Method::HEAD, &path).await.expect(200);
+        app.call(http::Method::HEAD, &path).await.expect(200);
         app.get("/api/v1/notes/note_01h455vb4pex5vsknk084sn02q").await.expect_problem(404, "note_not_found");
-        app.get("/api/v1/notes/7").await.expect_faults(&[("/id", "format")]);
+        app.get("/api/v1/notes/7").await.expect_field_errors(&[("/id", "format")]);
         app.get("/nowhere").await.expect_problem(404, "route_not_found");
         app.delete("/api/v1/me").await.expect_problem(405, "method_not_allowed");
         app.post("/api/v1/notes").body("application/json", "{").await.expect_problem(400, "malformed_json");
         let bad = json!({ "text": "", "colour": "red" });
-        app.post("/api/v1/notes").json(&bad).await.expect_faults(&[("/colour", "unknown_field"), ("/text", "length")]);
+        app.post("/api/v1/notes").json(&bad).await.expect_field_errors(&[("/colour", "unknown_field"), ("/text", "length")]);
     }
 
     async fn callers_are_who_they_say(db: TestDatabase) {

@@ -5,4 +5,4 @@
 mod notes;
 
 mod app;
-mod wire;
+mod raw_http;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mainstay::http::{AccessError, Authenticate, Authentication};
 use mainstay::kernel::{AccountRegistered, Identity, SessionId};
 use mainstay::prelude::*;
 use mainstay::store::{Migrations, Reads};
+use mainstay::web::{AccessError, Authenticate, Authentication};
 use serde_json::json;
 
 const TABLES: &str = "
@@ -94,7 +94,7 @@ struct AccountRow {
 pub struct Notes {
     pub store: Store,
 }
-impl mainstay::http::Service for Notes {}
+impl mainstay::web::Service for Notes {}
 
 impl Notes {
     pub async fn make_admin(&self, ctx: &Ctx, email: String) {
@@ -106,18 +106,18 @@ impl Notes {
     }
 }
 
-impl Made for Registered {
-    type Of = UserId;
+impl CreatedFrom for Registered {
+    type Source = UserId;
 
-    fn made(id: &UserId) -> Created<Self> {
+    fn created(id: &UserId) -> Created<Self> {
         Created::at("/api/v1/me", Self { id: *id })
     }
 }
 
-impl Made for Note {
-    type Of = Note;
+impl CreatedFrom for Note {
+    type Source = Note;
 
-    fn made(note: &Note) -> Created<Self> {
+    fn created(note: &Note) -> Created<Self> {
         Created::at(format!("/api/v1/notes/{}", note.id), note.clone())
     }
 }
@@ -132,23 +132,23 @@ async fn register(ctx: Ctx, notes: Notes, Valid(new): Valid<Registration>) -> Re
         async move {
             let sql = "INSERT INTO note_accounts (id, email, role) VALUES ($1, $2, 'user')";
             tx.execute(sql, &params![id, email]).await?;
-            tx.announce(AccountRegistered { id, display_name, at: tx.ctx().now() }).await?;
+            tx.emit(AccountRegistered { id, display_name, at: tx.ctx().now() }).await?;
             Ok::<_, StoreError>(id)
         }
     };
     let id = notes.store.tx(&ctx, make).await?;
-    Ok(Registered::made(&id))
+    Ok(Registered::created(&id))
 }
 
 /// Sign in.
 #[post("/auth/login")]
-async fn login(ctx: Ctx, notes: Notes, Valid(login): Valid<Login>) -> Result<Private<Tokens>, NoteError> {
+async fn login(ctx: Ctx, notes: Notes, Valid(login): Valid<Login>) -> Result<NoStore<Tokens>, NoteError> {
     assert!(!login.password.expose().is_empty());
     let sql = "SELECT id, role FROM note_accounts WHERE email = $1";
     let account: Option<AccountRow> = notes.store.read(&ctx).row(sql, &params![login.email]).await?;
     let account = account.ok_or(NoteError::LoginRefused)?;
     let claims = json!({ "sub": account.id, "role": account.role }).to_string();
-    Ok(Private(Tokens { access_token: format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims)) }))
+    Ok(NoStore(Tokens { access_token: format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims)) }))
 }
 
 /// Keep a note.
@@ -164,7 +164,7 @@ async fn create_note(ctx: Ctx, notes: Notes, Valid(new): Valid<NewNote>) -> Resu
         }
     };
     let note = notes.store.tx(&ctx, make).await?;
-    Ok(Note::made(&note))
+    Ok(Note::created(&note))
 }
 
 /// Read a note.
@@ -192,13 +192,13 @@ async fn get_secrets(_caller: Caller<Admin>) -> Result<NoContent, NoteError> {
 #[derive(Debug)]
 pub struct Liar;
 
-impl mainstay::http::Success for Liar {
-    fn describe(op: &mut mainstay::http::Operation<'_>) {
+impl mainstay::web::Success for Liar {
+    fn describe(op: &mut mainstay::web::Operation<'_>) {
         op.success(200, "OK", Some(json!({ "type": "object", "required": ["truth"] })), json!({}));
     }
 
-    fn reply(self) -> Result<mainstay::http::Reply, mainstay::http::Problem> {
-        mainstay::http::Success::reply(Json(Registered { id: UserId::from_uuid(Default::default()) }))
+    fn into_response(self) -> Result<mainstay::web::Response, mainstay::web::Problem> {
+        mainstay::web::Success::into_response(Json(Registered { id: UserId::from_uuid(Default::default()) }))
     }
 }
 

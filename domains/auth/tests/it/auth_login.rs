@@ -3,33 +3,33 @@ use std::net::SocketAddr;
 use mainstay::kernel::UserId;
 use mainstay::store::{Reads, params};
 use serde_json::{Value, json};
-use testkit::{App, Reply, TestDatabase};
+use testkit::{App, Response, TestDatabase};
 
 use crate::{PASSWORD, hash_count, setup};
 
 const PATH: &str = "/api/v1/auth/login";
 
-async fn login(app: &App, email: &str, password: &str) -> Reply {
+async fn login(app: &App, email: &str, password: &str) -> Response {
     app.post(PATH).json(&json!({ "email": email, "password": password })).await
 }
 
 /// What can be told from an answer.
-fn told(reply: &Reply) -> (u16, Vec<String>, Value) {
-    let mut headers: Vec<_> = reply.headers().keys().map(ToString::to_string).collect();
+fn told(response: &Response) -> (u16, Vec<String>, Value) {
+    let mut headers: Vec<_> = response.headers().keys().map(ToString::to_string).collect();
     headers.sort();
-    let mut body = reply.json();
+    let mut body = response.json();
     body["request_id"] = Value::Null;
-    (reply.status, headers, body)
+    (response.status, headers, body)
 }
 
 testkit::both! {
     async fn the_right_password_gives_tokens(db: TestDatabase) {
         let app = setup().start(db).await;
         let ada = app.user("Ada").await;
-        let reply = login(&app, "ADA@example.com", PASSWORD).await.expect(200);
+        let response = login(&app, "ADA@example.com", PASSWORD).await.expect(200);
         // RFC 6749 section 5.1.
-        assert_eq!(reply.header("cache-control"), Some("no-store"));
-        let tokens = reply.json();
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        let tokens = response.json();
         assert_eq!((&tokens["token_type"], &tokens["expires_in"]), (&json!("Bearer"), &json!(900)));
         assert!(tokens["refresh_token"].as_str().unwrap().starts_with("ms_rt_"));
         let who = app.get("/api/v1/who").bearer(tokens["access_token"].as_str().unwrap()).await.expect(200).json();
@@ -53,23 +53,23 @@ testkit::both! {
             ("' or 1=1 --", "x"),
         ] {
             let before = hash_count(&app);
-            let reply = login(&app, email, password).await.expect_problem(401, "invalid_credentials");
+            let response = login(&app, email, password).await.expect_problem(401, "invalid_credentials");
             assert_eq!(hash_count(&app), before + 1, "{email}: the same work");
-            assert!(reply.header("www-authenticate").is_some());
-            answers.push(told(&reply));
+            assert!(response.header("www-authenticate").is_some());
+            answers.push(told(&response));
         }
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     }
 
-    async fn faults_are_told_by_name(db: TestDatabase) {
+    async fn errors_are_told_by_name(db: TestDatabase) {
         let app = setup().start(db).await;
         app.post(PATH).json(&json!({ "email": 5, "remember": true }))
-            .await.expect_faults(&[("/email", "type"), ("/password", "required"), ("/remember", "unknown_field")]);
+            .await.expect_field_errors(&[("/email", "type"), ("/password", "required"), ("/remember", "unknown_field")]);
         app.post(PATH).body("application/json", "{").await.expect_problem(400, "malformed_json");
         app.post(PATH).body("application/json", r#"{"email":"a","email":"b","password":"c"}"#)
             .await.expect_problem(400, "repeated_field");
         app.post(PATH).body("text/plain", "{}").await.expect_problem(415, "unsupported_media_type");
-        login(&app, &"a".repeat(255), "x").await.expect_faults(&[("/email", "length")]);
+        login(&app, &"a".repeat(255), "x").await.expect_field_errors(&[("/email", "length")]);
         assert_eq!(hash_count(&app), 0, "what is refused is not hashed");
     }
 
@@ -80,12 +80,12 @@ testkit::both! {
         let calls: Vec<_> = (0..100).map(|_| tokio::spawn(app.post(PATH).json(&body).send())).collect();
         let (mut refused, mut judged) = (0, 0);
         for call in calls {
-            let reply = call.await.unwrap();
-            match reply.status {
+            let response = call.await.unwrap();
+            match response.status {
                 401 => judged += 1,
                 _ => {
-                    let reply = reply.expect_problem(503, "busy");
-                    assert!(reply.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+                    let response = response.expect_problem(503, "busy");
+                    assert!(response.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
                     refused += 1;
                 }
             }
@@ -179,11 +179,11 @@ testkit::both! {
         }
         let mut refused = 0;
         for one in flood {
-            let reply = one.await.unwrap();
-            match reply.status {
+            let response = one.await.unwrap();
+            match response.status {
                 401 => {}
                 _ => {
-                    reply.expect_problem(503, "busy");
+                    response.expect_problem(503, "busy");
                     refused += 1;
                 }
             }

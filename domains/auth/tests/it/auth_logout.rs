@@ -22,8 +22,8 @@ testkit::both! {
         phone.post(PATH).await.expect(204);
         is_out(&phone, &app).await;
         laptop.get("/api/v1/who").await.expect(200);
-        let reply = phone.post(PATH).await.expect_problem(401, "invalid_token");
-        assert!(reply.header("www-authenticate").unwrap().contains("invalid_token"));
+        let response = phone.post(PATH).await.expect_problem(401, "invalid_token");
+        assert!(response.header("www-authenticate").unwrap().contains("invalid_token"));
         let app = app.restart().await;
         is_out(&phone, &app).await;
     }
@@ -56,7 +56,7 @@ testkit::both! {
         app.post(PATH).await.expect_problem(401, "missing_token");
         ada.post(PATH).body("application/json", "{").await.expect_problem(400, "malformed_json");
         ada.post(PATH).json(&json!({ "refresh_token": 5, "all": true }))
-            .await.expect_faults(&[("/all", "unknown_field"), ("/refresh_token", "type")]);
+            .await.expect_field_errors(&[("/all", "unknown_field"), ("/refresh_token", "type")]);
         ada.post(PATH).body("text/plain", "hello").await.expect_problem(415, "unsupported_media_type");
         ada.get("/api/v1/who").await.expect(200);
         ada.post(PATH).json(&json!({})).await.expect(204);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use mainstay::store::Reads;
 use serde_json::{Value, json};
-use testkit::{App, Reply, TestDatabase};
+use testkit::{App, Response, TestDatabase};
 
 use crate::setup;
 
@@ -12,14 +12,14 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// `auth.refresh_grace_s` where nothing is said.
 const GRACE: Duration = Duration::from_secs(10);
 
-async fn refresh(app: &App, token: &str) -> Reply {
+async fn refresh(app: &App, token: &str) -> Response {
     app.post(PATH).json(&json!({ "refresh_token": token })).await
 }
 
 async fn refuse(app: &App, token: &str) -> Value {
-    let reply = refresh(app, token).await.expect_problem(401, "invalid_refresh_token");
-    assert!(reply.header("www-authenticate").is_some());
-    let mut body = reply.json();
+    let response = refresh(app, token).await.expect_problem(401, "invalid_refresh_token");
+    assert!(response.header("www-authenticate").is_some());
+    let mut body = response.json();
     body["request_id"] = Value::Null;
     body
 }
@@ -54,9 +54,9 @@ testkit::both! {
         let app = setup().start(db).await;
         let ada = app.user("Ada").await;
         app.clock().advance(Duration::from_secs(60));
-        let reply = refresh(&app, ada.refresh_token()).await.expect(200);
-        assert_eq!(reply.header("cache-control"), Some("no-store"));
-        let next = reply.json();
+        let response = refresh(&app, ada.refresh_token()).await.expect(200);
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        let next = response.json();
         assert_ne!(next["refresh_token"], ada.tokens()["refresh_token"]);
         assert_ne!(next["access_token"], ada.tokens()["access_token"]);
         assert_eq!(next["expires_in"], json!(900));
@@ -121,11 +121,11 @@ testkit::both! {
         let calls: Vec<_> = (0..16).map(|_| tokio::spawn(app.post(PATH).json(&body).send())).collect();
         let mut won = Vec::new();
         for call in calls {
-            let reply = call.await.unwrap();
-            if reply.status == 200 {
-                won.push(reply.json());
+            let response = call.await.unwrap();
+            if response.status == 200 {
+                won.push(response.json());
             } else {
-                reply.expect_problem(401, "invalid_refresh_token");
+                response.expect_problem(401, "invalid_refresh_token");
             }
         }
         assert_eq!(won.len(), 1);
@@ -159,10 +159,10 @@ testkit::both! {
         for token in ["", "ms_rt_", &unknown, ada.access_token(), "' or 1=1 --", &long] {
             assert_eq!(refuse(&app, token).await, spent);
         }
-        app.post(PATH).json(&json!({})).await.expect_faults(&[("/refresh_token", "required")]);
+        app.post(PATH).json(&json!({})).await.expect_field_errors(&[("/refresh_token", "required")]);
         // Longer than any token: not worth a look.
         let body = |size: usize| json!({ "refresh_token": "x".repeat(size) });
-        app.post(PATH).json(&body(1025)).await.expect_faults(&[("/refresh_token", "length")]);
+        app.post(PATH).json(&body(1025)).await.expect_field_errors(&[("/refresh_token", "length")]);
         app.post(PATH).json(&body(500_000)).await.expect_problem(413, "body_too_large");
     }
 
@@ -198,13 +198,13 @@ testkit::both! {
                 tokio::spawn(ada.post("/api/v1/auth/logout").send()),
             );
             leaving.unwrap().expect(204);
-            let reply = refreshing.unwrap();
-            if reply.status == 200 {
-                let tokens = reply.json();
+            let response = refreshing.unwrap();
+            if response.status == 200 {
+                let tokens = response.json();
                 refuse(&app, text(&tokens, "refresh_token")).await;
                 app.get("/api/v1/who").bearer(text(&tokens, "access_token")).await.expect_problem(401, "invalid_token");
             } else {
-                reply.expect_problem(401, "invalid_refresh_token");
+                response.expect_problem(401, "invalid_refresh_token");
             }
             ada.get("/api/v1/who").await.expect_problem(401, "invalid_token");
         }

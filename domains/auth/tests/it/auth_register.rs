@@ -14,16 +14,16 @@ testkit::both! {
     async fn an_account_is_made_once_for_each_address(db: TestDatabase) {
         let app = setup().start(db).await;
         let body = json!({ "email": "Ada.Lovelace@Example.com", "password": PASSWORD, "display_name": "Ada" });
-        let reply = app.post(PATH).json(&body).await.expect(201);
-        let account = reply.json();
+        let response = app.post(PATH).json(&body).await.expect(201);
+        let account = response.json();
         let id = account["id"].as_str().unwrap();
         assert!(id.starts_with("usr_"));
-        assert_eq!(reply.header("location"), Some(format!("/api/v1/users/{id}").as_str()));
+        assert_eq!(response.header("location"), Some(format!("/api/v1/users/{id}").as_str()));
         assert_eq!(
             (&account["email"], &account["display_name"], &account["role"], &account["created_at"]),
             (&json!("Ada.Lovelace@Example.com"), &json!("Ada"), &json!("user"), &json!("2026-11-22T09:30:00Z"))
         );
-        assert!(!reply.text().contains("password") && !reply.text().contains(PASSWORD));
+        assert!(!response.text().contains("password") && !response.text().contains(PASSWORD));
         // RFC 5321 would let the case of a mailbox count; two accounts for one mailbox would be a trap.
         for email in ["Ada.Lovelace@Example.com", "ada.lovelace@example.com", "ADA.LOVELACE@EXAMPLE.COM"] {
             let before = hash_count(&app);
@@ -45,7 +45,7 @@ testkit::both! {
             ("\u{2800}", "invisible_character"),
             ("\u{a0}", "nothing_visible"),
         ] {
-            register(name).await.expect_faults(&[("/display_name", code)]);
+            register(name).await.expect_field_errors(&[("/display_name", code)]);
         }
         let account = register("  Ada\u{3000}\u{1100}\u{1161} ").await.expect(201).json();
         assert_eq!(account["display_name"], "Ada 가");
@@ -53,26 +53,26 @@ testkit::both! {
 
     async fn every_fault_of_a_body_comes_back_at_once(db: TestDatabase) {
         let app = setup().start(db).await;
-        app.post(PATH).json(&json!({})).await.expect_faults(&[
+        app.post(PATH).json(&json!({})).await.expect_field_errors(&[
             ("/email", "required"), ("/password", "required"), ("/display_name", "required"),
         ]);
         let body = json!({ "email": 1, "password": [], "display_name": null, "role": "admin", "is_admin": true });
-        app.post(PATH).json(&body).await.expect_faults(&[
+        app.post(PATH).json(&body).await.expect_field_errors(&[
             ("/email", "type"), ("/password", "type"), ("/display_name", "type"),
             ("/role", "unknown_field"), ("/is_admin", "unknown_field"),
         ]);
         let body = json!({ "email": "nobody", "password": "short", "display_name": "" });
-        app.post(PATH).json(&body).await.expect_faults(&[
+        app.post(PATH).json(&body).await.expect_field_errors(&[
             ("/email", "email"), ("/password", "length"), ("/display_name", "length"),
         ]);
         let body = json!({ "email": " a@b.co", "password": "Password123", "display_name": "x".repeat(101) });
-        app.post(PATH).json(&body).await.expect_faults(&[
+        app.post(PATH).json(&body).await.expect_field_errors(&[
             ("/email", "email"), ("/password", "common_password"), ("/display_name", "length"),
         ]);
         let body = json!({ "email": format!("{}@example.com", "a".repeat(250)), "password": PASSWORD, "display_name": "A\u{0}" });
-        let reply = app.post(PATH).json(&body).await.expect_problem(422, "invalid_request");
-        assert!(reply.faults().iter().any(|(p, c)| p == "/display_name" && c == "nul_character"), "{reply}");
-        assert!(reply.faults().iter().any(|(p, _)| p == "/email"), "{reply}");
+        let response = app.post(PATH).json(&body).await.expect_problem(422, "invalid_request");
+        assert!(response.errors().iter().any(|(p, c)| p == "/display_name" && c == "nul_character"), "{response}");
+        assert!(response.errors().iter().any(|(p, _)| p == "/email"), "{response}");
         assert_eq!(hash_count(&app), 0, "what is refused is not hashed");
     }
 
@@ -83,11 +83,11 @@ testkit::both! {
             ("zzzzzzzzzzzzzzzz", true), ("한국어로 된 긴 비밀번호", false), ("  spaces count  ", false),
         ] {
             let body = json!({ "email": "jo.doe@example.com", "password": password, "display_name": "Jo Doe the Third" });
-            let reply = app.post(PATH).json(&body).await;
+            let response = app.post(PATH).json(&body).await;
             if refused {
-                reply.expect_faults(&[("/password", "common_password")]);
+                response.expect_field_errors(&[("/password", "common_password")]);
             } else {
-                assert!([201, 409].contains(&reply.status), "{reply}");
+                assert!([201, 409].contains(&response.status), "{response}");
             }
         }
     }
@@ -95,9 +95,9 @@ testkit::both! {
     async fn the_least_length_is_a_setting_and_the_greatest_is_not_cut(db: TestDatabase) {
         let app = setup().set("auth.password_min_characters", 15).start(db).await;
         let body = |password: &str| json!({ "email": "a@example.com", "password": password, "display_name": "A" });
-        app.post(PATH).json(&body("fourteen chars")).await.expect_faults(&[("/password", "length")]);
+        app.post(PATH).json(&body("fourteen chars")).await.expect_field_errors(&[("/password", "length")]);
         let longest = "ab c".repeat(64);
-        app.post(PATH).json(&body(&format!("{longest}x"))).await.expect_faults(&[("/password", "length")]);
+        app.post(PATH).json(&body(&format!("{longest}x"))).await.expect_field_errors(&[("/password", "length")]);
         app.post(PATH).json(&body(&longest)).await.expect(201);
         let login = |password: &str| json!({ "email": "a@example.com", "password": password });
         app.post("/api/v1/auth/login").json(&login(&longest)).await.expect(200);
@@ -108,12 +108,12 @@ testkit::both! {
         let app = setup().start(db).await;
         let before = hash_count(&app);
         let body = |size: usize| json!({ "email": "a@example.com", "password": "p".repeat(size), "display_name": "A" });
-        let reply = app.post(PATH).json(&body(15_000)).await.expect_problem(422, "invalid_request");
-        assert!(reply.bytes().len() < 2_000, "the password is not sent back");
+        let response = app.post(PATH).json(&body(15_000)).await.expect_problem(422, "invalid_request");
+        assert!(response.bytes().len() < 2_000, "the password is not sent back");
         // No body that fits the schema is so long.
         app.post(PATH).json(&body(1_000_000)).await.expect_problem(413, "body_too_large");
         let login = |size: usize| json!({ "email": "a@example.com", "password": "p".repeat(size) });
-        app.post("/api/v1/auth/login").json(&login(15_000)).await.expect_faults(&[("/password", "length")]);
+        app.post("/api/v1/auth/login").json(&login(15_000)).await.expect_field_errors(&[("/password", "length")]);
         app.post("/api/v1/auth/login").json(&login(1_000_000)).await.expect_problem(413, "body_too_large");
         assert_eq!(hash_count(&app), before);
     }
@@ -184,14 +184,14 @@ testkit::both! {
         });
         let mut made = Vec::new();
         for call in calls.collect::<Vec<_>>() {
-            let reply = call.await.unwrap();
-            match reply.status() {
-                201 => made.push(reply),
-                _ => drop(reply.expect_problem(409, "idempotency_key_in_use")),
+            let response = call.await.unwrap();
+            match response.status() {
+                201 => made.push(response),
+                _ => drop(response.expect_problem(409, "idempotency_key_in_use")),
             }
         }
-        assert_eq!(made.iter().filter(|reply| reply.header("idempotency-replayed").is_none()).count(), 1);
-        assert!(made.iter().all(|reply| reply.text() == made[0].text()));
+        assert_eq!(made.iter().filter(|response| response.header("idempotency-replayed").is_none()).count(), 1);
+        assert!(made.iter().all(|response| response.text() == made[0].text()));
     }
 
     async fn of_many_registrations_of_one_address_one_wins(db: TestDatabase) {

@@ -14,9 +14,9 @@ use crate::setup;
 const PATH: &str = "/api/v1/who";
 
 async fn refuse(app: &App, what: &str, token: &str) {
-    let reply = app.get(PATH).bearer(token).await;
-    assert!(reply.status == 401 && reply.code().as_deref() == Some("invalid_token"), "{what}: {reply}");
-    let challenge = reply.header("www-authenticate").unwrap();
+    let response = app.get(PATH).bearer(token).await;
+    assert!(response.status == 401 && response.code().as_deref() == Some("invalid_token"), "{what}: {response}");
+    let challenge = response.header("www-authenticate").unwrap();
     // RFC 6750 section 3.1.
     assert!(challenge.starts_with("Bearer ") && challenge.contains("error=\"invalid_token\""), "{challenge}");
 }

@@ -22,9 +22,9 @@ testkit::both! {
     async fn whoever_has_the_key_set_can_verify_tokens(db: TestDatabase) {
         let app = setup().set("public_url", "https://api.example.com").start(db).await;
         let ada = app.user("Ada").await;
-        let reply = app.get(PATH).await.expect(200);
-        assert_eq!(reply.header("cache-control"), Some("public, max-age=300"));
-        let set: JwkSet = reply.json_as();
+        let response = app.get(PATH).await.expect(200);
+        assert_eq!(response.header("cache-control"), Some("public, max-age=300"));
+        let set: JwkSet = response.json_as();
         assert_eq!(set.keys.len(), 1);
         let key = set.find(&kid(ada.access_token())).unwrap();
         assert!(matches!(key.algorithm, AlgorithmParameters::OctetKeyPair(_)));
@@ -37,7 +37,7 @@ testkit::both! {
         let token = jsonwebtoken::decode::<Value>(ada.access_token(), &decoding, &validation).unwrap();
         assert_eq!(token.header.typ.as_deref(), Some("at+jwt"));
         assert_eq!(token.claims["sub"], ada.id());
-        let text = reply.text();
+        let text = response.text();
         assert!(!text.contains("\"d\"") && !text.contains("\"p\""), "no private half");
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mainstay::store::Reads;
 use serde_json::json;
-use testkit::{App, Caller, RedisServer, Reply, Setup, TestDatabase};
+use testkit::{App, Caller, RedisServer, Response, Setup, TestDatabase};
 
 use crate::{PASSWORD, hash_count, setup};
 
@@ -22,7 +22,7 @@ fn peer(from: &str) -> SocketAddr {
     SocketAddr::new(from.parse().unwrap(), 40_000)
 }
 
-async fn login(app: &App, email: &str, password: &str, from: &str) -> Reply {
+async fn login(app: &App, email: &str, password: &str, from: &str) -> Response {
     app.post(PATH).json(&json!({ "email": email, "password": password })).from(peer(from)).await
 }
 
@@ -30,11 +30,11 @@ async fn guess(app: &App, email: &str, from: &str) {
     login(app, email, WRONG, from).await.expect_problem(401, "invalid_credentials");
 }
 
-async fn refuse(app: &App, email: &str, password: &str, from: &str) -> Reply {
+async fn refuse(app: &App, email: &str, password: &str, from: &str) -> Response {
     let before = hash_count(app);
-    let reply = login(app, email, password, from).await.expect_problem(429, "rate_limited");
+    let response = login(app, email, password, from).await.expect_problem(429, "rate_limited");
     assert_eq!(hash_count(app), before, "nothing is checked");
-    reply
+    response
 }
 
 /// Uses up what all strangers together may guess at an account, each from a place of their own.
@@ -55,8 +55,8 @@ testkit::both! {
         for _ in 0..3 {
             guess(&app, ada.email(), HOME).await;
         }
-        let reply = refuse(&app, ada.email(), PASSWORD, HOME).await;
-        assert_eq!(reply.header("retry-after"), Some("200"));
+        let response = refuse(&app, ada.email(), PASSWORD, HOME).await;
+        assert_eq!(response.header("retry-after"), Some("200"));
         app.clock().advance(Duration::from_secs(200));
         for _ in 0..2 {
             login(&app, ada.email(), PASSWORD, HOME).await.expect(200);
@@ -94,11 +94,11 @@ testkit::both! {
             let calls = (0..40).map(|n| tokio::spawn(app.post(PATH).json(&body).from(peer(&from(n))).send()));
             let mut checked = 0;
             for call in calls.collect::<Vec<_>>() {
-                let reply = call.await.unwrap();
-                match reply.status {
+                let response = call.await.unwrap();
+                match response.status {
                     401 => checked += 1,
                     429 | 503 => {}
-                    other => panic!("{other}: {reply}"),
+                    other => panic!("{other}: {response}"),
                 }
             }
             assert_eq!(hash_count(&app) - before, checked);
@@ -184,9 +184,9 @@ testkit::both! {
         let calls: Vec<_> =
             (0..30).map(|_| tokio::spawn(app.post(PATH).json(&body).from(peer(HOME)).send())).collect();
         for call in calls {
-            let reply = call.await.unwrap();
-            if reply.status != 200 {
-                reply.expect_problem(503, "busy");
+            let response = call.await.unwrap();
+            if response.status != 200 {
+                response.expect_problem(503, "busy");
             }
         }
         login(&app, ada.email(), PASSWORD, HOME).await.expect(200);
@@ -206,10 +206,10 @@ testkit::both! {
         let calls: Vec<_> = (0..24).map(|n| tokio::spawn(call(n).json(&body).from(peer(HOME)).send())).collect();
         let mut checked = 0;
         for call in calls {
-            let reply = call.await.unwrap();
-            match reply.status {
+            let response = call.await.unwrap();
+            match response.status {
                 401 => checked += 1,
-                _ => drop(reply.expect_problem(429, "rate_limited")),
+                _ => drop(response.expect_problem(429, "rate_limited")),
             }
         }
         assert_eq!((checked, hash_count(&app) + hash_count(&second) - before), (5, 5));

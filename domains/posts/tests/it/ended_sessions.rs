@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mainstay::kernel::{AccountDirectory, UserId};
-use mainstay::prelude::{ApiError, Boot, Created, Domain, Made, Reads as _, Service, User, post, view};
+use mainstay::prelude::{ApiError, Boot, Created, CreatedFrom, Domain, Reads as _, Service, User, post, view};
 use serde_json::{Value, json};
-use testkit::{App, Caller, Served, TestDatabase, Wire, both};
+use testkit::{App, Caller, RawHttp, Served, TestDatabase, both};
 
 use crate::app;
 
 const PATH: &str = "/api/v1/posts";
 
 /// Sends the head, and waits until the server asks for the body: the caller has been let in then.
-async fn begin(served: &Served, caller: &Caller, method: &str, path: &str, body: &str) -> Wire {
+async fn begin(served: &Served, caller: &Caller, method: &str, path: &str, body: &str) -> RawHttp {
     let mut wire = served.connect().await;
     let (token, length) = (caller.access_token(), body.len());
     wire.send(format!(
@@ -33,10 +33,10 @@ pub struct Farewell {
     to: String,
 }
 
-impl Made for Farewell {
-    type Of = Farewell;
+impl CreatedFrom for Farewell {
+    type Source = Farewell;
 
-    fn made(farewell: &Farewell) -> Created<Self> {
+    fn created(farewell: &Farewell) -> Created<Self> {
         Created::at("/api/v1/farewells/1".to_owned(), farewell.clone())
     }
 }
@@ -63,7 +63,7 @@ async fn create_farewell(
     exit: Exit,
 ) -> Result<Created<Farewell>, FarewellError> {
     match exit.0.delete(caller.ctx(), caller.user_id()).await {
-        Ok(true) => Ok(Farewell::made(&Farewell { to: "all".to_owned() })),
+        Ok(true) => Ok(Farewell::created(&Farewell { to: "all".to_owned() })),
         _ => Err(FarewellError::Gone),
     }
 }
@@ -143,11 +143,11 @@ both! {
                         let mut made = 0;
                         let new = json!({ "title": format!("By {n}"), "body": "", "published": true });
                         while !is_over.load(Ordering::Acquire) {
-                            let reply = ada.post(PATH).json(&new).await;
-                            match reply.status() {
+                            let response = ada.post(PATH).json(&new).await;
+                            match response.status() {
                                 201 => made += 1,
                                 401 => return made,
-                                other => panic!("{other}: {}", reply.text()),
+                                other => panic!("{other}: {}", response.text()),
                             }
                         }
                         made
@@ -172,8 +172,8 @@ both! {
     async fn no_answer_is_kept_for_somebody_who_is_gone(db: TestDatabase) {
         let app = App::with(auth::domain).and(users::domain).and(::posts::domain).and(farewells).start(db).await;
         let ada = app.user("Ada").await;
-        let reply = ada.post("/api/v1/farewells").header("idempotency-key", "once").await.expect(201);
-        assert_eq!(reply.json()["to"], "all");
+        let response = ada.post("/api/v1/farewells").header("idempotency-key", "once").await.expect(201);
+        assert_eq!(response.json()["to"], "all");
         app.running().tidy().await.unwrap();
         let kept = app.store().read(&app.ctx()).row::<(i64,)>("SELECT count(*) FROM idempotency_keys", &[]).await;
         assert_eq!(kept.unwrap(), Some((0,)));

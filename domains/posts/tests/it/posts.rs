@@ -50,7 +50,7 @@ both! {
         bob.patch(&at).json(&json!({"title": "Mine"})).send().await.expect_problem(403, "forbidden");
         bob.delete(&at).send().await.expect_problem(403, "forbidden");
         let admin_like = bob.patch(&at).json(&json!({"author_id": bob.id(), "role": "admin"})).send().await;
-        admin_like.expect_problem(422, "invalid_request").expect_faults(&[("/author_id", "unknown_field"), ("/role", "unknown_field")]);
+        admin_like.expect_problem(422, "invalid_request").expect_field_errors(&[("/author_id", "unknown_field"), ("/role", "unknown_field")]);
     }
 
     /// A precondition that an operation would not look at is refused: nothing happens that its sender excluded.
@@ -92,9 +92,9 @@ both! {
         let ada = app.user("Ada").await;
         let send = |body: Value| { let ada = ada.clone(); async move { ada.post("/api/v1/posts").json(&body).send().await } };
         send(json!({"title": "가".repeat(200), "body": "나".repeat(100_000)})).await.expect(201);
-        let reply = send(json!({"title": "", "body": "x".repeat(100_001), "published": null})).await;
-        reply.expect_problem(422, "invalid_request").expect_faults(&[("/body", "length"), ("/published", "type"), ("/title", "length")]);
-        send(json!({"title": "x".repeat(201), "body": ""})).await.expect_faults(&[("/title", "length")]);
+        let response = send(json!({"title": "", "body": "x".repeat(100_001), "published": null})).await;
+        response.expect_problem(422, "invalid_request").expect_field_errors(&[("/body", "length"), ("/published", "type"), ("/title", "length")]);
+        send(json!({"title": "x".repeat(201), "body": ""})).await.expect_field_errors(&[("/title", "length")]);
     }
 
     /// A title is one line that shows something; a body has lines; both are kept and found in NFC.
@@ -102,14 +102,14 @@ both! {
         let app = app(db).await;
         let ada = app.user("Ada").await;
         let send = |title: &str, body: &str| ada.post("/api/v1/posts").json(&json!({ "title": title, "body": body }));
-        for (title, body, faults) in [
+        for (title, body, errors) in [
             ("a\nb", "", vec![("/title", "line_break")]),
             ("a\tb", "\u{1b}", vec![("/body", "control_character"), ("/title", "control_character")]),
             ("\u{202e}a", "\u{202e}", vec![("/body", "direction_control"), ("/title", "direction_control")]),
             (" \u{200b}", "", vec![("/title", "nothing_visible")]),
             ("a\u{2028}", "a\u{c}", vec![("/body", "control_character"), ("/title", "line_break")]),
         ] {
-            send(title, body).await.expect_faults(&faults);
+            send(title, body).await.expect_field_errors(&errors);
         }
         let made = send("\u{1100}\u{1161}\u{11a8}, \"x\"", "가\r\n\t\u{1112}\u{1161}\n").await.expect(201).json();
         assert_eq!((&made["title"], &made["body"]), (&json!("각, \"x\""), &json!("가\r\n\t하\n")));

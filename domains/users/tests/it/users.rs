@@ -111,10 +111,10 @@ testkit::both! {
         let app = setup().start(db).await;
         let (admin, _) = people(&app).await;
         for limit in ["0", "-1", "101", "1000000000000"] {
-            admin.get(&format!("{PATH}?limit={limit}")).await.expect_faults(&[("/limit", "range")]);
+            admin.get(&format!("{PATH}?limit={limit}")).await.expect_field_errors(&[("/limit", "range")]);
         }
         for limit in ["1000000000000000000000", "x", "", "1.5", "%2B5", "+5", "%205", "05", "5.0", "1e1", "0x5", "%D9%A5"] {
-            admin.get(&format!("{PATH}?limit={limit}")).await.expect_faults(&[("/limit", "type")]);
+            admin.get(&format!("{PATH}?limit={limit}")).await.expect_field_errors(&[("/limit", "type")]);
         }
         let cursor = admin.get(&format!("{PATH}?limit=1")).await.json()["next_cursor"].as_str().unwrap().to_owned();
         let changed = format!("{}{}", if cursor.starts_with('A') { 'B' } else { 'A' }, &cursor[1..]);
@@ -125,9 +125,9 @@ testkit::both! {
         }
         let other = app.get("/api/v1/posts?limit=1").await.expect(200).json()["next_cursor"].as_str().unwrap().to_owned();
         for forged in ["x", "", &changed, &format!("{cursor}A"), &cursor[2..], &other] {
-            admin.get(&format!("{PATH}?cursor={forged}")).await.expect_faults(&[("/cursor", "cursor")]);
+            admin.get(&format!("{PATH}?cursor={forged}")).await.expect_field_errors(&[("/cursor", "cursor")]);
         }
         admin.get(&format!("{PATH}?limit=1&limit=2")).await.expect_problem(400, "repeated_field");
-        admin.get(&format!("{PATH}?sort=email")).await.expect_faults(&[("/sort", "unknown_field")]);
+        admin.get(&format!("{PATH}?sort=email")).await.expect_field_errors(&[("/sort", "unknown_field")]);
     }
 }

@@ -9,9 +9,9 @@ testkit::both! {
         let (ada, bob) = (app.user("Ada").await, app.user("Bob").await);
         let path = format!("/api/v1/users/{}", ada.id());
         let public = json!({ "id": ada.id(), "display_name": "Ada", "created_at": "2026-11-22T09:30:00Z" });
-        let reply = app.get(&path).await.expect(200);
-        assert_eq!(reply.json(), public);
-        assert!(reply.header("etag").is_some());
+        let response = app.get(&path).await.expect(200);
+        assert_eq!(response.json(), public);
+        assert!(response.header("etag").is_some());
         assert_eq!(bob.get(&path).await.expect(200).json(), public);
         assert_eq!(ada.get(&path).await.expect(200).json(), public, "for the rest there is /users/me");
         app.get(&path).bearer("garbled").await.expect_problem(401, "invalid_token");
@@ -21,7 +21,7 @@ testkit::both! {
         let app = setup().start(db).await;
         app.get("/api/v1/users/usr_01h455vb4pex5vsknk084sn02q").await.expect_problem(404, "user_not_found");
         for id in ["x", "USR_01h455vb4pex5vsknk084sn02q", "ses_01h455vb4pex5vsknk084sn02q", "usr_"] {
-            app.get(&format!("/api/v1/users/{id}")).await.expect_faults(&[("/id", "format")]);
+            app.get(&format!("/api/v1/users/{id}")).await.expect_field_errors(&[("/id", "format")]);
         }
         let ada = app.user("Ada").await;
         let path = format!("/api/v1/users/{}", ada.id());
@@ -47,6 +47,6 @@ testkit::both! {
         let posts = app.get("/api/v1/posts?include=author").await.expect(200).json();
         let author = &posts["items"][0]["author"];
         assert_eq!(*author, json!({ "id": ada.id(), "display_name": "Ada", "created_at": "2026-11-22T09:30:00Z" }));
-        app.get(&format!("/api/v1/users/{}?include=sessions", ada.id())).await.expect_faults(&[("/include", "not_allowed")]);
+        app.get(&format!("/api/v1/users/{}?include=sessions", ada.id())).await.expect_field_errors(&[("/include", "not_allowed")]);
     }
 }

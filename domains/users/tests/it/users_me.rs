@@ -14,13 +14,13 @@ testkit::both! {
     async fn a_person_sees_themselves(db: TestDatabase) {
         let app = setup().start(db).await;
         let ada = app.user("Ada").await;
-        let reply = ada.get(PATH).await.expect(200);
-        let me = reply.json();
+        let response = ada.get(PATH).await.expect(200);
+        let me = response.json();
         assert_eq!(me, json!({
             "id": ada.id(), "email": "ada@example.com", "role": "user", "display_name": "Ada",
             "created_at": "2026-11-22T09:30:00Z", "updated_at": "2026-11-22T09:30:00Z",
         }));
-        let tag = reply.header("etag").unwrap();
+        let tag = response.header("etag").unwrap();
         assert_eq!(ada.get(PATH).header("if-none-match", tag).await.expect(304).text(), "");
         app.get(PATH).await.expect_problem(401, "missing_token");
     }
@@ -29,14 +29,14 @@ testkit::both! {
         let app = setup().start(db).await;
         let ada = app.user("Ada").await;
         app.clock().advance(Duration::from_secs(5));
-        let reply = ada.patch(PATH).json(&json!({ "display_name": "에이다" })).await.expect(200);
-        let me = reply.json();
+        let response = ada.patch(PATH).json(&json!({ "display_name": "에이다" })).await.expect(200);
+        let me = response.json();
         assert_eq!((&me["display_name"], &me["updated_at"]), (&json!("에이다"), &json!("2026-11-22T09:30:05Z")));
         let read = ada.get(PATH).await.expect(200);
-        assert_eq!((read.json(), read.header("etag")), (me.clone(), reply.header("etag")));
+        assert_eq!((read.json(), read.header("etag")), (me.clone(), response.header("etag")));
         app.clock().advance(Duration::from_secs(5));
         let same = ada.patch(PATH).json(&json!({})).await.expect(200);
-        assert_eq!((same.json(), same.header("etag")), (me, reply.header("etag")), "nothing was asked");
+        assert_eq!((same.json(), same.header("etag")), (me, response.header("etag")), "nothing was asked");
     }
 
     /// RFC 8266: what deceives is no name, and a name is kept in one form.
@@ -55,7 +55,7 @@ testkit::both! {
             ("   ", "nothing_visible"),
             ("a\0", "nul_character"),
         ] {
-            ada.patch(PATH).json(&json!({ "display_name": name })).await.expect_faults(&[("/display_name", code)]);
+            ada.patch(PATH).json(&json!({ "display_name": name })).await.expect_field_errors(&[("/display_name", code)]);
         }
         assert_eq!(ada.get(PATH).await.expect(200).json()["display_name"], "Ada");
         let typed = format!(" {}\u{a0} 길동 ", "\u{1112}\u{1169}\u{11bc}");
@@ -134,11 +134,11 @@ testkit::both! {
         let ada = app.user("Ada").await;
         let before = ada.get(PATH).await.expect(200).json();
         ada.patch(PATH).json(&json!({ "display_name": "", "role": "admin", "email": "x@example.com", "id": "usr_x" }))
-            .await.expect_faults(&[
+            .await.expect_field_errors(&[
                 ("/display_name", "length"), ("/role", "unknown_field"), ("/email", "unknown_field"), ("/id", "unknown_field"),
             ]);
-        ada.patch(PATH).json(&json!({ "display_name": null })).await.expect_faults(&[("/display_name", "type")]);
-        ada.patch(PATH).json(&json!({ "display_name": "x".repeat(101) })).await.expect_faults(&[("/display_name", "length")]);
+        ada.patch(PATH).json(&json!({ "display_name": null })).await.expect_field_errors(&[("/display_name", "type")]);
+        ada.patch(PATH).json(&json!({ "display_name": "x".repeat(101) })).await.expect_field_errors(&[("/display_name", "length")]);
         app.patch(PATH).json(&json!({})).await.expect_problem(401, "missing_token");
         assert_eq!(ada.get(PATH).await.expect(200).json(), before);
         ada.patch(PATH).json(&json!({ "display_name": "한".repeat(100) })).await.expect(200);

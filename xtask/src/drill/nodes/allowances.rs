@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::{Person, Stage, at_once, counted, send};
 use crate::drill::Report;
-use crate::drill::wire::{self, Reply};
+use crate::drill::wire::{self, Response};
 
 /// As in `each`, `again` and `client`, and how many more ask.
 const EACH: usize = 40;
@@ -29,18 +29,18 @@ fn exactly(stage: &Stage<'_>, report: &mut Report, name: &str) -> Result<()> {
     let person = Person::new(front, front, name)?;
     let start = Instant::now();
     let ask = |n: usize| wire::ask(ports[n % ports.len()], "GET", "/api/v1/users/me", &person.access, None);
-    let replies = at_once(EACH + MORE, ask);
+    let responses = at_once(EACH + MORE, ask);
     let what = format!("{} calls on all nodes at once, {EACH} allowed", EACH + MORE);
-    judge(report, &what, &replies, Allowed { quota: EACH, window_s: WINDOW_S }, start)
+    judge(report, &what, &responses, Allowed { quota: EACH, window_s: WINDOW_S }, start)
 }
 
 /// The same with the quota that is whole again some time after Redis was lost.
 pub fn exactly_again(stage: &Stage<'_>, report: &mut Report) -> Result<()> {
     let ports = stage.nodes.ports();
     let start = Instant::now();
-    let replies = at_once(EACH + MORE, |n| wire::ask(ports[n % ports.len()], "GET", "/openapi.json", "", None));
+    let responses = at_once(EACH + MORE, |n| wire::ask(ports[n % ports.len()], "GET", "/openapi.json", "", None));
     let what = format!("after all that, {} calls on all nodes at once, {EACH} allowed", EACH + MORE);
-    judge(report, &what, &replies, Allowed { quota: EACH, window_s: AGAIN_WINDOW_S }, start)
+    judge(report, &what, &responses, Allowed { quota: EACH, window_s: AGAIN_WINDOW_S }, start)
 }
 
 /// Clients who say that they come from elsewhere, each time from another place.
@@ -58,20 +58,20 @@ fn liars(stage: &Stage<'_>, report: &mut Report) -> Result<()> {
         send(port, "GET", "/.well-known/jwks.json", "", &lie, b"")
     };
     let start = Instant::now();
-    let replies = at_once(CLIENT + MORE, |n| lie(front, n));
+    let responses = at_once(CLIENT + MORE, |n| lie(front, n));
     judge(
         report,
         &format!("{} calls through nginx that lie about their address, {CLIENT} allowed", CLIENT + MORE),
-        &replies,
+        &responses,
         Allowed { quota: CLIENT, window_s: WINDOW_S },
         start,
     )?;
-    let replies = at_once(MORE, |n| lie(ports[n % ports.len()], n));
+    let responses = at_once(MORE, |n| lie(ports[n % ports.len()], n));
     // It takes two minutes until there is one more.
     judge(
         report,
         "the same past nginx, from the same address: none allowed",
-        &replies,
+        &responses,
         Allowed { quota: 0, window_s: WINDOW_S },
         start,
     )
@@ -83,19 +83,29 @@ struct Allowed {
     window_s: f64,
 }
 
-fn judge(report: &mut Report, what: &str, replies: &[Result<Reply>], allowed: Allowed, start: Instant) -> Result<()> {
+fn judge(
+    report: &mut Report,
+    what: &str,
+    responses: &[Result<Response>],
+    allowed: Allowed,
+    start: Instant,
+) -> Result<()> {
     let Allowed { quota, window_s } = allowed;
     #[expect(clippy::cast_precision_loss, reason = "quotas are small")]
     let regained = (start.elapsed().as_secs_f64() * quota as f64 / window_s).floor();
-    let counts = counted(replies.iter());
+    let counts = counted(responses.iter());
     let count = |status: &str| counts.get(status).copied().unwrap_or(0);
-    let is_all = count("200") + count("429") == replies.len();
+    let is_all = count("200") + count("429") == responses.len();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few at most")]
     let is_exact = count("200") >= quota && count("200") <= quota + regained as usize;
     report.judge(is_exact && is_all, what, format!("{counts:?}"));
-    let bare = replies.iter().flatten().filter(|reply| reply.status == 429 && !reply.has_header("retry-after")).count();
+    let bare = responses
+        .iter()
+        .flatten()
+        .filter(|response| response.status == 429 && !response.has_header("retry-after"))
+        .count();
     if bare > 0 {
         report.judge(false, "each 429 says when to come back", format!("{bare} do not"));
     }
-    replies.first().context("nobody asked").map(drop)
+    responses.first().context("nobody asked").map(drop)
 }

@@ -10,7 +10,7 @@ use super::way::State;
 use super::{LONE, Person, Stage, WHO, at_once, counted};
 use crate::drill::Report;
 use crate::drill::bench::wait_until;
-use crate::drill::wire::{self, Reply};
+use crate::drill::wire::{self, Response};
 
 /// `auth.session_recheck_s`, and what a look at the clock takes.
 const BELIEVED_FOR: Duration = Duration::from_millis(2100);
@@ -49,25 +49,26 @@ fn lonely(stage: &Stage<'_>, report: &mut Report, name: &str, state: State) -> R
         ("POST", "/api/v1/auth/logout", &goes),
         ("DELETE", "/api/v1/users/me", &goes),
     ];
-    let replies = at_once(asked.len() * 3, |n| {
+    let responses = at_once(asked.len() * 3, |n| {
         let (method, path, person) = asked[n % asked.len()];
         let begun = Instant::now();
         let body = (method == "PATCH").then(|| json!({ "display_name": "Somebody else" }));
-        let reply = wire::ask(lone, method, path, &person.access, body.as_ref())?;
-        Ok((reply, begun.elapsed()))
+        let response = wire::ask(lone, method, path, &person.access, body.as_ref())?;
+        Ok((response, begun.elapsed()))
     });
-    let slowest = replies.iter().flatten().map(|(_, took)| *took).max().unwrap_or_default();
-    let replies: Vec<Result<Reply>> = replies.into_iter().map(|reply| reply.map(|(reply, _)| reply)).collect();
-    let counts = counted(replies.iter());
+    let slowest = responses.iter().flatten().map(|(_, took)| *took).max().unwrap_or_default();
+    let responses: Vec<Result<Response>> =
+        responses.into_iter().map(|response| response.map(|(response, _)| response)).collect();
+    let counts = counted(responses.iter());
     let is_refused = counts.len() == 1 && counts.contains_key("503");
     let what = format!("a node that is {name}: what needs to know a session is refused with 503 after 2 s");
     report.judge(is_refused, &what, format!("{counts:?}"));
-    let bare = replies.iter().flatten().filter(|reply| !reply.has_header("retry-after")).count();
+    let bare = responses.iter().flatten().filter(|response| !response.has_header("retry-after")).count();
     report.judge(bare == 0, &format!("a node that is {name}: each says when to come back"), format!("{bare} do not"));
     let seen = format!("{} ms", slowest.as_millis());
     report.judge(slowest <= ANSWERED_WITHIN, &format!("a node that is {name}: answered in time, the slowest"), seen);
 
-    let health = |path: &str| wire::ask(lone, "GET", path, "", None).map_or(0, |reply| reply.status);
+    let health = |path: &str| wire::ask(lone, "GET", path, "", None).map_or(0, |response| response.status);
     let is_told = wait_until(BACK_WITHIN, || health("/health/ready") == 503);
     let seen = format!("live {}, ready {}", health("/health/live"), health("/health/ready"));
     let what = format!("a node that is {name}: it lives and is not ready");

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{Person, Stage, allowances, refused_everywhere};
 use crate::drill::Report;
 use crate::drill::bench::PASSWORD;
-use crate::drill::wire::{self, Reply};
+use crate::drill::wire::{self, Response};
 
 /// The longest that any answer may take: `server.request_timeout_ms`, and what a busy machine adds.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
@@ -185,9 +185,9 @@ impl Work {
             let mut times: u64 = 0;
             while begun.elapsed() < INSISTS_FOR {
                 times += 1;
-                let reply = self.ask(Kind::Write, &mut line, &request);
-                if let Some(reply) = reply.filter(|reply| reply.status == 201) {
-                    let id = reply.json().ok().and_then(|post| post["id"].as_str().map(str::to_owned));
+                let response = self.ask(Kind::Write, &mut line, &request);
+                if let Some(response) = response.filter(|response| response.status == 201) {
+                    let id = response.json().ok().and_then(|post| post["id"].as_str().map(str::to_owned));
                     lock(&self.rows).push((id.unwrap_or_default(), title.clone()));
                     lock(&self.open).remove(&title);
                     break;
@@ -257,17 +257,17 @@ impl Work {
         }
     }
 
-    fn ask(&self, kind: Kind, line: &mut Line, request: &[u8]) -> Option<Reply> {
+    fn ask(&self, kind: Kind, line: &mut Line, request: &[u8]) -> Option<Response> {
         let begun = Instant::now();
-        let reply = line.ask(request);
+        let response = line.ask(request);
         let took = begun.elapsed();
-        let word = match &reply {
+        let word = match &response {
             None => "none".to_owned(),
-            Some(reply) if reply.status < 300 => reply.status.to_string(),
-            Some(reply) => format!("{} {}", reply.status, reply.code()).trim_end().to_owned(),
+            Some(response) if response.status < 300 => response.status.to_string(),
+            Some(response) => format!("{} {}", response.status, response.code()).trim_end().to_owned(),
         };
         lock(&self.met).push(Met { at: self.start.elapsed(), kind, word, took });
-        reply
+        response
     }
 
     /// `last` is when the last accident was over, `losses` are when Redis was lost.
@@ -384,13 +384,13 @@ impl Line {
     }
 
     /// One request, sent once.
-    fn ask(&mut self, request: &[u8]) -> Option<Reply> {
+    fn ask(&mut self, request: &[u8]) -> Option<Response> {
         let mut stream = self.stream.take().map_or_else(|| wire::connect(self.port), Ok).ok()?;
         stream.write_all(request).ok()?;
-        let reply = wire::receive(&mut stream).ok()?;
-        let is_kept = !reply.head.to_ascii_lowercase().contains("\r\nconnection: close");
+        let response = wire::receive(&mut stream).ok()?;
+        let is_kept = !response.head.to_ascii_lowercase().contains("\r\nconnection: close");
         self.stream = is_kept.then_some(stream);
-        Some(reply)
+        Some(response)
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{COUNT, Person, Stage, at_once, counted, refresh, refused_everywhere, send};
 use crate::drill::Report;
-use crate::drill::wire::{self, Reply};
+use crate::drill::wire::{self, Response};
 
 /// `auth.session_recheck_s`: how long a session that was ended on another node may be let in.
 const ENDED_WITHIN: Duration = Duration::from_secs(2);
@@ -52,10 +52,11 @@ fn sessions(front: u16, ports: &[u16], report: &mut Report) -> Result<()> {
 fn one_successor(front: u16, ports: &[u16], report: &mut Report) -> Result<()> {
     for (name, places) in [("through nginx", &[front][..]), ("on all nodes", ports)] {
         let person = Person::new(front, front, &format!("successor-{}", places.len()))?;
-        let replies = at_once(USES, |n| refresh(places[n % places.len()], &person.refresh));
-        let counts = counted(replies.iter());
-        let successor = |reply: &Reply| Some(reply.json().ok()?["refresh_token"].as_str()?.to_owned());
-        let successors: HashSet<_> = replies.iter().filter_map(|reply| successor(reply.as_ref().ok()?)).collect();
+        let responses = at_once(USES, |n| refresh(places[n % places.len()], &person.refresh));
+        let counts = counted(responses.iter());
+        let successor = |response: &Response| Some(response.json().ok()?["refresh_token"].as_str()?.to_owned());
+        let successors: HashSet<_> =
+            responses.iter().filter_map(|response| successor(response.as_ref().ok()?)).collect();
         let is_good = counts.get("200") == Some(&USES) && successors.len() == 1;
         let what = format!("{USES} uses of one refresh token {name}: all are given its one successor");
         report.judge(is_good, &what, format!("{counts:?}, {} successors", successors.len()));
@@ -100,7 +101,8 @@ fn own_writes(ports: &[u16], report: &mut Report) -> Result<()> {
         let ask = |method: &str, path: &str, body: Option<&serde_json::Value>| {
             wire::ask(*port, method, path, &person.access, body)
         };
-        let title = |reply: &Reply| reply.json().ok().and_then(|body| body["title"].as_str().map(str::to_owned));
+        let title =
+            |response: &Response| response.json().ok().and_then(|body| body["title"].as_str().map(str::to_owned));
         for n in 0..ROWS {
             let first = format!("first {port} {n}");
             let made = ask("POST", "/api/v1/posts", Some(&json!({ "title": first, "body": "x", "published": true })))?;
@@ -140,23 +142,23 @@ fn made_once(stage: &Stage<'_>, report: &mut Report) -> Result<()> {
         let body = json!({ "title": title, "body": "Once.", "published": true }).to_string();
         let header = format!("idempotency-key: \"key-{round}\"\r\n");
         let make = |port: u16| send(port, "POST", "/api/v1/posts", &person.access, &header, body.as_bytes());
-        let replies = at_once(REPEATS, |n| {
+        let responses = at_once(REPEATS, |n| {
             let mut busy = 0;
             loop {
-                let reply = make(everywhere[n % everywhere.len()])?;
+                let response = make(everywhere[n % everywhere.len()])?;
                 // As the document says: the first is being answered, come again in a moment.
-                if reply.status != 409 || busy == 500 {
-                    return Ok((reply, busy));
+                if response.status != 409 || busy == 500 {
+                    return Ok((response, busy));
                 }
                 busy += 1;
                 std::thread::sleep(Duration::from_millis(10));
             }
         });
         let mut bodies = Vec::new();
-        for reply in replies {
-            let (reply, busy) = reply?;
+        for response in responses {
+            let (response, busy) = response?;
             in_use += busy;
-            bodies.push(reply.must_be(201)?.body);
+            bodies.push(response.must_be(201)?.body);
         }
         bodies.dedup();
         are_equal &= bodies.len() == 1;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use kernel::{Ctx, Time};
-use store::{Dialect, MigrateError, OpenErrorKind, Reactions, Reads, Store, StoreError};
+use store::{Dialect, EventHandlers, MigrateError, OpenErrorKind, Reads, Store, StoreError};
 
 use super::{Finding, PATIENCE, indexes};
 use crate::Settings;
@@ -29,7 +29,7 @@ pub async fn examine(program: &Program<'_>, settings: &Settings, ctx: &Ctx) -> (
         let fix = format!("`{} migrate` makes it; ask again then, for what can only be seen inside.", program.name);
         return (None, vec![Finding::advice("database_absent", what, fix)]);
     }
-    let opened = tokio::time::timeout(PATIENCE, Store::open(&settings.database, Reactions::new())).await;
+    let opened = tokio::time::timeout(PATIENCE, Store::open(&settings.database, EventHandlers::new())).await;
     let store = match opened {
         Ok(Ok(store)) => store,
         Ok(Err(error)) if error.kind() == OpenErrorKind::Pooler => {
