@@ -140,7 +140,9 @@ pub fn inner(literal: &str) -> &str {
 
 fn http_types(tokens: &[Token]) -> Vec<(usize, String)> {
     let is_path = |window: &&[Token]| {
-        ["web", "http", "axum", "hyper"].contains(&window[0].text.as_str()) && window[1].text == ":" && window[2].text == ":"
+        ["web", "http", "axum", "hyper"].contains(&window[0].text.as_str())
+            && window[1].text == ":"
+            && window[2].text == ":"
     };
     let found = tokens.windows(3).filter(is_path);
     found

@@ -49,6 +49,16 @@ impl Use {
             Self::Shared => Duration::from_secs(2),
         }
     }
+
+    /// What is set beside [`SETUP`].
+    const fn settings(self) -> &'static str {
+        match self {
+            Self::Alone => "",
+            // Reads by key have one plan. Left to itself PostgreSQL plans a list of fewer than eight keys again each time,
+            // since it takes the general plan to be one for ten.
+            Self::Shared => "; SET plan_cache_mode = force_generic_plan",
+        }
+    }
 }
 
 /// What every connection is set to. The time-out is for a process that died and a server that did not notice. Changes are
@@ -165,7 +175,8 @@ impl Pool {
             let begin = TransactionStart::new(by.statement_timeout(), &path);
             return Ok(Session::new(open, generation, Statements::Unnamed(begin)));
         }
-        let mut setup = format!("SET statement_timeout = {}; {SETUP}", by.statement_timeout().as_millis());
+        let (timeout, more) = (by.statement_timeout().as_millis(), by.settings());
+        let mut setup = format!("SET statement_timeout = {timeout}; {SETUP}{more}");
         if !path.is_empty() {
             setup.push_str("; SET ");
             setup.push_str(&path);

@@ -198,3 +198,35 @@ fn rows_that_were_asked_for_together_are_asked_for_again_alone() {
         assert!(ask(1).await.unwrap().unwrap().is_some());
     });
 }
+
+/// Alone and in a batch: two rows of one id are a mistake of whoever wrote the statement.
+#[test]
+fn two_rows_of_one_id_are_an_error() {
+    testkit::run(async {
+        let db = TestDatabase::fresh(Backend::Postgres).await;
+        let store = open(&db).await;
+        parents(&store, 100).await;
+        let by_id = ById::new("SELECT id, code FROM parents CROSS JOIN (VALUES (1), (2)) AS twice WHERE id", "");
+        let ask = |number: u128| {
+            let (store, by_id, id) = (store.clone(), by_id.clone(), Uuid::from_u128(number));
+            tokio::spawn(async move { store.read(&ctx()).row_by_id::<(Uuid, String)>(&by_id, id).await })
+        };
+        for task in (0..100).map(ask).collect::<Vec<_>>() {
+            let found = task.await.unwrap();
+            assert!(matches!(found, Err(StoreError::Internal { .. })), "{found:?}");
+        }
+    });
+}
+
+/// Planning would cost more than finding the rows.
+#[test]
+fn a_list_of_few_keys_is_not_planned_again_each_time() {
+    testkit::run(async {
+        let db = TestDatabase::fresh(Backend::Postgres).await;
+        let store = open(&db).await;
+        parents(&store, 1).await;
+        let by_id = ById::new("SELECT id, current_setting('plan_cache_mode') FROM parents WHERE id", "");
+        let found: Option<(Uuid, String)> = store.read(&ctx()).row_by_id(&by_id, Uuid::from_u128(0)).await.unwrap();
+        assert_eq!(found.unwrap().1, "force_generic_plan");
+    });
+}
