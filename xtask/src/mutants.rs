@@ -48,7 +48,7 @@ const TABLE: [(&str, &[&str]); 14] = [
     ("crates/resource/src/operations.rs", RESOURCE),
     ("crates/resource/src/spec.rs", RESOURCE),
     ("crates/resource/src/sql.rs", RESOURCE),
-    ("domains/auth/src/ended.rs", AUTH),
+    ("domains/auth/src/revocation.rs", AUTH),
     ("domains/auth/src/keyring.rs", AUTH),
     ("domains/auth/src/keys.rs", AUTH),
     ("domains/auth/src/model.rs", AUTH),

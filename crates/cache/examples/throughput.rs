@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cache::{Backend, Bus, Cache, CacheSettings, Cached, Key, KeySpace, Plan, Target, Unanswered};
+use cache::{Backend, Bus, Cache, CacheConfig, CacheSettings, Cached, Key, KeySpace, Target, Unanswered};
 use kernel::{Clock, Ctx, Random, Secret};
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
@@ -62,7 +62,7 @@ async fn run(url: Option<String>) -> Fallible<()> {
     let settings = CacheSettings::default();
     let backend = Backend::memory();
     let cache = Cache::new(&settings, &backend, &Bus::new(&backend));
-    let posts = cache.plan(Plan::new("post").keep(Duration::from_secs(3600)))?;
+    let posts = cache.configure(CacheConfig::new("post").keep(Duration::from_secs(3600)))?;
     let ctx = ctx();
 
     let began = Instant::now();
@@ -100,7 +100,7 @@ async fn run(url: Option<String>) -> Fallible<()> {
     let settings = CacheSettings { url: Secret::new(url), memory_bytes: 0, ..settings };
     let backend = Backend::open(&settings, &KeySpace::new("throughput")?, &Random::os()).await?;
     let cache = Cache::new(&settings, &backend, &Bus::new(&backend));
-    let posts = cache.plan(Plan::new("post").keep(Duration::from_secs(3600)))?;
+    let posts = cache.configure(CacheConfig::new("post").keep(Duration::from_secs(3600)))?;
     let keys: Vec<Key> = (0..KEYS).map(key).collect();
     for (what, rounds) in [("miss in Redis, load and fill", 1), ("hit in Redis", 10)] {
         let began = Instant::now();

@@ -2,7 +2,7 @@ use kernel::Random;
 use tokio::time::Instant;
 
 use crate::settings::Place;
-use crate::{Away, CacheSettings, KeySpace, OpenError};
+use crate::{CacheSettings, KeySpace, OpenError, Unavailable};
 
 /// Where what is more than one node's lies: nowhere, as there is one node, or in a Redis. Cheap to clone; the
 /// connection ends with the last clone and whatever was made of it.
@@ -13,7 +13,7 @@ pub struct Backend(Kind);
 enum Kind {
     Memory,
     #[cfg(feature = "redis")]
-    Redis(crate::redis::Link),
+    Redis(crate::redis::ConnectionManager),
 }
 
 /// How often Redis was asked, since the backend was opened.
@@ -36,7 +36,7 @@ pub struct Facts {
 
 impl Backend {
     /// Opens what the settings name, inside a runtime of tokio, which drives the connection from then on. A Redis that
-    /// does not answer is no error: a line in the log says so, and it is tried again until it does. What lies there is in
+    /// does not answer is no error: a connection in the log says so, and it is tried again until it does. What lies there is in
     /// `space`, whatever is made of this backend.
     ///
     /// # Errors
@@ -51,9 +51,9 @@ impl Backend {
 
     #[cfg(feature = "redis")]
     async fn redis(url: &str, settings: &CacheSettings, space: &KeySpace, random: &Random) -> Result<Self, OpenError> {
-        let route = crate::redis::Route::new(url).map_err(OpenError::Settings)?;
+        let topology = crate::redis::Topology::new(url).map_err(OpenError::Settings)?;
         let timeout = std::time::Duration::from_millis(settings.timeout_ms);
-        Ok(Self(Kind::Redis(crate::redis::Link::open(route, space, timeout, random).await)))
+        Ok(Self(Kind::Redis(crate::redis::ConnectionManager::open(topology, space, timeout, random).await)))
     }
 
     /// The settings were refused before.
@@ -77,7 +77,7 @@ impl Backend {
         match &self.0 {
             Kind::Memory => true,
             #[cfg(feature = "redis")]
-            Kind::Redis(link) => link.is_up(),
+            Kind::Redis(manager) => manager.is_up(),
         }
     }
 
@@ -86,7 +86,7 @@ impl Backend {
         match &self.0 {
             Kind::Memory => Asked::default(),
             #[cfg(feature = "redis")]
-            Kind::Redis(link) => link.asked(),
+            Kind::Redis(manager) => manager.asked(),
         }
     }
 
@@ -95,16 +95,17 @@ impl Backend {
     /// # Errors
     /// When it does not answer.
     #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "with Redis it waits"))]
-    pub async fn facts(&self, until: Instant) -> Result<Option<Facts>, Away> {
+    pub async fn facts(&self, until: Instant) -> Result<Option<Facts>, Unavailable> {
         match &self.0 {
             Kind::Memory => {
                 let _ = until;
                 Ok(None)
             }
             #[cfg(feature = "redis")]
-            Kind::Redis(link) => {
-                let info: String = link.ask(&::redis::cmd("INFO"), until).await?;
-                let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            Kind::Redis(manager) => {
+                let info: String = manager.ask(&::redis::cmd("INFO"), until).await?;
+                let value =
+                    |name: &str| info.lines().find_map(|connection| connection.strip_prefix(name)?.strip_prefix(':'));
                 Ok(Some(Facts {
                     evicts: value("maxmemory_policy").filter(|policy| *policy != "noeviction").map(str::to_owned),
                 }))
@@ -117,16 +118,16 @@ impl Backend {
         match &self.0 {
             Kind::Memory => {}
             #[cfg(feature = "redis")]
-            Kind::Redis(link) => link.close().await,
+            Kind::Redis(manager) => manager.close().await,
         }
     }
 
     /// The way to Redis, where there is one.
     #[cfg(feature = "redis")]
-    pub(crate) const fn link(&self) -> Option<&crate::redis::Link> {
+    pub(crate) const fn manager(&self) -> Option<&crate::redis::ConnectionManager> {
         match &self.0 {
             Kind::Memory => None,
-            Kind::Redis(link) => Some(link),
+            Kind::Redis(manager) => Some(manager),
         }
     }
 }

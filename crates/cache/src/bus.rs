@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{Away, Backend};
+use crate::{Backend, Unavailable};
 
 /// How old the last proof may be that everything arrives: a message that another node published two seconds ago has
 /// been heard here, or [`Bus::is_current`] is false.
@@ -36,23 +36,23 @@ type Hear = dyn Fn(Heard<'_>) + Send + Sync;
 
 /// Ends the task when nobody has the bus any more.
 struct Held {
-    air: Arc<Air>,
+    fanout: Arc<Fanout>,
     #[cfg(feature = "redis")]
-    redis: Option<crate::redis::Ear>,
+    redis: Option<crate::redis::Subscriber>,
 }
 
 /// What the bus and the task that listens share.
-pub(crate) struct Air {
+pub(crate) struct Fanout {
     began: Instant,
     /// When the heartbeat was sent that was heard last: microseconds since it began, never zero; zero: messages may be
     /// missing.
     proven_at: AtomicU64,
     nodes: AtomicUsize,
-    subscribers: RwLock<Arc<[Subscriber]>>,
+    subscribers: RwLock<Arc<[TopicHandler]>>,
 }
 
 #[derive(Clone)]
-struct Subscriber {
+struct TopicHandler {
     topic: &'static str,
     hear: Arc<Hear>,
 }
@@ -74,18 +74,18 @@ impl Bus {
     /// current once it has heard itself, milliseconds later. In memory there is nobody to hear, and nothing is ever
     /// missed.
     pub fn new(backend: &Backend) -> Self {
-        let air = Arc::new(Air {
+        let fanout = Arc::new(Fanout {
             began: Instant::now(),
             proven_at: AtomicU64::new(0),
             nodes: AtomicUsize::new(1),
             subscribers: RwLock::new(Arc::new([])),
         });
         #[cfg(feature = "redis")]
-        let redis = backend.link().map(|link| crate::redis::Ear::open(link, &air));
+        let redis = backend.manager().map(|manager| crate::redis::Subscriber::open(manager, &fanout));
         #[cfg(not(feature = "redis"))]
         let _ = backend;
         Self(Arc::new(Held {
-            air,
+            fanout,
             #[cfg(feature = "redis")]
             redis,
         }))
@@ -94,24 +94,24 @@ impl Bus {
     /// From now on, what other nodes publish on this topic is told to `hear`, on the task that listens: it must be
     /// quick. A topic is at most 200 bytes.
     pub fn subscribe(&self, topic: &'static str, hear: impl Fn(Heard<'_>) + Send + Sync + 'static) {
-        let mut subscribers = self.0.air.subscribers.write().unwrap_or_else(PoisonError::into_inner);
-        let another = Subscriber { topic, hear: Arc::new(hear) };
+        let mut subscribers = self.0.fanout.subscribers.write().unwrap_or_else(PoisonError::into_inner);
+        let another = TopicHandler { topic, hear: Arc::new(hear) };
         *subscribers = subscribers.iter().cloned().chain([another]).collect();
     }
 
     /// Tells all other nodes. In memory there is none.
     ///
     /// # Errors
-    /// When Redis did not take it ([`Away`]): nobody may hear of it. `Refused` also when it is longer than
+    /// When Redis did not take it ([`Unavailable`]): nobody may hear of it. `Refused` also when it is longer than
     /// [`Bus::MOST_BYTES`].
     #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "with Redis it waits"))]
-    pub async fn publish(&self, topic: &'static str, payload: &[u8], deadline: Instant) -> Result<(), Away> {
+    pub async fn publish(&self, topic: &'static str, payload: &[u8], deadline: Instant) -> Result<(), Unavailable> {
         if payload.len() > Self::MOST_BYTES {
-            return Err(Away::Refused);
+            return Err(Unavailable::Refused);
         }
         #[cfg(feature = "redis")]
-        if let Some(ear) = &self.0.redis {
-            return ear.publish(topic, payload, deadline).await;
+        if let Some(subscriber) = &self.0.redis {
+            return subscriber.publish(topic, payload, deadline).await;
         }
         #[cfg(not(feature = "redis"))]
         let _ = (topic, deadline);
@@ -123,19 +123,19 @@ impl Bus {
     pub fn is_current(&self) -> bool {
         #[cfg(feature = "redis")]
         if self.0.redis.is_some() {
-            return self.0.air.is_current();
+            return self.0.fanout.is_current();
         }
         true
     }
 
     /// How many nodes there are, as last heard, this one among them. While Redis is away: how many there were.
     pub fn nodes(&self) -> usize {
-        self.0.air.nodes.load(Ordering::Relaxed)
+        self.0.fanout.nodes.load(Ordering::Relaxed)
     }
 }
 
 #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "nothing is heard without Redis"))]
-impl Air {
+impl Fanout {
     /// This moment, as a heartbeat carries it. Never zero.
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX).saturating_add(1)
@@ -178,12 +178,12 @@ impl Air {
     }
 
     /// Those who listen now: one that subscribes while it is told something does not wait for itself.
-    fn subscribers(&self) -> Arc<[Subscriber]> {
+    fn subscribers(&self) -> Arc<[TopicHandler]> {
         self.subscribers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Subscriber {
+impl TopicHandler {
     /// One that panics has not heard it, and the others have.
     fn tell(&self, heard: Heard<'_>) {
         if catch_unwind(AssertUnwindSafe(|| (self.hear)(heard))).is_err() {

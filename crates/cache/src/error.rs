@@ -2,7 +2,7 @@ use std::fmt;
 
 /// What nodes share did not do what it was asked. Never a reason to fail: whoever asks does without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Away {
+pub enum Unavailable {
     /// There is no connection, too many wait for an answer already, or no time is left: nothing was asked.
     NotAsked,
     /// No answer came in time, or the connection broke: it may have been done, or be done yet.
@@ -11,7 +11,7 @@ pub enum Away {
     Refused,
 }
 
-impl fmt::Display for Away {
+impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAsked => "Redis was not asked: it is away, or too much is asked of it",
@@ -21,7 +21,7 @@ impl fmt::Display for Away {
     }
 }
 
-impl std::error::Error for Away {}
+impl std::error::Error for Unavailable {}
 
 /// Why a backend could not be opened. That Redis is away is no reason.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,11 +12,12 @@ mod values;
 
 pub use backend::{Asked, Backend, Facts};
 pub use bus::{Bus, Heard};
-pub use error::{Away, OpenError};
-pub use limit::{Limiter, WhenAway};
+pub use error::{OpenError, Unavailable};
+pub use limit::{Limiter, WhenUnavailable};
 pub use settings::CacheSettings;
 pub use space::KeySpace;
 pub use values::{
-    Cache, Cached, Changing, Codec, HOLD, Hot, Json, Key, MOST_KEPT, MOST_KEY_BYTES, MOST_KEY_PARTS, MOST_PREFETCHED,
-    MOST_TAGS, NotAdded, Plan, PlanError, PlanStats, Raw, Stats, Tag, Target, Unanswered, WriteBehind,
+    Cache, CacheConfig, CacheConfigError, Cached, Codec, ConfigStats, HOLD, Hot, InvalidationGuard, Json, Key,
+    MOST_KEPT, MOST_KEY_BYTES, MOST_KEY_PARTS, MOST_PREFETCHED, MOST_TAGS, NotAdded, Raw, Stats, Tag, Target,
+    Unanswered, WriteBehind,
 };

@@ -78,7 +78,7 @@ impl CacheSettings {
 
 #[cfg(feature = "redis")]
 fn check_redis(url: &str) -> Result<(), String> {
-    crate::redis::Route::new(url).map(drop)
+    crate::redis::Topology::new(url).map(drop)
 }
 
 #[cfg(not(feature = "redis"))]

@@ -35,7 +35,7 @@ pub use identity::{
 };
 pub use json::{Json, JsonError, ParsedJson, parse_json};
 pub use keyed_hash::KeyedHash;
-pub use limit::{Bucket, Charge, Giving, Limit, MOST_CHARGES, Rate, RateError, Standing, Taken, Taking};
+pub use limit::{Bucket, BucketState, Charge, Giving, Limit, MOST_CHARGES, Rate, RateError, Taken, Taking};
 pub use random::Random;
 pub use secret::{Secret, SecretKey};
 pub use text::{Argument, Catalogue, CatalogueError, Text};

@@ -115,7 +115,7 @@ pub struct Charge {
 
 /// How a bucket stands after a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct BucketState {
     /// Whether there was enough in it. A call goes through when all of its buckets say so; otherwise it took from none.
     pub is_enough: bool,
     /// The units that could be taken at once, now.
@@ -130,17 +130,17 @@ pub const MOST_CHARGES: usize = 6;
 /// How the buckets of one call stand after it, in the order of its charges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
-    standings: [Standing; MOST_CHARGES],
+    states: [BucketState; MOST_CHARGES],
     count: usize,
 }
 
 impl Taken {
     /// Of these; what is past [`MOST_CHARGES`] is left out.
-    pub fn of(standings: impl IntoIterator<Item = Standing>) -> Self {
-        let none = Standing { is_enough: true, remaining: 0, reset: Duration::ZERO };
-        let mut taken = Self { standings: [none; MOST_CHARGES], count: 0 };
-        for (place, standing) in taken.standings.iter_mut().zip(standings) {
-            *place = standing;
+    pub fn of(states: impl IntoIterator<Item = BucketState>) -> Self {
+        let none = BucketState { is_enough: true, remaining: 0, reset: Duration::ZERO };
+        let mut taken = Self { states: [none; MOST_CHARGES], count: 0 };
+        for (place, state) in taken.states.iter_mut().zip(states) {
+            *place = state;
             taken.count += 1;
         }
         taken
@@ -149,12 +149,12 @@ impl Taken {
     /// Whether the call goes through: there was enough in each bucket, and it was taken from all of them. Otherwise nothing
     /// was taken from any.
     pub fn is_admitted(&self) -> bool {
-        self.standings().iter().all(|standing| standing.is_enough)
+        self.states().iter().all(|state| state.is_enough)
     }
 
     /// Each bucket.
-    pub fn standings(&self) -> &[Standing] {
-        &self.standings[..self.count]
+    pub fn states(&self) -> &[BucketState] {
+        &self.states[..self.count]
     }
 }
 

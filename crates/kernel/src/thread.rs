@@ -16,7 +16,7 @@ pub fn number() -> usize {
 }
 
 /// From now on this thread stands back by `niceness` (0–19, the scale of `nice(2)`) where others have something to do: at
-/// 5 it gets a third of a lane's share of a core, at 10 a tenth. One that stands further back already stays there. Only
+/// 5 it gets a third of a worker's share of a core, at 10 a tenth. One that stands further back already stays there. Only
 /// Linux has this for single threads; elsewhere nothing changes.
 ///
 /// # Errors

@@ -10,10 +10,10 @@ use resource::{Cursors, Loaders};
 use store::{Applied, EventHandlers, Migrations, Store, StoreError, Tx};
 use web::{Api, ApiBuilder, Authenticate, ETags, State};
 
+use crate::cache_wiring::{Answers as CachedResponses, Shared};
 use crate::erasure::{self, Eraser, Erasing};
-use crate::idempotency::{self, Answers, Tidying};
+use crate::idempotency::{self, Answers, Cleanup};
 use crate::settings::{Settings, SettingsError, SettingsOf};
-use crate::shared::{Answers as CachedResponses, Shared};
 use crate::{Command, Database, Domain, Section, allocator, deployment};
 
 /// A product: a list of domains, and the glue between them.
@@ -169,7 +169,7 @@ impl Boot {
 
 /// A started app: it answers requests in process; a [`Server`](web::Server) puts a socket in front.
 #[derive(Debug, Clone)]
-pub struct Running {
+pub struct RunningApp {
     /// What answers.
     pub api: Arc<Api>,
     /// What it stands on.
@@ -178,12 +178,12 @@ pub struct Running {
     pub applied: Vec<Applied>,
     /// With which settings.
     pub settings: Arc<Settings>,
-    tidying: Arc<Tidying>,
+    cleanup: Arc<Cleanup>,
     erasing: Arc<Erasing>,
     shared: Shared,
 }
 
-impl Running {
+impl RunningApp {
     /// What the node remembers.
     pub const fn cache(&self) -> &Cache {
         &self.shared.cache
@@ -204,8 +204,8 @@ impl Running {
     ///
     /// # Errors
     /// When the database does not let it; what is left goes next time.
-    pub async fn tidy(&self) -> Result<(), StoreError> {
-        self.tidying.now().await?;
+    pub async fn clean_up(&self) -> Result<(), StoreError> {
+        self.cleanup.now().await?;
         self.erasing.now().await
     }
 }
@@ -284,8 +284,8 @@ impl App {
     }
 
     /// What `doctor` looks at in its domains.
-    pub(crate) fn examinations(&self) -> Vec<crate::domain::Examine> {
-        self.domains.iter().flat_map(|domain| domain.examinations.iter().cloned()).collect()
+    pub(crate) fn doctor_checks(&self) -> Vec<crate::domain::DoctorCheck> {
+        self.domains.iter().flat_map(|domain| domain.doctor_checks.iter().cloned()).collect()
     }
 
     /// The tables of its domains, and its own.
@@ -315,7 +315,7 @@ impl App {
     ///
     /// # Errors
     /// What stands in the way, and what to do.
-    pub async fn start(self, settings: Settings, clock: Clock, random: Random) -> Result<Running, StartError> {
+    pub async fn start(self, settings: Settings, clock: Clock, random: Random) -> Result<RunningApp, StartError> {
         let settings = Arc::new(settings);
         let secret = SecretKey::new(settings.secret_key.expose()).map_err(StartError::new)?;
         // That took some megabytes.
@@ -415,7 +415,7 @@ impl App {
         }
         let hash = KeyedHash::new(boot.secret.derive("idempotency keys"));
         api.keeper(Arc::new(Answers::new(store.clone(), hash)));
-        let tidying = Tidying::start(store.clone(), boot.clock.clone(), boot.random.clone());
+        let cleanup = Cleanup::start(store.clone(), boot.clock.clone(), boot.random.clone());
         let erasing = Erasing::start(eraser, store.clone(), boot.clock.clone(), boot.random.clone());
         let writes = Arc::new(deployment::Writes::new(store.clone()));
         api.ready_check(Arc::new(move |ctx| {
@@ -423,7 +423,7 @@ impl App {
             Box::pin(async move { writes.are_taken(&ctx).await })
         }));
         let api = api.build().map_err(|e| StartError::new(e.to_string()))?;
-        Ok(Running { api, store, applied, settings, tidying: Arc::new(tidying), erasing: Arc::new(erasing), shared })
+        Ok(RunningApp { api, store, applied, settings, cleanup: Arc::new(cleanup), erasing: Arc::new(erasing), shared })
     }
 }
 

@@ -10,10 +10,11 @@ use web::{ETags, Endpoint, EndpointDef};
 
 use crate::erasure::OwnedTable;
 use crate::settings::SettingsOf;
-use crate::{Boot, Command, Finding, Patient, Section, StartError};
+use crate::{Boot, CheckContext, Command, Finding, Section, StartError};
 
 pub(crate) type Provide = Box<dyn FnOnce(Boot) -> Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>> + Send>;
-pub(crate) type Examine = Arc<dyn Fn(Patient) -> Pin<Box<dyn Future<Output = Vec<Finding>> + Send>> + Send + Sync>;
+pub(crate) type DoctorCheck =
+    Arc<dyn Fn(CheckContext) -> Pin<Box<dyn Future<Output = Vec<Finding>> + Send>> + Send + Sync>;
 /// Also says which kinds of things the endpoints keep.
 pub(crate) type MakeEndpoints =
     Box<dyn Fn(&Loaders, &Cache, ETags, &mut HashSet<String>) -> Result<Vec<Endpoint>, String> + Send>;
@@ -31,7 +32,7 @@ pub struct Domain {
     pub(crate) section: Option<Section>,
     pub(crate) texts: Vec<(&'static str, &'static str)>,
     pub(crate) commands: Vec<Command>,
-    pub(crate) examinations: Vec<Examine>,
+    pub(crate) doctor_checks: Vec<DoctorCheck>,
     pub(crate) limits: Vec<&'static str>,
     pub(crate) session_check: Option<SessionCheck>,
     pub(crate) owned: Vec<OwnedTable>,
@@ -57,7 +58,7 @@ impl Domain {
             section: None,
             texts: Vec::new(),
             commands: Vec::new(),
-            examinations: Vec::new(),
+            doctor_checks: Vec::new(),
             limits: Vec::new(),
             session_check: None,
             owned: Vec::new(),
@@ -177,12 +178,12 @@ impl Domain {
 
     /// Adds what `doctor` looks at in this domain's settings and tables.
     #[must_use]
-    pub fn examine<F, Fut>(mut self, examine: F) -> Self
+    pub fn check<F, Fut>(mut self, check: F) -> Self
     where
-        F: Fn(Patient) -> Fut + Send + Sync + 'static,
+        F: Fn(CheckContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Vec<Finding>> + Send + 'static,
     {
-        self.examinations.push(Arc::new(move |patient| Box::pin(examine(patient))));
+        self.doctor_checks.push(Arc::new(move |context| Box::pin(check(context))));
         self
     }
 

@@ -18,8 +18,8 @@ use crate::Domain;
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often answers are removed whose time is up, and how many in one transaction: few, so that nobody waits for it.
-const TIDY_EVERY: Duration = Duration::from_secs(10 * 60);
-const TIDY_AT_ONCE: u32 = 500;
+const CLEAN_UP_EVERY: Duration = Duration::from_secs(10 * 60);
+const CLEAN_UP_AT_ONCE: u32 = 500;
 
 /// The platform's own part of every app: its tables, and that answers go with the account they were given to, or tell of.
 pub(crate) fn domain() -> Domain {
@@ -117,42 +117,42 @@ fn read((fingerprint, status, headers, body): store::AnswerRow) -> Result<(Finge
 
 /// Removes answers whose time is up, now and then, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Tidying {
-    broom: Broom,
+pub(crate) struct Cleanup {
+    sweeper: Sweeper,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug, Clone)]
-struct Broom {
+struct Sweeper {
     store: Store,
     clock: Clock,
     random: Random,
 }
 
-impl Tidying {
+impl Cleanup {
     pub(crate) fn start(store: Store, clock: Clock, random: Random) -> Self {
-        let broom = Broom { store, clock, random };
-        let task = tokio::spawn(broom.clone().sweep_now_and_then());
-        Self { broom, task }
+        let sweeper = Sweeper { store, clock, random };
+        let task = tokio::spawn(sweeper.clone().sweep_now_and_then());
+        Self { sweeper, task }
     }
 
     /// Does it now.
     pub(crate) async fn now(&self) -> Result<(), StoreError> {
-        self.broom.sweep().await
+        self.sweeper.sweep().await
     }
 }
 
-impl Drop for Tidying {
+impl Drop for Cleanup {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Broom {
+impl Sweeper {
     async fn sweep_now_and_then(self) {
         loop {
             // Nodes that were started together do it one after another.
-            tokio::time::sleep(TIDY_EVERY + self.random.part_of(TIDY_EVERY / 2)).await;
+            tokio::time::sleep(CLEAN_UP_EVERY + self.random.part_of(CLEAN_UP_EVERY / 2)).await;
             if let Err(error) = self.sweep().await {
                 tracing::debug!(target: "mainstay::idempotency", %error, "old answers could not be removed");
             }
@@ -163,8 +163,8 @@ impl Broom {
         loop {
             let ctx = Ctx::system("remove_old_answers", Duration::from_secs(10), &self.clock, &self.random);
             let now = ctx.now();
-            let remove = move |tx| async move { store::remove_expired(&tx, now, TIDY_AT_ONCE).await };
-            if self.store.tx::<_, StoreError, _, _>(&ctx, remove).await? < u64::from(TIDY_AT_ONCE) {
+            let remove = move |tx| async move { store::remove_expired(&tx, now, CLEAN_UP_AT_ONCE).await };
+            if self.store.tx::<_, StoreError, _, _>(&ctx, remove).await? < u64::from(CLEAN_UP_AT_ONCE) {
                 return Ok(());
             }
         }

@@ -5,36 +5,36 @@ extern crate self as mainstay;
 
 mod allocator;
 mod app;
+mod cache_wiring;
+mod cpu_pool;
 mod database;
 mod deployment;
 mod domain;
 mod erasure;
 mod idempotency;
-mod operations;
+mod metrics;
 mod run;
 mod settings;
-mod shared;
-mod work;
 
 pub use allocator::Allocator;
-pub use app::{App, Boot, Running, StartError};
+pub use app::{App, Boot, RunningApp, StartError};
+pub use cpu_pool::{CpuPool, CpuPoolError, Turn};
 pub use database::Database;
 pub use domain::Domain;
 pub use macros::{ApiError, Resource, Row, delete, get, input, patch, post, put, settings, view};
-pub use operations::OperationsSettings;
-pub use run::{Command, Finding, Invocation, Patient, Severity, run};
+pub use metrics::OperationsSettings;
+pub use run::{CheckContext, Command, Finding, Invocation, Severity, run};
 pub use settings::{
-    Core, Ignored, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder, SettingsError,
-    SettingsOf, WhyIgnored,
+    CoreSettings, Ignored, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder,
+    SettingsError, SettingsOf, WhyIgnored,
 };
-pub use work::{Turn, Work, WorkError};
 pub use {cache, kernel, resource, store, telemetry, web};
 
 /// Everything a domain's code usually names.
 pub mod prelude {
     pub use crate::{
-        ApiError, App, Boot, Database, Domain, Resource, Row, StartError, Work, WorkError, delete, get, input, patch,
-        post, put, view,
+        ApiError, App, Boot, CpuPool, CpuPoolError, Database, Domain, Resource, Row, StartError, delete, get, input,
+        patch, post, put, view,
     };
     pub use kernel::{Blob, Code, Ctx, Decimal, Id, IdKind, Role, Secret, Time, UserId, text};
     pub use resource::Loader;

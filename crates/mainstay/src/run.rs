@@ -5,9 +5,9 @@ mod cli;
 mod command;
 mod completions;
 mod copy;
-mod described;
 mod descriptors;
 mod doctor;
+mod introspect;
 mod prompt;
 mod reference;
 mod secret;
@@ -28,7 +28,7 @@ use crate::run::settings::Purpose;
 use crate::{App, Ignored, Settings};
 
 pub use command::{Command, Invocation};
-pub use doctor::{Finding, Patient, Severity};
+pub use doctor::{CheckContext, Finding, Severity};
 
 /// Makes a program of an app: `fn main() -> ExitCode { mainstay::run(app) }`.
 ///
@@ -91,10 +91,10 @@ impl Program<'_> {
             Verb::Migrate => self.migrate(&load(None, Purpose::Migrate)?),
             Verb::Db { verb: DbVerb::Copy { from, to } } => copy::copy(self, &from, to, &load(None, Purpose::Look)?),
             Verb::Openapi => {
-                let described = described::start(self.app())?;
+                let described = introspect::start(self.app())?;
                 say(std::str::from_utf8(&described.api.document()[..]).context("the document is not text")?)
             }
-            Verb::Errors => say(&reference::errors(&self.name, &described::start(self.app())?.api)),
+            Verb::Errors => say(&reference::errors(&self.name, &introspect::start(self.app())?.api)),
             Verb::Config { verb } => self.config(&verb, flags),
             Verb::Doctor { json } => return doctor::run(self, flags, json),
             Verb::Completions { shell } => say(&completions::script(self, shell)?),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache::{Cache, Cached, Codec, Key, Plan, Unanswered};
+use cache::{Cache, CacheConfig, Cached, Codec, Key, Unanswered};
 use http::header::HeaderValue;
 use kernel::{Id, Identity};
 use store::{Invalidation, StoreError, Tx, Value};
@@ -65,15 +65,15 @@ impl Kept {
     /// # Errors
     /// When there are some of this name.
     pub(crate) fn new(spec: &Spec, cache: &Cache, etags: ETags) -> Result<Self, String> {
-        let told = |error: cache::PlanError| format!("the cache of {}: {error}", spec.type_name);
+        let told = |error: cache::CacheConfigError| format!("the cache of {}: {error}", spec.type_name);
         let rows = spec.cache_s.map(|keep_s| {
             let keep = Duration::from_secs(keep_s);
-            let plan = Plan::with(spec.table, RowCodec(etags)).keep(keep).keep_absent(keep.min(MOST_ABSENT));
-            cache.plan(plan.weigh(|row: &KeptRow| row.body.len()))
+            let config = CacheConfig::with(spec.table, RowCodec(etags)).keep(keep).keep_absent(keep.min(MOST_ABSENT));
+            cache.configure(config.weigh(|row: &KeptRow| row.body.len()))
         });
         let lists = spec.cache_lists_s.map(|keep_s| {
-            let plan = Plan::raw(spec.lists).keep(Duration::from_secs(keep_s)).worth_after(WORTH_AFTER);
-            cache.plan(plan.weigh(Bytes::len))
+            let config = CacheConfig::raw(spec.lists).keep(Duration::from_secs(keep_s)).worth_after(WORTH_AFTER);
+            cache.configure(config.weigh(Bytes::len))
         });
         Ok(Self {
             rows: rows.transpose().map_err(told)?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 use kernel::{Clock, Ctx, Identity, Random, Time};
-use mainstay::{Domain, Origin, Running, SettingsBuilder};
+use mainstay::{Domain, Origin, RunningApp, SettingsBuilder};
 use store::Store;
 use web::Api;
 
@@ -21,7 +21,7 @@ const SECRET_KEY: &str = "every key of a test's app comes from this line, 012345
 
 type Make = dyn Fn() -> mainstay::App + Send + Sync;
 type Promotion = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Promote = dyn Fn(Running, Ctx, String) -> Promotion + Send + Sync;
+type Promote = dyn Fn(RunningApp, Ctx, String) -> Promotion + Send + Sync;
 
 /// How an app is to be started: which domains, which settings, which moment.
 #[derive(Clone)]
@@ -93,7 +93,7 @@ impl Setup {
     #[must_use]
     pub fn promote<F, Fut>(mut self, promote: F) -> Self
     where
-        F: Fn(Running, Ctx, String) -> Fut + Send + Sync + 'static,
+        F: Fn(RunningApp, Ctx, String) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.promote = Some(Arc::new(move |running, ctx, email| Box::pin(promote(running, ctx, email))));
@@ -122,7 +122,7 @@ impl Setup {
 #[derive(Debug, Clone)]
 pub struct App {
     setup: Arc<Setup>,
-    running: Running,
+    running: RunningApp,
     clock: Clock,
     contract: Arc<Contract>,
     /// Where calls go, each in its turn; to this app alone where it is empty.
@@ -168,7 +168,7 @@ impl App {
     }
 
     /// The app as the server holds it: its API, settings, applied migrations.
-    pub const fn running(&self) -> &Running {
+    pub const fn running(&self) -> &RunningApp {
         &self.running
     }
 
@@ -322,7 +322,7 @@ fn settings(
     let own = [
         ("secret_key", SECRET_KEY.to_owned()),
         ("server.listen", "127.0.0.1:0".to_owned()),
-        ("server.lanes", "1".to_owned()),
+        ("server.workers", "1".to_owned()),
         // A test about them turns them on: others would meet them, as the clock stands still.
         ("limits.enabled", "false".to_owned()),
         // A machine that has much to do is no Redis that is slow: what nodes share is shared.

@@ -10,7 +10,7 @@ use crate::client_ip::counted;
 /// How often the log is told of connections that were one too many.
 const TELL: Duration = Duration::from_secs(1);
 
-/// The connections of each address. Held by the lanes and by every connection that is counted.
+/// The connections of each address. Held by the workers and by every connection that is counted.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     most: usize,

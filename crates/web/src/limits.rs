@@ -329,13 +329,9 @@ impl Inner {
 
 /// The bucket that had not enough, and for the longest.
 fn refused(taken: &Taken, charges: &[Charge]) -> Option<(usize, Rate, Duration)> {
-    let (at, standing) = taken
-        .standings()
-        .iter()
-        .enumerate()
-        .filter(|(_, standing)| !standing.is_enough)
-        .max_by_key(|(_, s)| s.reset)?;
-    Some((at, charges.get(at)?.rate, standing.reset))
+    let (at, state) =
+        taken.states().iter().enumerate().filter(|(_, state)| !state.is_enough).max_by_key(|(_, s)| s.reset)?;
+    Some((at, charges.get(at)?.rate, state.reset))
 }
 
 impl One {
@@ -379,7 +375,7 @@ pub(crate) struct Applied {
 #[derive(Debug)]
 pub(crate) struct RateLimitHeaders {
     pub(crate) policy: HeaderValue,
-    pub(crate) standing: HeaderValue,
+    pub(crate) state: HeaderValue,
     /// Whether it is why the request was refused.
     pub(crate) is_why: bool,
 }
@@ -436,9 +432,9 @@ impl Applied {
         }
         let charges = &charges[..self.policies.len()];
         let taken = self.limits.0.ask(ctx, charges).await;
-        *told = self.tell(&taken).map(|standing| RateLimitHeaders {
+        *told = self.tell(&taken).map(|state| RateLimitHeaders {
             policy: self.told[tier_of(&identity)].clone(),
-            standing,
+            state,
             is_why: !taken.is_admitted(),
         });
         match (refused(&taken, charges), stranger) {
@@ -452,16 +448,16 @@ impl Applied {
     fn tell(&self, taken: &Taken) -> Option<HeaderValue> {
         let mut text = Vec::with_capacity(self.policies.len() * 32);
         let mut digits = itoa::Buffer::new();
-        for (one, standing) in self.policies.iter().zip(taken.standings()) {
+        for (one, state) in self.policies.iter().zip(taken.states()) {
             if !text.is_empty() {
                 text.extend_from_slice(b", ");
             }
             text.push(b'"');
             text.extend_from_slice(one.name.as_bytes());
             text.extend_from_slice(b"\";r=");
-            text.extend_from_slice(digits.format(standing.remaining).as_bytes());
+            text.extend_from_slice(digits.format(state.remaining).as_bytes());
             text.extend_from_slice(b";t=");
-            text.extend_from_slice(digits.format(seconds(standing.reset).max(1)).as_bytes());
+            text.extend_from_slice(digits.format(seconds(state.reset).max(1)).as_bytes());
         }
         HeaderValue::from_bytes(&text).ok()
     }

@@ -1,4 +1,4 @@
-//! Whether the lanes keep up. When more is asked of them than they can do, it waits unseen: tasks that are ready, each with
+//! Whether the workers keep up. When more is asked of them than they can do, it waits unseen: tasks that are ready, each with
 //! a request read or about to be read, stand in the runtime's queue. How long that queue may become before whoever joins
 //! it waits too long depends on what its tasks cost, so that is measured: a task of our own joins now and then.
 
@@ -26,7 +26,7 @@ const SHARE: f64 = 0.95;
 const STEP: f64 = 0.3;
 /// What a task costs those behind it as far as nothing is known, in seconds.
 const CHEAP: f64 = 1e-6;
-/// Tasks that may wait for each lane whatever they cost. With fewer it is the machine that stood still, and nobody too many.
+/// Tasks that may wait for each worker whatever they cost. With fewer it is the machine that stood still, and nobody too many.
 const FEW: usize = 64;
 /// How often it is measured, while tasks wait and while none do.
 const BUSY: Duration = Duration::from_millis(10);
@@ -35,11 +35,11 @@ const QUIET: Duration = Duration::from_millis(100);
 /// no longer too much.
 const TELL: Duration = Duration::from_secs(1);
 
-/// Held by the lanes of one runtime and by their connections. Its thread and its task end with it.
+/// Held by the workers of one runtime and by their connections. Its thread and its task end with it.
 #[derive(Debug)]
 pub(crate) struct Pressure {
     runtime: RuntimeMetrics,
-    lanes: usize,
+    workers: usize,
     /// Seconds that each task which waits costs whoever joins, in nearly all cases ([`SHARE`]).
     each: Mutex<f64>,
     /// Tasks that may wait; any number unless it is too much.
@@ -72,8 +72,8 @@ impl Question {
 }
 
 impl Pressure {
-    /// Of the present runtime, which has so many lanes.
-    pub(crate) fn start(lanes: usize) -> Arc<Self> {
+    /// Of the present runtime, which has so many workers.
+    pub(crate) fn start(workers: usize) -> Arc<Self> {
         let runtime = Handle::current();
         let question = Arc::new(Question::default());
         let answering = question.clone();
@@ -88,16 +88,16 @@ impl Pressure {
         let (limit, refused) = (AtomicUsize::new(usize::MAX), AtomicUsize::new(0));
         let (each, task) = (Mutex::new(CHEAP), task.abort_handle());
         let runtime = runtime.metrics();
-        let pressure = Arc::new(Self { runtime, lanes, each, limit, refused, task, pulse: Pulse::new() });
+        let pressure = Arc::new(Self { runtime, workers, each, limit, refused, task, pulse: Pulse::new() });
         let measured = Arc::downgrade(&pressure);
-        // A thread, because what a lane wakes goes before what waits.
+        // A thread, because what a worker wakes goes before what waits.
         if let Err(error) =
             thread::Builder::new().name("pressure".to_owned()).spawn(move || measure(&measured, &question))
         {
             tracing::warn!(
                 target: "mainstay::server",
                 %error,
-                "there is no thread that watches the lanes: whatever comes is taken on; raise the limit of threads (`ulimit -u`)"
+                "there is no thread that watches the workers: whatever comes is taken on; raise the limit of threads (`ulimit -u`)"
             );
         }
         pressure
@@ -127,14 +127,14 @@ impl Pressure {
         tracing::warn!(
             target: "mainstay::server",
             requests,
-            "requests were refused: more is asked than the lanes can do; give the server more cores, or start another"
+            "requests were refused: more is asked than the workers can do; give the server more cores, or start another"
         );
     }
 
     /// Takes note of what a task waited behind so many others, or has waited so far. Not the mean counts but the long
     /// waits; their quantile is found as by Robbins and Monro (A Stochastic Approximation Method, 1951).
     fn learn(&self, depth: usize, took: Duration, has_ended: bool) {
-        let few = FEW * self.lanes;
+        let few = FEW * self.workers;
         if depth <= few {
             return;
         }

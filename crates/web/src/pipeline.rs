@@ -140,11 +140,11 @@ impl Api {
                 response
             }
         };
-        if let Some(RateLimitHeaders { policy, standing, is_why }) = told {
+        if let Some(RateLimitHeaders { policy, state, is_why }) = told {
             response.headers_mut().insert(RATELIMIT_POLICY, policy);
             // A limit that the handler keeps itself is not among those that this tells of: it would contradict.
             if response.status() != StatusCode::TOO_MANY_REQUESTS || is_why {
-                response.headers_mut().insert(RATELIMIT, standing);
+                response.headers_mut().insert(RATELIMIT, state);
             }
         }
         self.base_path.put_before_location(&mut response);

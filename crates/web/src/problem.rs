@@ -186,7 +186,7 @@ pub enum RequestError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The lanes are behind, or the bodies of all requests hold as much memory as they may.
+    /// The workers are behind, or the bodies of all requests hold as much memory as they may.
     Overloaded,
     /// A precondition is stated that the operation cannot hold.
     PreconditionNotSupported {

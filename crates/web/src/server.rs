@@ -42,7 +42,7 @@ enum Stage {
     Cut,
 }
 
-/// How many connections there may be. Shared by the lanes.
+/// How many connections there may be. Shared by the workers.
 #[derive(Debug, Clone)]
 struct Room {
     connections: Arc<Semaphore>,
@@ -79,7 +79,7 @@ impl ServerHandle {
 /// port is taken before it has made anything, and is found by nobody before it can answer.
 #[derive(Debug)]
 pub struct Reserved {
-    /// One for each lane when lanes share nothing.
+    /// One for each worker when workers share nothing.
     sockets: Vec<Socket>,
     address: SocketAddr,
 }
@@ -90,12 +90,12 @@ impl Reserved {
     /// # Errors
     /// When it cannot be had.
     pub fn new(settings: &ServerSettings) -> io::Result<Self> {
-        let count = if settings.runtime == RuntimeKind::PerCore { lane_count(settings) } else { 1 };
+        let count = if settings.runtime == RuntimeKind::PerCore { worker_count(settings) } else { 1 };
         let mut address = settings.listen;
         let mut sockets = Vec::with_capacity(count);
         if count > 1 {
             // Sockets that share a port would share it with another server of ours too: ask for it alone first. Port 0
-            // is taken here, and the lanes share what came of it.
+            // is taken here, and the workers share what came of it.
             address = local(&socket(address, false)?)?;
         }
         for _ in 0..count {
@@ -118,7 +118,7 @@ impl Reserved {
 }
 
 impl Server {
-    /// Opens the listener (one for each lane when lanes share nothing).
+    /// Opens the listener (one for each worker when workers share nothing).
     ///
     /// # Errors
     /// When the address cannot be had.
@@ -166,21 +166,21 @@ impl Server {
             lingering: Arc::new(Semaphore::new(LINGERING.min(connections.div_ceil(8)))),
             addresses: Addresses::new(settings.connections_per_address()),
         };
-        let mut lanes = Vec::new();
+        let mut workers = Vec::new();
         let mut listeners = self.listeners.into_iter();
         let first = listeners.next();
         for listener in listeners {
             let (api, room, watched) = (self.api.clone(), room.clone(), watched.clone());
-            // One thread for each further lane; joined below, after the last stage.
-            lanes.push(std::thread::spawn(move || {
+            // One thread for each further worker; joined below, after the last stage.
+            workers.push(std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 match runtime {
-                    Ok(runtime) => runtime.block_on(lane(api, listener, room, watched)),
-                    Err(error) => tracing::error!(target: "mainstay::server", %error, "a lane could not start"),
+                    Ok(runtime) => runtime.block_on(worker(api, listener, room, watched)),
+                    Err(error) => tracing::error!(target: "mainstay::server", %error, "a worker could not start"),
                 }
             }));
         }
-        let own = first.map(|listener| tokio::spawn(lane(self.api.clone(), listener, room.clone(), watched)));
+        let own = first.map(|listener| tokio::spawn(worker(self.api.clone(), listener, room.clone(), watched)));
 
         shutdown.await;
         self.api.begin_drain();
@@ -198,8 +198,8 @@ impl Server {
             // It ends with the stage; a panic in it was logged where it happened.
             let _ = own.await;
         }
-        for lane in lanes {
-            let _ = tokio::task::spawn_blocking(move || lane.join()).await;
+        for worker in workers {
+            let _ = tokio::task::spawn_blocking(move || worker.join()).await;
         }
     }
 }
@@ -222,22 +222,22 @@ fn socket(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// How many lanes these settings mean.
-pub(crate) fn lane_count(settings: &ServerSettings) -> usize {
-    match settings.lanes {
+/// How many workers these settings mean.
+pub(crate) fn worker_count(settings: &ServerSettings) -> usize {
+    match settings.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     }
 }
 
 impl ServerSettings {
-    /// How many lanes these settings mean on this machine.
-    pub fn lane_count(&self) -> usize {
-        lane_count(self)
+    /// How many workers these settings mean on this machine.
+    pub fn worker_count(&self) -> usize {
+        worker_count(self)
     }
 }
 
-async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch::Receiver<Stage>) {
+async fn worker(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch::Receiver<Stage>) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -245,15 +245,15 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
             return;
         }
     };
-    let lanes = match api.settings().runtime {
-        RuntimeKind::WorkStealing => lane_count(api.settings()),
+    let workers = match api.settings().runtime {
+        RuntimeKind::WorkStealing => worker_count(api.settings()),
         RuntimeKind::PerCore => 1,
     };
-    let pressure = Pressure::start(lanes);
+    let pressure = Pressure::start(workers);
     let builder = connection_builder(api.settings(), pressure.pulse());
     // Failures to accept in a row.
     let mut failures = 0_u32;
-    let lane = Arc::new(Lane { pressure, builder, api: api.clone() });
+    let worker = Arc::new(Worker { pressure, builder, api: api.clone() });
     loop {
         // Room first: what finds none waits in the system's backlog, not in our memory.
         let permit = tokio::select! {
@@ -275,7 +275,7 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
                 }
                 let watch = Watch::new(api.settings());
                 let io = Guarded::new(stream, api.clone(), watch.clone(), room.lingering.clone());
-                tokio::spawn(connection(lane.clone(), peer, io, watch, (permit, counted.flatten()), stage.clone()));
+                tokio::spawn(connection(worker.clone(), peer, io, watch, (permit, counted.flatten()), stage.clone()));
             }
             Err(error) => {
                 // Out of descriptors, most often: those we have will come free. The log is told at first and then now and then.
@@ -288,7 +288,7 @@ async fn lane(api: Arc<Api>, listener: StdListener, room: Room, mut stage: watch
         }
     }
     drop(listener);
-    // A share-nothing lane's runtime must live until its connections are done.
+    // A share-nothing worker's runtime must live until its connections are done.
     let _ = stage.wait_for(|s| *s == Stage::Cut).await;
     tokio::task::yield_now().await;
 }
@@ -340,35 +340,35 @@ fn connection_builder(settings: &ServerSettings, pulse: &Arc<Pulse>) -> auto::Bu
     builder
 }
 
-/// What all connections of a lane share.
-struct Lane {
+/// What all connections of a worker share.
+struct Worker {
     api: Arc<Api>,
     pressure: Arc<Pressure>,
     builder: auto::Builder<TokioExecutor>,
 }
 
 async fn connection(
-    lane: Arc<Lane>,
+    worker: Arc<Worker>,
     peer: SocketAddr,
     io: Guarded,
     watch: Arc<Watch>,
     place: (OwnedSemaphorePermit, Option<Counted>),
     mut stage: watch::Receiver<Stage>,
 ) {
-    let (watched, asked) = (watch.clone(), lane.clone());
+    let (watched, asked) = (watch.clone(), worker.clone());
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         if watched.is_ambiguous() {
             request.extensions_mut().insert(LengthTwice);
         }
         // How we are is told whoever asks, all the more now.
         let is_too_much = !request.uri().path().starts_with("/health/") && asked.pressure.is_too_much();
-        let (lane, open) = (asked.clone(), watched.enter());
+        let (worker, open) = (asked.clone(), watched.enter());
         async move {
-            let response = lane.api.answer(request.map(RequestBody::Incoming), Some(peer), is_too_much).await;
+            let response = worker.api.answer(request.map(RequestBody::Incoming), Some(peer), is_too_much).await;
             Ok::<_, Infallible>(response.map(|body| Watched::new(body, open)))
         }
     });
-    let mut connection = pin!(lane.builder.serve_connection(TokioIo::new(io), service));
+    let mut connection = pin!(worker.builder.serve_connection(TokioIo::new(io), service));
     let now = Instant::now();
     let mut look = pin!(sleep_until(match watch.look(now) {
         Look::Again(first) => first,
@@ -385,7 +385,7 @@ async fn connection(
                 }
                 break;
             }
-            () = look.as_mut() => match judge(&lane, &watch) {
+            () = look.as_mut() => match judge(&worker, &watch) {
                 Look::Again(next) => {
                     look.as_mut().reset(next);
                     continue;
@@ -409,9 +409,9 @@ async fn connection(
 }
 
 /// Whether patience has ended, by the time that this process was awake.
-fn judge(lane: &Lane, watch: &Watch) -> Look {
+fn judge(worker: &Worker, watch: &Watch) -> Look {
     let now = Instant::now();
-    if let Some(woke) = lane.pressure.pulse().woke_at(now.into_std()) {
+    if let Some(woke) = worker.pressure.pulse().woke_at(now.into_std()) {
         watch.woke(woke.into());
     }
     watch.look(now)

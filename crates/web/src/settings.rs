@@ -13,13 +13,13 @@ use crate::cors::Cors;
 pub struct ServerSettings {
     /// Address and port to listen on. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// How lanes share work: `work-stealing`, or `per-core` for many connections with uniformly short handlers.
+    /// How workers share work: `work-stealing`, or `per-core` for many connections with uniformly short handlers.
     pub runtime: RuntimeKind,
     /// Proxies whose `X-Forwarded-For` is believed, by address or network: `10.0.0.0/8`, `::1`. Of anybody else's nothing is,
     /// and limits by address count the peer's own.
     pub trusted_proxies: Vec<String>,
-    /// Number of lanes (worker threads). 0 means one per core.
-    pub lanes: usize,
+    /// Number of worker threads. 0 means one per core.
+    pub workers: usize,
     /// Connections open at once. Further ones wait in the system's backlog. Fewer where the process may not have so many files
     /// open; the limit is raised as far as the system lets it, and the log tells when that is not enough.
     pub max_connections: usize,
@@ -62,11 +62,11 @@ pub struct ServerSettings {
     pub cors: CorsSettings,
 }
 
-/// How lanes share work.
+/// How workers share work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuntimeKind {
-    /// One runtime; an idle lane takes work from a busy one.
+    /// One runtime; an idle worker takes work from a busy one.
     WorkStealing,
     /// A runtime for each core that shares nothing.
     PerCore,
@@ -107,7 +107,7 @@ impl Default for ServerSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             runtime: RuntimeKind::WorkStealing,
             trusted_proxies: Vec::new(),
-            lanes: 0,
+            workers: 0,
             max_connections: 20_000,
             max_connections_per_address: 0,
             max_body_bytes: 1024 * 1024,

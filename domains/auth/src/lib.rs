@@ -1,10 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod clock_guard;
 mod commands;
-mod ended;
+mod doctor_checks;
 mod error;
-mod examine;
 mod forms;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -12,10 +12,10 @@ pub mod fuzzing;
 mod keyring;
 mod keys;
 mod model;
-mod news;
 mod passwords;
-mod past;
 mod refresh;
+mod revocation;
+mod revocation_broadcast;
 mod service;
 mod settings;
 mod store;
@@ -55,7 +55,7 @@ pub fn domain() -> Domain {
         .endpoint(api::logout)
         .endpoint(api::get_jwks)
         .command(commands::create_admin())
-        .examine(examine::examine)
+        .check(doctor_checks::check)
         .provide(|boot| async move {
             let accounts = Accounts::start(&boot).await?;
             boot.authenticator(Arc::new(accounts.verifier()));

@@ -5,19 +5,19 @@ use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use mainstay::Turn;
 use mainstay::kernel::Ctx;
-use mainstay::prelude::{StartError, Work, WorkError};
+use mainstay::prelude::{CpuPool, CpuPoolError, StartError};
 use mainstay::store::StoreError;
 
 use crate::AuthSettings;
 use crate::error::HashError;
 use crate::model::Password;
 
-/// Hashes and checks passwords: argon2id. Each takes 19 MiB or more and a core, so it is [`Work`]: so many at once, and
+/// Hashes and checks passwords: argon2id. Each takes 19 MiB or more and a core, so it is [`CpuPool`]: so many at once, and
 /// whoever finds no permit waits in a queue that has an end, and in which networks take turns.
 pub(crate) struct Hasher {
     argon: Argon2<'static>,
     params: Params,
-    work: Work,
+    work: CpuPool,
     count: Arc<AtomicU64>,
     /// For each form of the stored hashes, today's first: a hash in it that no password has. A wrong password takes the
     /// work of all of them, so that it cannot be told from the time whether an account is there, nor how old its hash is.
@@ -57,8 +57,8 @@ impl Hasher {
         let params = Params::new(settings.hash_memory_kib, settings.hash_passes, settings.hash_lanes, None)
             .map_err(|e| StartError::new(format!("passwords cannot be hashed with the settings under [auth]: {e}")))?;
         let work = match settings.hash_permits {
-            0 => Work::per_core(settings.hash_queue)?,
-            permits => Work::new(permits, settings.hash_queue)?,
+            0 => CpuPool::per_core(settings.hash_queue)?,
+            permits => CpuPool::new(permits, settings.hash_queue)?,
         };
         let todays = nobodys(&params, ctx.random().bytes(), ctx.random().bytes())
             .map_err(|e| StartError::new(format!("passwords cannot be hashed with the settings under [auth]: {e}")))?;
@@ -156,10 +156,10 @@ impl Hasher {
     }
 }
 
-fn not_hashed(error: WorkError) -> HashError {
+fn not_hashed(error: CpuPoolError) -> HashError {
     match error {
-        WorkError::WorkBusy => HashError::Busy,
-        WorkError::WorkFailed => HashError::Failed(StoreError::internal(error)),
+        CpuPoolError::WorkBusy => HashError::Busy,
+        CpuPoolError::WorkFailed => HashError::Failed(StoreError::internal(error)),
     }
 }
 

@@ -11,7 +11,6 @@ use mainstay::prelude::*;
 use mainstay::store::MOST_KEYS;
 use tokio::sync::Mutex;
 
-use crate::ended::Ended;
 use crate::error::{AdminError, HashError, LoginError, RefreshError, RegisterError};
 use crate::forms::Forms;
 use crate::keyring::{KeyRing, KeyRingError};
@@ -19,10 +18,11 @@ use crate::keys::{KeyError, Seal, SigningKey};
 use crate::model::{Email, Password, email_key};
 use crate::passwords::{Hasher, Verdict};
 use crate::refresh::{Genuine, RefreshTokens, Seed};
+use crate::revocation::Revocations;
 use crate::store::CredentialsRow;
 use crate::tokens::{self, Grant};
 use crate::verifier::Verifier;
-use crate::{AuthSettings, news, past, store};
+use crate::{AuthSettings, clock_guard, revocation_broadcast, store};
 
 /// Accounts and their sessions. Cheap to clone; every clone is the same.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ struct Inner {
     /// Makes networks unreadable where they are kept.
     network_key: hmac::Key,
     keys: Arc<KeyRing>,
-    ended: Arc<Ended>,
+    ended: Arc<Revocations>,
     issuer: Arc<str>,
     verifier: Verifier,
     /// Uses of one refresh token wait for each other here before they meet in the database, where a crowd would make
@@ -130,7 +130,7 @@ impl Accounts {
     pub(crate) async fn start(boot: &Boot) -> Result<Self, StartError> {
         let settings = boot.settings::<AuthSettings>("auth")?;
         let ctx = boot.ctx();
-        past::resume(boot, &ctx).await.map_err(|e| StartError::caused("the sessions cannot be read", e))?;
+        clock_guard::resume(boot, &ctx).await.map_err(|e| StartError::caused("the sessions cannot be read", e))?;
         let hasher = Hasher::new(&ctx, &settings)?;
         let seal = Seal::new(&boot.secret().derive("signing keys"))
             .map_err(|e| StartError::caused("signing keys cannot be sealed", e))?;
@@ -145,10 +145,10 @@ impl Accounts {
         })?;
         let public_url = &boot.all_settings().public_url;
         let issuer: Arc<str> = if public_url.is_empty() { DEVELOPMENT_ISSUER } else { public_url }.into();
-        let (keys, ended) = (Arc::new(keys), Arc::new(Ended::new(MOST_ENDED)));
+        let (keys, ended) = (Arc::new(keys), Arc::new(Revocations::new(MOST_ENDED)));
         let verifier = Verifier::new(boot.store().clone(), keys.clone(), ended.clone(), issuer.clone(), &settings);
         let bus = boot.bus().clone();
-        news::hear(&bus, ended.clone(), boot.clock().clone(), settings.access_token());
+        revocation_broadcast::hear(&bus, ended.clone(), boot.clock().clone(), settings.access_token());
         let forms = Forms::settle(&ctx, boot.store(), &hasher)
             .await
             .map_err(|e| StartError::caused("the forms of stored passwords cannot be read", e))?;
@@ -339,7 +339,7 @@ impl Accounts {
             .await?;
         let ended = opened.as_ref().map_or(&[][..], |(_, ended)| ended);
         pending.settle(ended, now.plus(self.0.settings.access_token()), now);
-        news::tell(&self.0.bus, ctx, ended).await;
+        revocation_broadcast::tell(&self.0.bus, ctx, ended).await;
         let Some((role, _)) = opened else { return Ok(None) };
         let grant = Grant { user_id: account_id, session_id, role, issued_at: now, expires_at: ends_at };
         self.tokens(ctx, &key, grant, refresh).map(Some)
@@ -420,7 +420,7 @@ impl Accounts {
             }
             Use::Reused => {
                 pending.settle(&[session_id], until, now);
-                news::tell(&self.0.bus, ctx, &[session_id]).await;
+                revocation_broadcast::tell(&self.0.bus, ctx, &[session_id]).await;
                 tracing::warn!(session.id = %session_id, "a spent refresh token was used; its session is ended");
                 Err(RefreshError::InvalidRefreshToken)
             }
@@ -463,7 +463,7 @@ impl Accounts {
             })
             .await?;
         pending.settle(&ended, now.plus(self.0.settings.access_token()), now);
-        news::tell(&self.0.bus, ctx, &ended).await;
+        revocation_broadcast::tell(&self.0.bus, ctx, &ended).await;
         Ok(())
     }
 
@@ -522,7 +522,7 @@ impl Accounts {
             .await?;
         let sessions = promoted.as_ref().map_or(&[][..], |(_, sessions)| sessions);
         pending.settle(sessions, now.plus(self.0.settings.access_token()), now);
-        news::tell(&self.0.bus, ctx, sessions).await;
+        revocation_broadcast::tell(&self.0.bus, ctx, sessions).await;
         promoted.map(|(id, _)| id).ok_or(AdminError::AccountNotFound)
     }
 
@@ -554,7 +554,7 @@ impl Accounts {
             .await?;
         let sessions = ended.as_deref().unwrap_or_default();
         pending.settle(sessions, now.plus(self.0.settings.access_token()), now);
-        news::tell(&self.0.bus, ctx, sessions).await;
+        revocation_broadcast::tell(&self.0.bus, ctx, sessions).await;
         Ok(ended.is_some())
     }
 }

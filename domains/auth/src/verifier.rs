@@ -6,8 +6,8 @@ use mainstay::store::Store;
 use mainstay::web::{AccessError, Authenticate, Authentication, SignIn};
 use quick_cache::sync::Cache;
 
-use crate::ended::{Ended, Standing};
 use crate::keyring::KeyRing;
+use crate::revocation::{RevocationStatus, Revocations};
 use crate::{AuthSettings, store, tokens};
 
 /// Tells who a bearer token stands for. Verifying a signature and asking for the session takes some 100 µs, so verdicts
@@ -20,7 +20,7 @@ pub(crate) struct Verifier(Arc<Inner>);
 struct Inner {
     store: Store,
     keys: Arc<KeyRing>,
-    ended: Arc<Ended>,
+    ended: Arc<Revocations>,
     issuer: Arc<str>,
     recheck: Duration,
     verdicts: Cache<Box<str>, Verdict>,
@@ -51,7 +51,7 @@ impl Verifier {
     pub(crate) fn new(
         store: Store,
         keys: Arc<KeyRing>,
-        ended: Arc<Ended>,
+        ended: Arc<Revocations>,
         issuer: Arc<str>,
         settings: &AuthSettings,
     ) -> Self {
@@ -105,12 +105,14 @@ impl Authenticate for Verifier {
             if now >= expires_at {
                 return refused;
             }
-            return match inner.ended.standing(session_id, generation) {
-                Standing::Ended => refused,
-                Standing::Clear if now < checked_at.plus(inner.recheck) => {
+            return match inner.ended.status(session_id, generation) {
+                RevocationStatus::Ended => refused,
+                RevocationStatus::Clear if now < checked_at.plus(inner.recheck) => {
                     Authentication::Now(Ok(Identity::User { user_id, session_id, role }))
                 }
-                Standing::Clear | Standing::Unsure => self.ask(ctx, token, Named { user_id, session_id, expires_at }),
+                RevocationStatus::Clear | RevocationStatus::Unsure => {
+                    self.ask(ctx, token, Named { user_id, session_id, expires_at })
+                }
             };
         }
         let Ok(unverified) = tokens::parse(token) else { return refused };

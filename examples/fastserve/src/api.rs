@@ -4,8 +4,8 @@ use mainstay::web::{Caller, User};
 use crate::report::{Report, ReportError, Reports};
 use crate::store::{self, Quote};
 
-/// Up to here a number is found in some tens of microseconds, which is what a lane can spare.
-const LARGEST_ON_THE_LANE: u32 = 20;
+/// Up to here a number is found in some tens of microseconds, which is what a worker can spare.
+const LARGEST_ON_THE_WORKER: u32 = 20;
 
 /// Which number to compute.
 #[input]
@@ -34,16 +34,16 @@ pub(crate) async fn health() -> Result<Text<&'static str>, StoreError> {
 
 /// Compute a Fibonacci number.
 ///
-/// By the naive recursion, because it is meant to be work. A large one is computed away from the lanes; when the machine
+/// By the naive recursion, because it is meant to be work. A large one is computed away from the workers; when the machine
 /// has no room for it, that is said at once.
 #[get("/api/compute", root)]
 pub(crate) async fn compute(
     ctx: Ctx,
-    work: Work,
+    work: CpuPool,
     Query(ComputeQuery { n }): Query<ComputeQuery>,
-) -> Result<Json<ComputedView>, WorkError> {
+) -> Result<Json<ComputedView>, CpuPoolError> {
     let fibonacci = match n {
-        0..=LARGEST_ON_THE_LANE => fibonacci(n),
+        0..=LARGEST_ON_THE_WORKER => fibonacci(n),
         _ => work.run(&ctx, move || fibonacci(n)).await?,
     };
     Ok(Json(ComputedView { n, fibonacci }))

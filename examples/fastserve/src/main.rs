@@ -41,7 +41,7 @@ fn domain() -> Domain {
         .endpoint(api::random_quote)
         .endpoint(api::check_caller)
         .provide(|boot: Boot| async move {
-            let work = Work::per_core(QUEUE)?;
+            let work = CpuPool::per_core(QUEUE)?;
             boot.put(work.clone());
             boot.put(Reports::new(&boot, work)?);
             Ok(())

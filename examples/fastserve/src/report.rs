@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mainstay::cache::{Cached, Key, Plan, Unanswered};
+use mainstay::cache::{CacheConfig, Cached, Key, Unanswered};
 use mainstay::prelude::*;
 
 use crate::api::fibonacci;
@@ -26,7 +26,7 @@ pub(crate) struct Report {
 #[derive(Clone)]
 pub(crate) struct Reports {
     kept: Cached<(u64, Time)>,
-    work: Work,
+    work: CpuPool,
 }
 
 impl Service for Reports {}
@@ -38,7 +38,7 @@ pub(crate) enum ReportError {
     #[api(Unavailable, "The report takes too long right now. Try again in a moment.")]
     ReportSlow,
     #[api(from)]
-    Work(WorkError),
+    CpuPool(CpuPoolError),
 }
 
 impl From<Unanswered> for ReportError {
@@ -48,9 +48,9 @@ impl From<Unanswered> for ReportError {
 }
 
 impl Reports {
-    pub(crate) fn new(boot: &Boot, work: Work) -> Result<Self, StartError> {
-        let plan = boot.cache().plan(Plan::new("report").keep(GOOD_FOR));
-        Ok(Self { kept: plan.map_err(|error| StartError::new(error.to_string()))?, work })
+    pub(crate) fn new(boot: &Boot, work: CpuPool) -> Result<Self, StartError> {
+        let config = boot.cache().configure(CacheConfig::new("report").keep(GOOD_FOR));
+        Ok(Self { kept: config.map_err(|error| StartError::new(error.to_string()))?, work })
     }
 
     pub(crate) async fn get(&self, ctx: &Ctx) -> Result<Report, ReportError> {

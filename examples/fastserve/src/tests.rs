@@ -17,8 +17,8 @@ fn note(published: bool) -> Value {
 }
 
 fn loads(app: &App, plan: &str) -> u64 {
-    let plans = app.running().cache().stats().plans;
-    plans.into_iter().find(|stats| stats.name == plan).map_or(0, |stats| stats.loads)
+    let configs = app.running().cache().stats().configs;
+    configs.into_iter().find(|stats| stats.name == plan).map_or(0, |stats| stats.loads)
 }
 
 both! {

@@ -9,7 +9,7 @@ use crate::process::{Folder, Server, mainstay, run, say};
 pub fn asked(args: &[&str]) -> String {
     let folder = Folder::new();
     folder.write("mainstay.toml", "[database]\nurl = \"postgres://u:p@192.0.2.1:1/x\"");
-    let said = run(mainstay(&folder).args(args).env("MAINSTAY_SERVER__LANES", "7"), "");
+    let said = run(mainstay(&folder).args(args).env("MAINSTAY_SERVER__WORKERS", "7"), "");
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert_eq!(said.err, "");
     assert_eq!(folder.names(), ["mainstay.toml"]);

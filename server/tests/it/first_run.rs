@@ -136,15 +136,15 @@ both! {
 
     async fn either_runtime_serves(db: TestDatabase) {
         let folder = Folder::new();
-        for (runtime, lanes) in [("per-core", "2"), ("per-core", "1"), ("work-stealing", "1"), ("work-stealing", "3")] {
-            let variables = [("MAINSTAY_SERVER__RUNTIME", runtime), ("MAINSTAY_SERVER__LANES", lanes)];
+        for (runtime, workers) in [("per-core", "2"), ("per-core", "1"), ("work-stealing", "1"), ("work-stealing", "3")] {
+            let variables = [("MAINSTAY_SERVER__RUNTIME", runtime), ("MAINSTAY_SERVER__WORKERS", workers)];
             let server = Server::start(&folder, &db, &variables);
             for _ in 0..8 {
                 assert_eq!(server.get("/health/ready", "").status, 200);
             }
             server.signal(Signal::SIGTERM);
             let (status, output) = server.end();
-            assert!(status.success(), "{runtime} {lanes}: {output}");
+            assert!(status.success(), "{runtime} {workers}: {output}");
         }
     }
 }

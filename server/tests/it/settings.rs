@@ -11,7 +11,11 @@ type Mistake = (&'static str, &'static [(&'static str, &'static str)], &'static 
 const MISTAKES: &[Mistake] = &[
     ("nonsense = ", &[], "mainstay.toml is not TOML"),
     ("[server]\nlisen = 1", &[], "no setting `server.lisen` (in mainstay.toml). Did you mean `server.listen`?"),
-    ("[server]\nlanes = \"two\"", &[], "server.lanes in mainstay.toml must be a whole number, but is text in quotes"),
+    (
+        "[server]\nworkers = \"two\"",
+        &[],
+        "server.workers in mainstay.toml must be a whole number, but is text in quotes",
+    ),
     ("[nonsense]\nx = 1", &[], "there is no setting `nonsense`"),
     ("[auth]\naccess_token_s = 1", &[], "[auth] "),
     ("[log]\nfilter = \"inof\"", &[], "[log] the log filter `inof`"),
@@ -34,8 +38,8 @@ const MISTAKES: &[Mistake] = &[
     ("[database]\nurl = \"postgres://u@h/d?pgbouncer=true\"", &[], "set `database.prepared_statements = false`"),
     ("[database]\nurl = \"postgres://u@h/d?ssl=true\"", &[], "write `sslmode=require` instead"),
     ("[database]\nurl = \"sqlite://a.db?mode=rwc\"", &[], "`url` has options after the path"),
-    ("", &[("MAINSTAY_SERVER__LANES", "two")], "(MAINSTAY_SERVER__LANES) must be a whole number, but is `two`"),
-    ("", &[("MAINSTAY_SERVER__LANE", "2")], "Did you mean `server.lanes`?"),
+    ("", &[("MAINSTAY_SERVER__WORKERS", "two")], "(MAINSTAY_SERVER__WORKERS) must be a whole number, but is `two`"),
+    ("", &[("MAINSTAY_SERVER__WORKER", "2")], "Did you mean `server.workers`?"),
     ("", &[("MAINSTAY_SECRET_KEY", "short")], "secret_key has 5 characters; 32 or more are needed"),
     ("", &[("MAINSTAY_MODE", "production"), ("MAINSTAY_SECRET_KEY", GOOD_SECRET)], "public_url is not set"),
 ];
@@ -88,16 +92,16 @@ fn later_sources_win_and_secrets_are_dots() {
     let folder = Folder::new();
     folder.write(
         "mainstay.toml",
-        "secret_key = \"xq4Jv0cZpT2mWb8RkL6yHs3NfGd7Ue1A\"\n[server]\nlanes = 3\nmax_headers = 9",
+        "secret_key = \"xq4Jv0cZpT2mWb8RkL6yHs3NfGd7Ue1A\"\n[server]\nworkers = 3\nmax_headers = 9",
     );
     let mut show = mainstay(&folder);
     show.args(["config", "show"])
-        .env("MAINSTAY_SERVER__LANES", "4")
+        .env("MAINSTAY_SERVER__WORKERS", "4")
         .env("MAINSTAY_DATABASE__URL", "postgres://u:hunter2@h/x");
     let said = run(&mut show, "");
     assert_eq!(said.code, Some(0), "{}", said.err);
     for line in
-        ["lanes = 4\n", "max_headers = 9\n", "secret_key = \"••••••••\"\n", "url = \"postgres://u:••••••••@h/x\"\n"]
+        ["workers = 4\n", "max_headers = 9\n", "secret_key = \"••••••••\"\n", "url = \"postgres://u:••••••••@h/x\"\n"]
     {
         assert!(said.out.contains(line), "{line}: {}", said.out);
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use kernel::{Rate, Standing};
+use kernel::{BucketState, Rate};
 
 /// How a bucket fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Shape {
 
     /// How a bucket stands that is full `ahead` from now, of which `cost` was asked; when the call went through, it is
     /// taken.
-    pub(super) fn standing(self, ahead: u64, cost: u32, is_admitted: bool) -> Standing {
+    pub(super) fn state(self, ahead: u64, cost: u32, is_admitted: bool) -> BucketState {
         let is_enough = self.has(ahead, cost);
         let left = if is_admitted && is_enough { self.after(ahead, cost) } else { ahead };
         let remaining = self.tolerance().saturating_sub(left) / self.interval.max(1);
@@ -69,7 +69,7 @@ impl Shape {
             false if cost > self.quota => self.tolerance(),
             false => self.after(ahead, cost) - self.tolerance(),
         };
-        Standing {
+        BucketState {
             is_enough,
             remaining: u32::try_from(remaining).unwrap_or(u32::MAX).min(self.quota),
             reset: Duration::from_micros(reset),
@@ -110,15 +110,15 @@ mod tests {
         let mut full_at = 0;
         let one = |&(now, cost): &(u64, u32)| {
             let ahead = shape.ahead(full_at, now);
-            let standing = shape.standing(ahead, cost, true);
-            if standing.is_enough {
+            let state = shape.state(ahead, cost, true);
+            if state.is_enough {
                 full_at = now + shape.after(ahead, cost);
             }
             let ahead = shape.ahead(full_at, now);
-            let reset = u64::try_from(standing.reset.as_micros()).unwrap();
+            let reset = u64::try_from(state.reset.as_micros()).unwrap();
             // What remains is what can be taken, and no more.
-            assert!(shape.has(ahead, standing.remaining) && !shape.has(ahead, standing.remaining + 1));
-            if standing.is_enough {
+            assert!(shape.has(ahead, state.remaining) && !shape.has(ahead, state.remaining + 1));
+            if state.is_enough {
                 assert_eq!(shape.ahead(full_at, now + reset), 0);
                 assert!(reset == 0 || shape.ahead(full_at, now + reset - 1) > 0);
             } else if cost <= shape.quota {
@@ -126,7 +126,7 @@ mod tests {
                 assert!(shape.has(shape.ahead(full_at, now + reset), cost));
                 assert!(!shape.has(shape.ahead(full_at, now + reset - 1), cost));
             }
-            standing.is_enough
+            state.is_enough
         };
         calls.iter().map(one).collect()
     }
@@ -181,8 +181,8 @@ mod tests {
     fn the_largest_numbers_do_not_wrap() {
         let rate = Rate::new(1, Duration::from_secs(31 * 86_400)).unwrap();
         let shape = Shape::from(rate).share(usize::MAX);
-        let standing = shape.standing(shape.ahead(u64::MAX, 0), u32::MAX, true);
-        assert!(!standing.is_enough && standing.remaining == 0);
+        let state = shape.state(shape.ahead(u64::MAX, 0), u32::MAX, true);
+        assert!(!state.is_enough && state.remaining == 0);
         assert!(!Shape::from(rate).has(0, 2) && Shape::from(rate).has(0, 1));
     }
 }

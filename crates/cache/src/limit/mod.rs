@@ -1,12 +1,12 @@
 //! Allowances: how much of something a caller may do in a while, over all nodes.
 
 #[cfg(feature = "redis")]
-mod debts;
+mod denied_cache;
 mod gcra;
 #[cfg(feature = "redis")]
-mod redis;
+mod offline_usage;
 #[cfg(feature = "redis")]
-mod refusals;
+mod redis;
 mod table;
 
 use std::fmt;
@@ -20,7 +20,7 @@ use table::{Table, refused};
 
 /// What is done while Redis, which keeps the buckets, does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenAway {
+pub enum WhenUnavailable {
     /// Each node lets through its share: what the rate gives, divided by the nodes it last heard of.
     Share,
     /// Nothing goes through.
@@ -44,7 +44,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 ///
 /// **When Redis loses its memory** (a restart, also with an older snapshot, a failover, `FLUSHALL`), every bucket
 /// counts as empty at that moment and fills from then on: no more goes through than if nothing had been lost. That is
-/// known by a mark that lies beside the buckets with the era of the process. Two cases are not told apart from a first
+/// known by a record that lies beside the buckets with the run id of the process. Two cases are not told apart from a first
 /// start, which gives full quotas: when all nodes begin anew together with an empty Redis; and, when a node that begins
 /// finds the empty one first, until one that knew what was there asks it for something. In a cluster a server that
 /// comes back with an older snapshot is not noticed.
@@ -81,12 +81,12 @@ impl fmt::Debug for Limiter {
 
 impl Limiter {
     /// Buckets where the backend says. The bus tells how many nodes there are.
-    pub fn new(backend: &Backend, bus: &Bus, when_away: WhenAway) -> Self {
+    pub fn new(backend: &Backend, bus: &Bus, when_unavailable: WhenUnavailable) -> Self {
         #[cfg(feature = "redis")]
-        if let Some(link) = backend.link() {
-            return Self(Kind::Redis(Arc::new(redis::Shared::new(link, bus, when_away))));
+        if let Some(manager) = backend.manager() {
+            return Self(Kind::Redis(Arc::new(redis::Shared::new(manager, bus, when_unavailable))));
         }
-        let _ = (backend, bus, when_away);
+        let _ = (backend, bus, when_unavailable);
         Self(Kind::Memory(Arc::new(Table::new())))
     }
 

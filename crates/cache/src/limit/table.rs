@@ -5,7 +5,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kernel::{Bucket, Charge, MOST_CHARGES, Standing, Taken};
+use kernel::{Bucket, BucketState, Charge, MOST_CHARGES, Taken};
 
 use super::gcra::Shape;
 
@@ -202,7 +202,7 @@ impl Table {
                 }
             }
         }
-        Taken::of(judged.map(|one| one.shape.standing(one.ahead, one.cost, is_admitted)))
+        Taken::of(judged.map(|one| one.shape.state(one.ahead, one.cost, is_admitted)))
     }
 
     /// Gives back what these took. Where a bucket has got a place of its own since, what was taken from the shared one
@@ -250,7 +250,7 @@ impl Table {
             ahead
         };
         drop(shard);
-        Taken::of([shape.standing(ahead, charge.cost, is_admitted)])
+        Taken::of([shape.state(ahead, charge.cost, is_admitted)])
     }
 }
 
@@ -291,7 +291,7 @@ impl Shard {
 
 /// All refused, as when there is nothing to judge by.
 pub(super) fn refused(charges: &[Charge], reset: std::time::Duration) -> Taken {
-    Taken::of(charges.iter().map(|_| Standing { is_enough: false, remaining: 0, reset }))
+    Taken::of(charges.iter().map(|_| BucketState { is_enough: false, remaining: 0, reset }))
 }
 
 #[cfg(test)]
@@ -357,7 +357,7 @@ mod tests {
             .take(4)
             .collect();
         let taken = take(&table, NOW, &same_shard);
-        assert_eq!(taken.standings().iter().map(|one| one.is_enough).collect::<Vec<_>>(), [true, true, true, false]);
+        assert_eq!(taken.states().iter().map(|one| one.is_enough).collect::<Vec<_>>(), [true, true, true, false]);
         assert!(take(&table, NOW, &same_shard[..3]).is_admitted());
         assert!(!take(&table, NOW, &same_shard[3..]).is_admitted());
     }
@@ -377,7 +377,7 @@ mod tests {
         assert!(take(&table, NOW, &[one, one]).is_admitted());
         assert!(!take(&table, NOW, &[one, one]).is_admitted());
         let last = take(&table, NOW, &[one]);
-        assert!(last.is_admitted() && last.standings()[0].remaining == 0);
+        assert!(last.is_admitted() && last.states()[0].remaining == 0);
     }
 
     #[test]
@@ -409,6 +409,6 @@ mod tests {
         assert!(take(&table, NOW, &[one]).is_admitted());
         let earlier = NOW - 3_600_000_000;
         let taken = take(&table, earlier, &[one]);
-        assert!(!taken.is_admitted() && taken.standings()[0].reset == Duration::from_secs(6), "{taken:?}");
+        assert!(!taken.is_admitted() && taken.states()[0].reset == Duration::from_secs(6), "{taken:?}");
     }
 }

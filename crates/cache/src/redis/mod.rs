@@ -1,14 +1,14 @@
-//! The way to Redis: where it is ([`Route`]), one connection to it ([`Line`]), what keeps such a connection ([`Link`]),
-//! and one on which other nodes are heard ([`Ear`]).
+//! The way to Redis: where it is ([`Route`]), one connection to it ([`Connection`]), what keeps such a connection ([`ConnectionManager`]),
+//! and one on which other nodes are heard ([`Subscriber`]).
 
-mod ear;
-mod line;
-mod link;
-mod route;
+mod connection;
+mod connection_manager;
+mod subscriber;
 #[cfg(test)]
 mod tests;
+mod topology;
 
-pub(crate) use ear::Ear;
-pub(crate) use line::Line;
-pub(crate) use link::{Link, Status};
-pub(crate) use route::{Met, Route, Wire};
+pub(crate) use connection::Connection;
+pub(crate) use connection_manager::{ConnectionManager, Status};
+pub(crate) use subscriber::Subscriber;
+pub(crate) use topology::{Established, RawConnection, Topology};

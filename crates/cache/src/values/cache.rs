@@ -6,25 +6,25 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::cache_config::{CacheConfig, CacheConfigError};
 use super::cached::Cached;
-use super::changing::Changing;
-use super::flight::Flights;
+use super::frequency_sketch::Sketch;
+use super::generations::Generations;
+use super::invalidation_guard::InvalidationGuard;
 #[cfg(feature = "redis")]
 use super::key::Key;
 use super::key::Target;
-use super::ledger::Ledger;
 use super::local::Local;
-use super::plan::{Plan, PlanError};
-use super::popularity::Sketch;
 #[cfg(feature = "redis")]
-use super::shared::Shared;
+use super::redis_values::RedisValues;
+use super::single_flight::Flights;
 use super::stats::{Counts, Hot, Stats};
 #[cfg(feature = "redis")]
-use crate::Away;
+use crate::Unavailable;
 use crate::{Backend, Bus, CacheSettings, Heard};
 
-/// The most plans of a cache.
-const MOST_PLANS: usize = 1000;
+/// The most configs of a cache.
+const MOST_CONFIGS: usize = 1000;
 /// So many old values are brought anew at a time behind the backs of those who ask; the others stay old a little
 /// longer.
 const MOST_REFRESHES: usize = 64;
@@ -53,21 +53,21 @@ pub struct Cache(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) local: Local,
-    pub(crate) ledger: Ledger,
+    pub(crate) generations: Generations,
     pub(crate) flights: Arc<Flights>,
     pub(crate) sketch: Sketch,
     pub(crate) refreshes: Arc<Semaphore>,
-    plans: Mutex<Vec<Known>>,
+    configs: Mutex<Vec<Known>>,
     /// What other nodes say; none where there are no others.
     bus: Option<Bus>,
     #[cfg(feature = "redis")]
-    pub(crate) shared: Option<Shared>,
+    pub(crate) shared: Option<RedisValues>,
     /// The task that tells what could not be told at once.
     #[cfg(feature = "redis")]
     keeper: Option<tokio::task::AbortHandle>,
 }
 
-/// A plan that is there.
+/// A config that is there.
 struct Known {
     name: String,
     #[cfg(feature = "redis")]
@@ -86,17 +86,17 @@ impl Cache {
     pub fn new(settings: &CacheSettings, backend: &Backend, bus: &Bus) -> Self {
         let inner = Arc::new_cyclic(|inner: &Weak<Inner>| {
             #[cfg(feature = "redis")]
-            let shared = backend.link().cloned().map(Shared::new);
+            let shared = backend.manager().cloned().map(RedisValues::new);
             #[cfg(feature = "redis")]
             let keeper = shared.as_ref().map(|shared| tokio::spawn(deliver(inner.clone(), shared)).abort_handle());
             let _ = inner;
             Inner {
                 local: Local::new(settings.memory_bytes),
-                ledger: Ledger::new(),
+                generations: Generations::new(),
                 flights: Arc::new(Flights::new()),
                 sketch: Sketch::new(),
                 refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
-                plans: Mutex::default(),
+                configs: Mutex::default(),
                 bus: backend.is_shared().then(|| bus.clone()),
                 #[cfg(feature = "redis")]
                 shared,
@@ -118,58 +118,58 @@ impl Cache {
     /// A way to values of one kind.
     ///
     /// # Errors
-    /// When the plan cannot be followed, or there is one of its name.
-    pub fn plan<T: Send + Sync + 'static>(&self, plan: Plan<T>) -> Result<Cached<T>, PlanError> {
-        plan.check()?;
-        let mut plans = self.0.plans();
-        if plans.iter().any(|known| known.name == plan.name) {
-            return Err(PlanError::Taken);
+    /// When the config cannot be followed, or there is one of its name.
+    pub fn configure<T: Send + Sync + 'static>(&self, config: CacheConfig<T>) -> Result<Cached<T>, CacheConfigError> {
+        config.check()?;
+        let mut configs = self.0.configs();
+        if configs.iter().any(|known| known.name == config.name) {
+            return Err(CacheConfigError::Taken);
         }
-        if plans.len() == MOST_PLANS {
-            return Err(PlanError::TooMany);
+        if configs.len() == MOST_CONFIGS {
+            return Err(CacheConfigError::TooMany);
         }
         let counts = Arc::new(Counts::default());
-        let number = u32::try_from(plans.len()).unwrap_or(u32::MAX);
-        plans.push(Known {
-            name: plan.name.clone(),
+        let number = u32::try_from(configs.len()).unwrap_or(u32::MAX);
+        configs.push(Known {
+            name: config.name.clone(),
             #[cfg(feature = "redis")]
-            has_tags: plan.tags.is_some(),
+            has_tags: config.tags.is_some(),
             counts: counts.clone(),
         });
-        Ok(Cached::new(self.0.clone(), plan, number, counts))
+        Ok(Cached::new(self.0.clone(), config, number, counts))
     }
 
     /// Says what is about to change, before the change is committed: from now on nothing of it is kept, on any node,
-    /// until [`Changing::done`]. What can be told to others within `deadline` is; the rest is caught up on.
+    /// until [`InvalidationGuard::done`]. What can be told to others within `deadline` is; the rest is caught up on.
     ///
     /// A change that is only announced once it is committed ([`Cache::forget`]) has a gap: a process that ends between
     /// the two leaves the old value to the others until its time is over.
-    pub async fn changing(&self, targets: Vec<Target>, deadline: Instant) -> Changing {
-        let mut changing = self.begin(targets, deadline);
-        changing.announce().await;
-        changing
+    pub async fn invalidate(&self, targets: Vec<Target>, deadline: Instant) -> InvalidationGuard {
+        let mut invalidation = self.begin(targets, deadline);
+        invalidation.announce().await;
+        invalidation
     }
 
-    /// The same where nothing can be waited for: other nodes are told by [`Changing::announce`], or at the end.
-    pub fn begin(&self, targets: Vec<Target>, deadline: Instant) -> Changing {
-        Changing::begin(self.0.clone(), targets, deadline)
+    /// The same where nothing can be waited for: other nodes are told by [`InvalidationGuard::announce`], or at the end.
+    pub fn begin(&self, targets: Vec<Target>, deadline: Instant) -> InvalidationGuard {
+        InvalidationGuard::begin(self.0.clone(), targets, deadline)
     }
 
     /// Forgets what has changed, everywhere. When this returns, no `get` on this node returns what was loaded before;
     /// other nodes have been told, or will be.
     pub async fn forget(&self, targets: Vec<Target>, deadline: Instant) {
-        Changing::over(self.0.clone(), targets, deadline).done().await;
+        InvalidationGuard::over(self.0.clone(), targets, deadline).done().await;
     }
 
     /// What was done so far.
     pub fn stats(&self) -> Stats {
-        let plans = self.0.plans();
-        let plans = plans.iter().map(|known| known.counts.read(&known.name)).collect();
+        let configs = self.0.configs();
+        let configs = configs.iter().map(|known| known.counts.read(&known.name)).collect();
         #[cfg(feature = "redis")]
-        let undelivered = self.0.shared.as_ref().map_or(0, |shared| shared.undelivered.count());
+        let pending_invalidations = self.0.shared.as_ref().map_or(0, |shared| shared.pending.count());
         #[cfg(not(feature = "redis"))]
-        let undelivered = 0;
-        Stats { plans, undelivered }
+        let pending_invalidations = 0;
+        Stats { configs, pending_invalidations }
     }
 
     /// The keys that are asked for most, 64 at most: one of 16 asks is looked at.
@@ -179,8 +179,8 @@ impl Cache {
 }
 
 impl Inner {
-    fn plans(&self) -> MutexGuard<'_, Vec<Known>> {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    fn configs(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.configs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether other nodes are heard, so that what is in this node's memory may be served.
@@ -194,14 +194,14 @@ impl Inner {
             Heard::Message(lines) => {
                 for line in lines.split(|byte| *byte == b'\n') {
                     match Target::read(line) {
-                        Some(target) => self.ledger.forget(&target),
+                        Some(target) => self.generations.forget(&target),
                         // A newer program's word: it cannot mean more than everything.
-                        None => self.ledger.forget_all(),
+                        None => self.generations.forget_all(),
                     }
                 }
             }
             Heard::Gap => {
-                self.ledger.forget_all();
+                self.generations.forget_all();
                 self.local.clear();
             }
         }
@@ -212,10 +212,10 @@ impl Inner {
 impl Inner {
     /// Tells Redis and the other nodes that a change is under way. Those forget it at once, and keep nothing while it
     /// is: if this process ends in the middle, nobody has the old value for long.
-    pub(crate) async fn tell_open(&self, targets: &[Target], word: &str, deadline: Instant) {
+    pub(crate) async fn tell_open(&self, targets: &[Target], nonce: &str, deadline: Instant) {
         let Some(shared) = &self.shared else { return };
         let told = async {
-            shared.open(targets, word, deadline).await?;
+            shared.open(targets, nonce, deadline).await?;
             self.publish(targets, deadline).await
         };
         if told.await.is_err() {
@@ -225,19 +225,19 @@ impl Inner {
 
     /// Tells Redis, and then the other nodes, that a change is over: whoever hears of it must not find there what is to
     /// be forgotten.
-    pub(crate) async fn tell_shut(&self, targets: &[Target], word: &str, deadline: Instant) {
-        if self.try_shut(targets, word, deadline).await.is_err() {
+    pub(crate) async fn tell_shut(&self, targets: &[Target], nonce: &str, deadline: Instant) {
+        if self.try_shut(targets, nonce, deadline).await.is_err() {
             self.put_off(targets);
         }
     }
 
-    async fn try_shut(&self, targets: &[Target], word: &str, deadline: Instant) -> Result<(), Away> {
+    async fn try_shut(&self, targets: &[Target], nonce: &str, deadline: Instant) -> Result<(), Unavailable> {
         let Some(shared) = &self.shared else { return Ok(()) };
-        shared.shut(targets, word, deadline).await?;
+        shared.shut(targets, nonce, deadline).await?;
         self.publish(targets, deadline).await
     }
 
-    async fn publish(&self, targets: &[Target], deadline: Instant) -> Result<(), Away> {
+    async fn publish(&self, targets: &[Target], deadline: Instant) -> Result<(), Unavailable> {
         let Some(bus) = &self.bus else { return Ok(()) };
         let mut message = Vec::new();
         for target in targets {
@@ -256,18 +256,19 @@ impl Inner {
     /// To be told later. Until then this node does without what Redis has of it.
     pub(crate) fn put_off(&self, targets: &[Target]) {
         let Some(shared) = &self.shared else { return };
-        let tagged = || self.plans().iter().filter(|known| known.has_tags).map(|known| Key::of(&known.name)).collect();
-        shared.undelivered.add(targets, tagged);
+        let tagged =
+            || self.configs().iter().filter(|known| known.has_tags).map(|known| Key::of(&known.name)).collect();
+        shared.pending.add(targets, tagged);
     }
 
     /// Tells some of what was put off. Whether that was done.
     async fn catch_up(&self) -> bool {
         let Some(shared) = &self.shared else { return true };
-        let some = shared.undelivered.some(MOST_AT_ONCE);
+        let some = shared.pending.some(MOST_AT_ONCE);
         let targets: Vec<Target> = some.iter().map(|(target, _)| target.clone()).collect();
-        let told = self.try_shut(&targets, &shared.word(), Instant::now() + PATIENCE).await;
+        let told = self.try_shut(&targets, &shared.nonce(), Instant::now() + PATIENCE).await;
         if told.is_ok() {
-            shared.undelivered.told(&some);
+            shared.pending.told(&some);
         }
         told.is_ok()
     }
@@ -284,13 +285,13 @@ impl Drop for Inner {
 
 /// Tells what was put off, as soon as Redis is there. Ends with the cache.
 #[cfg(feature = "redis")]
-fn deliver(inner: Weak<Inner>, shared: &Shared) -> impl Future<Output = ()> + Send + 'static {
-    let (undelivered, mut status) = (shared.undelivered.clone(), shared.link().watch());
+fn deliver(inner: Weak<Inner>, shared: &RedisValues) -> impl Future<Output = ()> + Send + 'static {
+    let (pending, mut status) = (shared.pending.clone(), shared.manager().watch());
     async move {
         loop {
-            undelivered.news().await;
+            pending.news().await;
             let mut pause = LEAST_PAUSE;
-            while undelivered.count() > 0 {
+            while pending.count() > 0 {
                 let Some(inner) = inner.upgrade() else { return };
                 let is_done = inner.catch_up().await;
                 drop(inner);

@@ -7,12 +7,12 @@ use kernel::{Ctx, DeadlinePassed, Time};
 use tokio::time::Instant;
 
 use super::cache::Inner;
-use super::flight::{Attempts, Lead, Part, State};
+use super::cache_config::{CacheConfig, MOST_TAGS};
 use super::key::{Key, Tag};
 use super::local::{Anything, Entry, Place};
-use super::plan::{MOST_TAGS, Plan};
 #[cfg(feature = "redis")]
-use super::remote::{Right, Sought};
+use super::redis_values::{Right, Sought};
+use super::single_flight::{Attempts, Lead, Part, State};
 use super::stats::{self, Counts};
 
 /// The most keys that are fetched at once.
@@ -48,12 +48,12 @@ impl fmt::Display for Unanswered {
 
 impl std::error::Error for Unanswered {}
 
-/// Values of one kind, as its [`Plan`] says. Cheap to clone: all clones are one.
+/// Values of one kind, as its [`CacheConfig`] says. Cheap to clone: all clones are one.
 pub struct Cached<T>(pub(super) Arc<Kept<T>>);
 
 pub(super) struct Kept<T> {
     pub(super) inner: Arc<Inner>,
-    pub(super) plan: Plan<T>,
+    pub(super) config: CacheConfig<T>,
     number: u32,
     pub(super) counts: Arc<Counts>,
 }
@@ -77,7 +77,7 @@ impl<T> Clone for Cached<T> {
 
 impl<T> fmt::Debug for Cached<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Cached").field(&self.0.plan).finish()
+        f.debug_tuple("Cached").field(&self.0.config).finish()
     }
 }
 
@@ -90,8 +90,8 @@ enum Found<T> {
 }
 
 impl<T: Send + Sync + 'static> Cached<T> {
-    pub(crate) fn new(inner: Arc<Inner>, plan: Plan<T>, number: u32, counts: Arc<Counts>) -> Self {
-        Self(Arc::new(Kept { inner, plan, number, counts }))
+    pub(crate) fn new(inner: Arc<Inner>, config: CacheConfig<T>, number: u32, counts: Arc<Counts>) -> Self {
+        Self(Arc::new(Kept { inner, config, number, counts }))
     }
 
     /// The value of this key: from memory, or from `load`, which is asked once for all who ask at the same time (by each
@@ -112,7 +112,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
             Found::Stale(old) => {
                 let Some(lead) = self.claim(ctx, key, &old) else { return Ok(value_of(&old)) };
                 match self.lead(ctx, lead, load).await {
-                    Err(_) if old.stamps.are_current() => Ok(value_of(&old)),
+                    Err(_) if old.generation.are_current() => Ok(value_of(&old)),
                     result => result,
                 }
             }
@@ -206,7 +206,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
         let seen = match &found {
             Found::Nothing => {
                 let seen = self.0.counts.misses.fetch_add(1, Ordering::Relaxed);
-                if self.0.plan.worth_after > 1 {
+                if self.0.config.worth_after > 1 {
                     // Each one counts here, and none twice.
                     self.0.inner.sketch.count(key, 1);
                     return found;
@@ -232,7 +232,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
         }
         let Some(entry) = self.0.inner.local.find(self.0.number, key) else { return Found::Nothing };
         let now_us = ctx.now().as_micros();
-        if !entry.stamps.are_current() || now_us >= entry.stale_until_us {
+        if !entry.generation.are_current() || now_us >= entry.stale_until_us {
             self.0.inner.local.remove(self.0.number, key, &entry);
             return Found::Nothing;
         }
@@ -244,8 +244,8 @@ impl<T: Send + Sync + 'static> Cached<T> {
 
     /// `after`: the attempts that this one follows.
     fn join(&self, key: &Key, after: Option<Attempts>) -> Part {
-        let place = Place { plan: self.0.number, key: key.clone() };
-        self.0.inner.flights.join(place, after, &self.0.inner.ledger)
+        let place = Place { config: self.0.number, key: key.clone() };
+        self.0.inner.flights.join(place, after, &self.0.inner.generations)
     }
 
     /// The right to bring the new value of an old one, if nobody else is about to.
@@ -380,11 +380,13 @@ impl<T: Send + Sync + 'static> Cached<T> {
 
     /// What was loaded, with all that is to be known to keep it.
     fn loaded(&self, ctx: &Ctx, began: Time, value: Option<Arc<T>>) -> Loaded<T> {
-        let plan = &self.0.plan;
-        let tags = value.as_ref().zip(plan.tags).map(|(value, tags)| tags(value)).unwrap_or_default();
+        let config = &self.0.config;
+        let tags = value.as_ref().zip(config.tags).map(|(value, tags)| tags(value)).unwrap_or_default();
         // Written down once, to be weighed and to be shared.
-        let codec =
-            plan.codec.as_ref().filter(|_| (plan.weigh.is_none() && self.0.inner.local.is_there()) || self.is_shared());
+        let codec = config
+            .codec
+            .as_ref()
+            .filter(|_| (config.weigh.is_none() && self.0.inner.local.is_there()) || self.is_shared());
         let bytes = value.as_ref().zip(codec).and_then(|(value, codec)| codec.encode(value));
         let until_us = self.until(ctx, began, value.is_none());
         Loaded { value, bytes, tags, until_us, may_be_kept: true }
@@ -392,21 +394,21 @@ impl<T: Send + Sync + 'static> Cached<T> {
 
     /// Keeps what was loaded, if it may be, and tells those who wait. Whether it may be kept.
     pub(super) fn settle(&self, lead: Lead, loaded: &Loaded<T>) -> bool {
-        let plan = &self.0.plan;
+        let config = &self.0.config;
         let inner = &self.0.inner;
-        let mut stamps = lead.stamps();
-        inner.ledger.add_tags(&mut stamps, &loaded.tags);
+        let mut generation = lead.generation();
+        inner.generations.add_tags(&mut generation, &loaded.tags);
         let is_absent = loaded.value.is_none();
         let is_wanted = self.is_worth(&lead.place.key)
             && loaded.tags.len() <= MOST_TAGS
-            && !(is_absent && plan.keep_absent.is_zero());
-        let may_be_kept = loaded.may_be_kept && stamps.may_be_kept();
+            && !(is_absent && config.keep_absent.is_zero());
+        let may_be_kept = loaded.may_be_kept && generation.may_be_kept();
         if is_wanted && !may_be_kept {
             stats::add(&self.0.counts.refused_fills);
         }
         let anything = loaded.value.as_ref().map(|value| -> Anything { value.clone() });
         let bytes = lead.place.key.bytes().len() + self.weigh(loaded);
-        let entry = Arc::new(Entry::new(anything, bytes, stamps, loaded.until_us, self.0.counts.clone()));
+        let entry = Arc::new(Entry::new(anything, bytes, generation, loaded.until_us, self.0.counts.clone()));
         if is_wanted && may_be_kept {
             inner.local.put(lead.place.clone(), entry.clone());
         }
@@ -416,14 +418,14 @@ impl<T: Send + Sync + 'static> Cached<T> {
 
     /// Whether the key is asked for often enough to be kept.
     pub(super) fn is_worth(&self, key: &Key) -> bool {
-        let worth_after = self.0.plan.worth_after;
+        let worth_after = self.0.config.worth_after;
         worth_after < 2 || self.0.inner.sketch.estimate(key) >= worth_after
     }
 
     /// Whether values may be put where other nodes find them.
     fn is_shared(&self) -> bool {
         #[cfg(feature = "redis")]
-        return self.0.inner.shared.is_some() && !self.0.plan.is_local_only;
+        return self.0.inner.shared.is_some() && !self.0.config.is_local_only;
         #[cfg(not(feature = "redis"))]
         return false;
     }
@@ -438,20 +440,20 @@ impl<T: Send + Sync + 'static> Cached<T> {
     fn weigh(&self, loaded: &Loaded<T>) -> usize {
         let Some(value) = &loaded.value else { return 0 };
         let written = || loaded.bytes.as_ref().map_or(0, Vec::len);
-        size_of::<T>() + self.0.plan.weigh.map_or_else(written, |weigh| weigh(value))
+        size_of::<T>() + self.0.config.weigh.map_or_else(written, |weigh| weigh(value))
     }
 
     /// Until when a value is fresh, and until when it may be served, in microseconds since the epoch. From when its
     /// load began: what it shows was true then, and need not have been later.
     fn until(&self, ctx: &Ctx, began: Time, is_absent: bool) -> (i64, i64) {
-        let plan = &self.0.plan;
-        let (keep, stale) = if is_absent { (plan.keep_absent, Duration::ZERO) } else { (plan.keep, plan.stale) };
+        let config = &self.0.config;
+        let (keep, stale) = if is_absent { (config.keep_absent, Duration::ZERO) } else { (config.keep, config.stale) };
         let fresh = began.plus(keep - ctx.random().part_of(keep / 10));
         (fresh.as_micros(), fresh.plus(stale).as_micros())
     }
 }
 
-/// The type of an entry follows from the number of its plan, which no other has.
+/// The type of an entry follows from the number of its config, which no other has.
 fn value_of<T: Send + Sync + 'static>(entry: &Arc<Entry>) -> Option<Arc<T>> {
     entry.value.as_ref()?.clone().downcast().ok()
 }

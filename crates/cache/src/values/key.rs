@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 pub const MOST_KEY_BYTES: usize = 200;
 /// The most parts of a key, the entity included.
 pub const MOST_KEY_PARTS: usize = 8;
-/// The most bytes of an entity that is kept as it is; the same for the name of a plan.
+/// The most bytes of an entity that is kept as it is; the same for the name of a config.
 pub(crate) const MOST_ENTITY_BYTES: usize = 32;
 /// The most bytes of any other part that is kept as it is.
 const MOST_PART_BYTES: usize = 40;
-/// A digest with its mark: `~` and 128 bits in base64url. Eight parts of which seven are digests are 200 bytes.
+/// A digest with its prefix: `~` and 128 bits in base64url. Eight parts of which seven are digests are 200 bytes.
 const DIGEST_BYTES: usize = 23;
 /// So long is the text of nearly every key, and costs no allocation.
 const SHORT: usize = 62;
@@ -72,9 +72,9 @@ impl Key {
         }
     }
 
-    /// The same with one more part. `mark` is what a digest of it begins with, and the only character beside the plain
+    /// The same with one more part. `prefix` is what a digest of it begins with, and the only character beside the plain
     /// ones that the part itself may have.
-    fn part(&self, mark: u8, part: impl fmt::Display) -> Self {
+    fn part(&self, prefix: u8, part: impl fmt::Display) -> Self {
         let bytes = self.bytes();
         let parts = self.parts();
         // Where there is no room below, the last part takes the new one in: a digest of both, and one part.
@@ -85,7 +85,7 @@ impl Key {
         } else {
             (bytes.iter().rposition(|byte| *byte == b':').unwrap_or(0), 0)
         };
-        let mut text = Part::new(mark, most);
+        let mut text = Part::new(prefix, most);
         text.add(bytes.get(keep + 1..).unwrap_or_default());
         // A `Display` that fails has written what it could: the digest is of that.
         let _ = write!(text, "{part}");
@@ -279,7 +279,7 @@ const fn is_plain(byte: u8) -> bool {
 /// secret or without end, is never held.
 struct Part {
     /// What its digest begins with.
-    mark: u8,
+    prefix: u8,
     /// As it is, it may have so many bytes.
     most: usize,
     kept: [u8; MOST_PART_BYTES],
@@ -288,13 +288,14 @@ struct Part {
 }
 
 impl Part {
-    fn new(mark: u8, most: usize) -> Self {
-        Self { mark, most: most.min(MOST_PART_BYTES), kept: [0; MOST_PART_BYTES], length: 0, digest: None }
+    fn new(prefix: u8, most: usize) -> Self {
+        Self { prefix, most: most.min(MOST_PART_BYTES), kept: [0; MOST_PART_BYTES], length: 0, digest: None }
     }
 
     fn add(&mut self, text: &[u8]) {
         let end = self.length + text.len();
-        if self.digest.is_none() && end <= self.most && text.iter().all(|byte| is_plain(*byte) || self.is_mark(*byte)) {
+        if self.digest.is_none() && end <= self.most && text.iter().all(|byte| is_plain(*byte) || self.is_prefix(*byte))
+        {
             self.kept[self.length..end].copy_from_slice(text);
             self.length = end;
             return;
@@ -303,8 +304,8 @@ impl Part {
         self.digest.get_or_insert_with(|| Sha256::new_with_prefix(kept)).update(text);
     }
 
-    fn is_mark(&self, byte: u8) -> bool {
-        self.mark == b'@' && byte == b'@'
+    fn is_prefix(&self, byte: u8) -> bool {
+        self.prefix == b'@' && byte == b'@'
     }
 
     /// What stands for it, and how long that is. An empty part is one too, and a digest: `a:` and `a` are not to be
@@ -316,7 +317,7 @@ impl Part {
         let kept = &self.kept[..self.length];
         let digest = self.digest.unwrap_or_else(|| Sha256::new_with_prefix(kept)).finalize();
         let mut out = [0; MOST_PART_BYTES];
-        out[0] = self.mark;
+        out[0] = self.prefix;
         // 16 bytes are 22 characters: there is room.
         let length = URL_SAFE_NO_PAD.encode_slice(&digest[..16], &mut out[1..]).unwrap_or(0);
         (out, length + 1)

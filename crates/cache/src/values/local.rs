@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, OptionsBuilder, Weighter};
 
+use super::generations::Generation;
 use super::key::Key;
-use super::ledger::Stamps;
 use super::stats::{self, Counts};
 
 /// What it takes to keep an entry beside key and value, in bytes: its places in the maps, counters and pointers.
 const ENTRY_BYTES: u64 = 320;
 /// The same for each stamp it holds, whose slot it may be the only one to need.
-const STAMP_BYTES: u64 = 112;
+const GENERATION_BYTES: u64 = 112;
 /// Shards hold at least so much: one value must fit into one shard.
 const LEAST_SHARD_BYTES: u64 = 1 << 20;
 const MOST_SHARDS: u64 = 64;
@@ -28,7 +28,7 @@ pub(crate) type Anything = Arc<dyn Any + Send + Sync>;
 pub(crate) struct Entry {
     /// None: there is nothing under this key.
     pub(crate) value: Option<Anything>,
-    pub(crate) stamps: Stamps,
+    pub(crate) generation: Generation,
     /// Good before this moment, in microseconds since the epoch.
     pub(crate) fresh_until_us: i64,
     /// To be served before this moment, while a new one loads.
@@ -43,15 +43,15 @@ impl Entry {
     pub(crate) fn new(
         value: Option<Anything>,
         value_bytes: usize,
-        stamps: Stamps,
+        generation: Generation,
         (fresh_until_us, stale_until_us): (i64, i64),
         counts: Arc<Counts>,
     ) -> Self {
-        let weight = ENTRY_BYTES + STAMP_BYTES * stamps.count() as u64 + value_bytes as u64;
+        let weight = ENTRY_BYTES + GENERATION_BYTES * generation.count() as u64 + value_bytes as u64;
         stats::add(&counts.entries);
         counts.bytes.fetch_add(weight, Ordering::Relaxed);
         let refresh_at_us = AtomicI64::new(fresh_until_us);
-        Self { value, stamps, fresh_until_us, stale_until_us, refresh_at_us, weight, counts }
+        Self { value, generation, fresh_until_us, stale_until_us, refresh_at_us, weight, counts }
     }
 
     /// Whether this caller is to bring the new one. Not the next ones, for `patience_us`: a load that fails must not be
@@ -70,23 +70,23 @@ impl Drop for Entry {
     }
 }
 
-/// A key of one plan: two plans never get each other's values, whatever keys they use.
+/// A key of one config: two configs never get each other's values, whatever keys they use.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
-    pub(crate) plan: u32,
+    pub(crate) config: u32,
     pub(crate) key: Key,
 }
 
 /// The same, to look for.
 #[derive(Hash)]
 struct Sought<'a> {
-    plan: u32,
+    config: u32,
     key: &'a Key,
 }
 
 impl Equivalent<Place> for Sought<'_> {
     fn equivalent(&self, place: &Place) -> bool {
-        self.plan == place.plan && self.key == &place.key
+        self.config == place.config && self.key == &place.key
     }
 }
 
@@ -145,8 +145,8 @@ impl Local {
         self.0.is_some()
     }
 
-    pub(crate) fn find(&self, plan: u32, key: &Key) -> Option<Arc<Entry>> {
-        self.0.as_ref()?.get(&Sought { plan, key })
+    pub(crate) fn find(&self, config: u32, key: &Key) -> Option<Arc<Entry>> {
+        self.0.as_ref()?.get(&Sought { config, key })
     }
 
     pub(crate) fn put(&self, place: Place, entry: Arc<Entry>) {
@@ -156,9 +156,9 @@ impl Local {
     }
 
     /// Takes this very entry out, not one that came after it.
-    pub(crate) fn remove(&self, plan: u32, key: &Key, entry: &Arc<Entry>) {
+    pub(crate) fn remove(&self, config: u32, key: &Key, entry: &Arc<Entry>) {
         if let Some(cache) = &self.0 {
-            cache.remove_if(&Sought { plan, key }, |found| Arc::ptr_eq(found, entry));
+            cache.remove_if(&Sought { config, key }, |found| Arc::ptr_eq(found, entry));
         }
     }
 
@@ -171,20 +171,20 @@ impl Local {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ledger::Ledger;
+    use super::super::generations::Generations;
     use super::*;
 
-    fn entry(ledger: &Ledger, key: &Key, bytes: usize, counts: &Arc<Counts>) -> Arc<Entry> {
-        Arc::new(Entry::new(None, bytes, ledger.stamps(key), (1, 1), counts.clone()))
+    fn entry(generations: &Generations, key: &Key, bytes: usize, counts: &Arc<Counts>) -> Arc<Entry> {
+        Arc::new(Entry::new(None, bytes, generations.generation(key), (1, 1), counts.clone()))
     }
 
     #[test]
     fn memory_is_bounded_and_what_it_weighs_is_told() {
-        let (ledger, counts) = (Ledger::new(), Arc::new(Counts::default()));
+        let (generations, counts) = (Generations::new(), Arc::new(Counts::default()));
         let local = Local::new(1 << 20);
         for n in 0..2000 {
             let key = Key::of("post").id(n);
-            local.put(Place { plan: 0, key: key.clone() }, entry(&ledger, &key, 4000, &counts));
+            local.put(Place { config: 0, key: key.clone() }, entry(&generations, &key, 4000, &counts));
         }
         let stats = counts.read("post");
         assert!(stats.bytes <= 1 << 20 && stats.bytes > 1 << 19, "{stats:?}");
@@ -195,21 +195,21 @@ mod tests {
 
     #[test]
     fn without_memory_nothing_is_kept() {
-        let (ledger, counts) = (Ledger::new(), Arc::new(Counts::default()));
+        let (generations, counts) = (Generations::new(), Arc::new(Counts::default()));
         let (local, key) = (Local::new(0), Key::of("post"));
-        local.put(Place { plan: 0, key: key.clone() }, entry(&ledger, &key, 1, &counts));
+        local.put(Place { config: 0, key: key.clone() }, entry(&generations, &key, 1, &counts));
         assert!(!local.is_there() && local.find(0, &key).is_none());
     }
 
     #[test]
     fn plans_do_not_meet_and_only_the_very_entry_is_removed() {
-        let (ledger, counts) = (Ledger::new(), Arc::new(Counts::default()));
+        let (generations, counts) = (Generations::new(), Arc::new(Counts::default()));
         let (local, key) = (Local::new(1 << 20), Key::of("post"));
-        let one = entry(&ledger, &key, 1, &counts);
-        local.put(Place { plan: 0, key: key.clone() }, one.clone());
+        let one = entry(&generations, &key, 1, &counts);
+        local.put(Place { config: 0, key: key.clone() }, one.clone());
         assert!(local.find(1, &key).is_none());
-        let other = entry(&ledger, &key, 1, &counts);
-        local.put(Place { plan: 0, key: key.clone() }, other.clone());
+        let other = entry(&generations, &key, 1, &counts);
+        local.put(Place { config: 0, key: key.clone() }, other.clone());
         local.remove(0, &key, &one);
         assert!(Arc::ptr_eq(&local.find(0, &key).unwrap(), &other));
         local.remove(0, &key, &other);
@@ -218,8 +218,8 @@ mod tests {
 
     #[test]
     fn one_of_many_brings_the_new_one() {
-        let (ledger, counts) = (Ledger::new(), Arc::new(Counts::default()));
-        let entry = entry(&ledger, &Key::of("post"), 1, &counts);
+        let (generations, counts) = (Generations::new(), Arc::new(Counts::default()));
+        let entry = entry(&generations, &Key::of("post"), 1, &counts);
         assert!(!entry.claim_refresh(0, 100), "still fresh");
         assert!(entry.claim_refresh(1, 100));
         assert!(!entry.claim_refresh(100, 100));

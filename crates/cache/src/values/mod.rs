@@ -1,28 +1,26 @@
 //! Cached values: cache-aside with one load for all who ask, and forgetting that can be relied on.
 
 mod cache;
+mod cache_config;
 mod cached;
-mod changing;
-mod flight;
+mod frequency_sketch;
+mod generations;
+mod invalidation_guard;
 mod key;
-mod ledger;
 mod local;
-mod plan;
-mod popularity;
 #[cfg(feature = "redis")]
-mod remote;
+mod pending_invalidations;
 #[cfg(feature = "redis")]
-mod shared;
+mod redis_values;
+mod single_flight;
 mod stats;
-#[cfg(feature = "redis")]
-mod undelivered;
 mod write_behind;
 
 pub use cache::Cache;
+pub use cache_config::{CacheConfig, CacheConfigError, Codec, Json, MOST_KEPT, MOST_TAGS, Raw};
 pub use cached::{Cached, MOST_PREFETCHED, Unanswered};
-pub use changing::Changing;
+pub use generations::HOLD;
+pub use invalidation_guard::InvalidationGuard;
 pub use key::{Key, MOST_KEY_BYTES, MOST_KEY_PARTS, Tag, Target};
-pub use ledger::HOLD;
-pub use plan::{Codec, Json, MOST_KEPT, MOST_TAGS, Plan, PlanError, Raw};
-pub use stats::{Hot, PlanStats, Stats};
+pub use stats::{ConfigStats, Hot, Stats};
 pub use write_behind::{NotAdded, WriteBehind};

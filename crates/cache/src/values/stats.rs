@@ -1,4 +1,4 @@
-//! What is counted of each plan.
+//! What is counted of each config.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::key::Key;
 
 /// Threads that count hits apart from each other.
-const LANES: usize = 16;
+const SHARDS: usize = 16;
 
 /// A number on a cache line of its own: cores that count hits must not wait for each other.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Lane(AtomicU64);
+struct Shard(AtomicU64);
 
-/// The numbers of one plan. Held by the plan and by what is kept for it.
+/// The numbers of one config. Held by the config and by what is kept for it.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    hits: [Lane; LANES],
+    hits: [Shard; SHARDS],
     pub(crate) hits_shared: AtomicU64,
     pub(crate) hits_stale: AtomicU64,
     pub(crate) misses: AtomicU64,
@@ -38,7 +38,7 @@ pub(crate) fn add(counter: &AtomicU64) {
 impl Counts {
     /// Counts a hit; how many this thread had counted.
     pub(crate) fn hit(&self) -> u64 {
-        self.hits[kernel::thread::number() % LANES].0.fetch_add(1, Ordering::Relaxed)
+        self.hits[kernel::thread::number() % SHARDS].0.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn loaded(&self, took: Duration) {
@@ -47,11 +47,11 @@ impl Counts {
         self.load_time_us_max.fetch_max(us, Ordering::Relaxed);
     }
 
-    pub(crate) fn read(&self, name: &str) -> PlanStats {
+    pub(crate) fn read(&self, name: &str) -> ConfigStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        PlanStats {
+        ConfigStats {
             name: name.to_owned(),
-            hits_local: self.hits.iter().map(|lane| read(&lane.0)).sum(),
+            hits_local: self.hits.iter().map(|shard| read(&shard.0)).sum(),
             hits_shared: read(&self.hits_shared),
             hits_stale: read(&self.hits_stale),
             misses: read(&self.misses),
@@ -71,15 +71,15 @@ impl Counts {
 /// What a cache did since it was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stats {
-    /// Each plan, in the order in which they came.
-    pub plans: Vec<PlanStats>,
+    /// Each config, in the order in which they came.
+    pub configs: Vec<ConfigStats>,
     /// Forgettings that Redis has not heard yet.
-    pub undelivered: usize,
+    pub pending_invalidations: usize,
 }
 
-/// What one plan did since it was made.
+/// What one config did since it was made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PlanStats {
+pub struct ConfigStats {
     /// Its name.
     pub name: String,
     /// Answered from this node's memory, stale ones included.

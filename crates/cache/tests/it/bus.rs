@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cache::{Away, Backend, Bus, CacheSettings, Heard, KeySpace};
+use cache::{Backend, Bus, CacheSettings, Heard, KeySpace, Unavailable};
 use kernel::Random;
 use testkit::{RedisCluster, RedisSentinel, RedisServer, run};
 use tokio::time::Instant;
@@ -36,7 +36,7 @@ impl Node {
         node
     }
 
-    async fn say(&self, text: &str) -> Result<(), Away> {
+    async fn say(&self, text: &str) -> Result<(), Unavailable> {
         self.bus.publish("news", text.as_bytes(), Instant::now() + PATIENCE).await
     }
 
@@ -119,7 +119,7 @@ fn while_redis_is_away_nobody_is_current_and_afterwards_all_are_told_of_the_gap(
             node.until("it is not current", || !node.bus.is_current()).await;
         }
         a.until("the link is down", || !a.backend.is_there()).await;
-        assert_eq!(a.say("lost").await, Err(Away::NotAsked));
+        assert_eq!(a.say("lost").await, Err(Unavailable::NotAsked));
         assert_eq!(a.bus.nodes(), 2, "as last known");
         server.restart();
         for node in [&a, &b] {
@@ -204,7 +204,7 @@ fn a_message_has_a_bound() {
         let long = "x".repeat(Bus::MOST_BYTES);
         a.say(&long).await.unwrap();
         b.hears(&long).await;
-        assert_eq!(a.say(&(long + "x")).await, Err(Away::Refused));
+        assert_eq!(a.say(&(long + "x")).await, Err(Unavailable::Refused));
     });
 }
 

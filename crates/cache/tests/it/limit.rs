@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::time::Duration;
 
-use cache::{Backend, Bus, Limiter, WhenAway};
+use cache::{Backend, Bus, Limiter, WhenUnavailable};
 use kernel::{Bucket, Charge, Clock, Ctx, MOST_CHARGES, Random, Rate, Taken, Taking, Time};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -15,7 +15,7 @@ pub(crate) fn charge(policy: &str, quota: u32, window: Duration) -> Charge {
 
 fn memory() -> Limiter {
     let backend = Backend::memory();
-    Limiter::new(&backend, &Bus::new(&backend), WhenAway::Refuse)
+    Limiter::new(&backend, &Bus::new(&backend), WhenUnavailable::Refuse)
 }
 
 fn ctx(clock: &Clock) -> Ctx {
@@ -78,7 +78,7 @@ async fn a_call_takes_from_all_of_its_buckets_or_from_none_in_whatever_order_the
     assert_eq!(admitted, 300, "as many as the smallest has");
     for name in ["a", "b", "d", "e", "f"] {
         let taken = now(limiter.take(&ctx, &[large(name)]));
-        assert_eq!(taken.standings()[0].remaining, 10_000 - 300 - 1, "those that were refused took nothing");
+        assert_eq!(taken.states()[0].remaining, 10_000 - 300 - 1, "those that were refused took nothing");
     }
 }
 
@@ -90,13 +90,13 @@ async fn what_was_taken_comes_back_a_little_at_a_time() {
     for left in (0..10).rev() {
         let taken = now(limiter.take(&ctx, &one));
         assert!(taken.is_admitted());
-        assert_eq!(taken.standings()[0].remaining, left);
-        assert_eq!(taken.standings()[0].reset, Duration::from_secs(u64::from(10 - left)));
+        assert_eq!(taken.states()[0].remaining, left);
+        assert_eq!(taken.states()[0].reset, Duration::from_secs(u64::from(10 - left)));
     }
     let refused = now(limiter.take(&ctx, &one));
-    assert_eq!(refused.standings()[0].reset, Duration::from_secs(1));
+    assert_eq!(refused.states()[0].reset, Duration::from_secs(1));
     clock.advance(Duration::from_micros(999_999));
-    assert_eq!(now(limiter.take(&ctx, &one)).standings()[0].reset, Duration::from_micros(1));
+    assert_eq!(now(limiter.take(&ctx, &one)).states()[0].reset, Duration::from_micros(1));
     clock.advance(Duration::from_micros(1));
     assert!(now(limiter.take(&ctx, &one)).is_admitted());
     assert!(!now(limiter.take(&ctx, &one)).is_admitted());

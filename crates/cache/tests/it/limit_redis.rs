@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::{Backend, Bus, CacheSettings, KeySpace, Limiter, WhenAway};
+use cache::{Backend, Bus, CacheSettings, KeySpace, Limiter, WhenUnavailable};
 use kernel::{Charge, Clock, Ctx, Random, Taken, Taking};
 use testkit::{RedisCluster, RedisSentinel, RedisServer, run};
 use tokio::sync::Barrier;
@@ -27,14 +27,14 @@ struct Node {
 
 impl Node {
     async fn start(url: &str) -> Self {
-        Self::with(url, WhenAway::Share).await
+        Self::with(url, WhenUnavailable::Share).await
     }
 
-    async fn with(url: &str, when_away: WhenAway) -> Self {
+    async fn with(url: &str, when_unavailable: WhenUnavailable) -> Self {
         let settings = CacheSettings { timeout_ms: 500, ..CacheSettings::at(url) };
         let backend = Backend::open(&settings, &KeySpace::new("test").unwrap(), &Random::os()).await.unwrap();
         let bus = Bus::new(&backend);
-        let limiter = Limiter::new(&backend, &bus, when_away);
+        let limiter = Limiter::new(&backend, &bus, when_unavailable);
         Self { backend, bus, limiter }
     }
 
@@ -121,7 +121,7 @@ fn a_call_takes_from_all_of_its_buckets_or_from_none() {
         let (small, large) = (charge("small", 40, LONG), charge("large", 1000, LONG));
         assert_eq!(together(&all, 20, &[large, small]).await, 40);
         let taken = all[0].take(&[large]).await;
-        assert_eq!(taken.standings()[0].remaining, 1000 - 40 - 1, "those that were refused took nothing");
+        assert_eq!(taken.states()[0].remaining, 1000 - 40 - 1, "those that were refused took nothing");
         // A bucket twice is taken from twice.
         assert!(all[0].take(&[charge("twice", 3, LONG); 2]).await.is_admitted());
         assert!(!all[1].take(&[charge("twice", 3, LONG); 2]).await.is_admitted());
@@ -159,17 +159,17 @@ fn it_stands_as_in_memory() {
         let one = charge("a", 10, Duration::from_secs(1000));
         let three = node.take(&[Charge { cost: 3, ..one }]).await;
         assert!(three.is_admitted());
-        assert_eq!((three.standings()[0].remaining, three.standings()[0].reset), (7, Duration::from_secs(300)));
+        assert_eq!((three.states()[0].remaining, three.states()[0].reset), (7, Duration::from_secs(300)));
         let eight = node.take(&[Charge { cost: 8, ..one }, charge("b", 5, LONG)]).await;
         assert!(!eight.is_admitted());
-        let [refused, other] = eight.standings() else { panic!("{eight:?}") };
+        let [refused, other] = eight.states() else { panic!("{eight:?}") };
         assert_eq!((refused.is_enough, refused.remaining), (false, 7));
         // Less what has passed since.
         assert!(refused.reset > Duration::from_secs(60) && refused.reset <= Duration::from_secs(100), "{refused:?}");
         assert_eq!((other.is_enough, other.remaining, other.reset), (true, 5, Duration::ZERO));
         // It is gone from Redis when the bucket is full again.
         let keys = server.cli(&["KEYS", "ms:test:{limits}:*"]);
-        let key = keys.lines().find(|key| !key.ends_with(":era")).unwrap();
+        let key = keys.lines().find(|key| !key.ends_with(":run_id")).unwrap();
         let left: u64 = server.cli(&["PTTL", key]).trim().parse().unwrap();
         assert!((200_000..=300_000).contains(&left), "{left}");
     });
@@ -254,7 +254,7 @@ fn a_redis_that_comes_back_with_an_older_snapshot_gives_no_more() {
         }
         admitted += together(&all, 20, &one).await;
         assert!(admitted <= 100, "{admitted}");
-        // Also for nodes that knew nothing of before: the snapshot has the mark of another process.
+        // Also for nodes that knew nothing of before: the snapshot has the record of another process.
         drop(all);
         server.restart();
         let new = nodes(2, &server.url()).await;
@@ -416,14 +416,14 @@ fn a_node_that_is_cut_off_adds_at_most_its_share() {
 fn where_it_is_so_set_nothing_goes_through_while_redis_is_away() {
     run(async {
         let mut server = RedisServer::start();
-        let node = Node::with(&server.url(), WhenAway::Refuse).await;
+        let node = Node::with(&server.url(), WhenUnavailable::Refuse).await;
         let one = [charge("a", 1000, Duration::from_secs(1)), charge("b", 1000, Duration::from_secs(1))];
         assert!(node.take(&one).await.is_admitted());
         server.kill();
         node.until_away().await;
         let refused = node.take(&one).await;
-        assert!(refused.standings().iter().all(|one| !one.is_enough && one.reset == Duration::from_secs(1)));
-        assert_eq!(refused.standings().len(), 2);
+        assert!(refused.states().iter().all(|one| !one.is_enough && one.reset == Duration::from_secs(1)));
+        assert_eq!(refused.states().len(), 2);
         server.restart();
         let until = Instant::now() + PATIENCE;
         while !node.take(&one).await.is_admitted() {

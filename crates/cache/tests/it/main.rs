@@ -4,11 +4,11 @@
 
 #[cfg(feature = "redis")]
 mod bus;
+#[cfg(feature = "redis")]
+mod connection_manager;
 mod limit;
 #[cfg(feature = "redis")]
 mod limit_redis;
-#[cfg(feature = "redis")]
-mod link;
 #[cfg(feature = "redis")]
 mod space;
 mod values;

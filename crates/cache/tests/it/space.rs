@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cache::{Backend, Bus, Cache, CacheSettings, Cached, Heard, Key, KeySpace, Limiter, Plan, Tag, Target, WhenAway};
+use cache::{
+    Backend, Bus, Cache, CacheConfig, CacheSettings, Cached, Heard, Key, KeySpace, Limiter, Tag, Target,
+    WhenUnavailable,
+};
 use kernel::{Clock, Ctx, Random, Taking};
 use testkit::{RedisCluster, RedisServer, run};
 use tokio::time::Instant;
@@ -26,9 +29,9 @@ impl Node {
         let backend = Backend::open(&settings, &KeySpace::new(deployment).unwrap(), &Random::os()).await.unwrap();
         let bus = Bus::new(&backend);
         let cache = Cache::new(&settings, &backend, &bus);
-        let tagged = Plan::new("number").tags(|number| vec![Tag::of("tens").id(number / 10)]);
-        let numbers = cache.plan(tagged).unwrap();
-        let limiter = Limiter::new(&backend, &bus, WhenAway::Refuse);
+        let tagged = CacheConfig::new("number").tags(|number| vec![Tag::of("tens").id(number / 10)]);
+        let numbers = cache.configure(tagged).unwrap();
+        let limiter = Limiter::new(&backend, &bus, WhenUnavailable::Refuse);
         let heard = Arc::new(Mutex::new(Vec::new()));
         let put = heard.clone();
         bus.subscribe("news", move |one| {

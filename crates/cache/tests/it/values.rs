@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use cache::{Backend, Bus, Cache, CacheSettings, Cached, Key, Plan, PlanError, PlanStats, Unanswered};
+use cache::{Backend, Bus, Cache, CacheConfig, CacheConfigError, CacheSettings, Cached, ConfigStats, Key, Unanswered};
 use kernel::{Clock, Ctx, Identity, Random, Time};
 use tokio::sync::{Barrier, Notify};
 use tokio::time::Instant;
@@ -39,7 +39,7 @@ pub(crate) fn memory(memory_bytes: u64) -> Cache {
 }
 
 pub(crate) fn numbers(cache: &Cache) -> Cached<u64> {
-    cache.plan(Plan::new("number")).unwrap()
+    cache.configure(CacheConfig::new("number")).unwrap()
 }
 
 pub(crate) fn key() -> Key {
@@ -50,8 +50,8 @@ pub(crate) async fn ask(numbers: &Cached<u64>, ctx: &Ctx, key: &Key, value: u64)
     *numbers.get(ctx, key, || async move { Ok::<_, Fault>(Some(value)) }).await.unwrap().unwrap()
 }
 
-pub(crate) fn stats(cache: &Cache) -> PlanStats {
-    cache.stats().plans[0].clone()
+pub(crate) fn stats(cache: &Cache) -> ConfigStats {
+    cache.stats().configs[0].clone()
 }
 
 /// Waits until it is so.
@@ -297,7 +297,7 @@ async fn whoever_waits_and_whoever_loads_is_told_when_its_own_time_is_up() {
 #[tokio::test]
 async fn values_end_each_in_its_own_time_and_none_too_late() {
     let cache = memory(1 << 20);
-    let numbers: Cached<u64> = cache.plan(Plan::new("number").keep(Duration::from_secs(100))).unwrap();
+    let numbers: Cached<u64> = cache.configure(CacheConfig::new("number").keep(Duration::from_secs(100))).unwrap();
     let ctx = ctx();
     let keys: Vec<_> = (0..200).map(|n| Key::of("number").id(n)).collect();
     for key in &keys {
@@ -326,7 +326,7 @@ async fn time_counts_from_the_beginning_of_the_load() {
 }
 
 fn stale_numbers(cache: &Cache) -> Cached<u64> {
-    cache.plan(Plan::new("number").keep(MINUTE).stale(MINUTE)).unwrap()
+    cache.configure(CacheConfig::new("number").keep(MINUTE).stale(MINUTE)).unwrap()
 }
 
 #[tokio::test]
@@ -395,7 +395,7 @@ async fn a_refresh_that_fails_leaves_the_old_value_and_is_tried_again_a_second_l
 async fn that_there_is_nothing_is_remembered_where_the_plan_says_so() {
     for (keep_absent, loads) in [(Duration::ZERO, 2), (MINUTE, 1)] {
         let cache = memory(1 << 20);
-        let numbers: Cached<u64> = cache.plan(Plan::new("number").keep_absent(keep_absent)).unwrap();
+        let numbers: Cached<u64> = cache.configure(CacheConfig::new("number").keep_absent(keep_absent)).unwrap();
         let ctx = ctx();
         for _ in 0..2 {
             assert_eq!(numbers.get(&ctx, &key(), || async { Ok::<_, Fault>(None) }).await, Ok(None));
@@ -409,7 +409,7 @@ async fn that_there_is_nothing_is_remembered_where_the_plan_says_so() {
 #[tokio::test]
 async fn what_is_asked_for_too_seldom_is_not_kept() {
     let cache = memory(1 << 20);
-    let numbers: Cached<u64> = cache.plan(Plan::new("number").worth_after(3)).unwrap();
+    let numbers: Cached<u64> = cache.configure(CacheConfig::new("number").worth_after(3)).unwrap();
     let ctx = ctx();
     for (ask_number, is_kept) in [(1, false), (2, false), (3, true)] {
         assert_eq!(ask(&numbers, &ctx, &key(), ask_number).await, ask_number);
@@ -423,7 +423,7 @@ async fn what_is_asked_for_too_seldom_is_not_kept() {
 #[tokio::test]
 async fn memory_has_a_bound_and_what_is_asked_for_again_stays() {
     let cache = memory(1 << 20);
-    let texts: Cached<String> = cache.plan(Plan::new("text")).unwrap();
+    let texts: Cached<String> = cache.configure(CacheConfig::new("text")).unwrap();
     let ctx = ctx();
     let load = || async { Ok::<_, Fault>(Some("x".repeat(2000))) };
     let hot: Vec<_> = (0..20).map(|n| Key::of("text").id(format_args!("hot-{n}"))).collect();
@@ -441,7 +441,7 @@ async fn memory_has_a_bound_and_what_is_asked_for_again_stays() {
 #[tokio::test]
 async fn many_are_fetched_with_one_load_and_none_twice() {
     let cache = memory(1 << 20);
-    let numbers: Cached<u64> = cache.plan(Plan::new("number").keep_absent(MINUTE)).unwrap();
+    let numbers: Cached<u64> = cache.configure(CacheConfig::new("number").keep_absent(MINUTE)).unwrap();
     let (ctx, gate) = (ctx(), Gate::default());
     let keys: Vec<_> = (0..5).map(|n| Key::of("number").id(n)).collect();
     ask(&numbers, &ctx, &keys[0], 100).await;
@@ -466,28 +466,28 @@ async fn many_are_fetched_with_one_load_and_none_twice() {
 async fn plans_are_apart_and_those_that_cannot_be_followed_are_refused() {
     let cache = memory(1 << 20);
     let numbers = numbers(&cache);
-    let texts: Cached<String> = cache.plan(Plan::new("text")).unwrap();
+    let texts: Cached<String> = cache.configure(CacheConfig::new("text")).unwrap();
     let ctx = ctx();
     ask(&numbers, &ctx, &key(), 1).await;
     let text = texts.get(&ctx, &key(), || async { Ok::<_, Fault>(Some("one".to_owned())) }).await.unwrap().unwrap();
     assert_eq!(*text, "one");
-    let refused = |plan: Plan<u64>| cache.plan(plan).unwrap_err();
-    assert_eq!(refused(Plan::new("number")), PlanError::Taken);
-    assert_eq!(refused(Plan::new("a b")), PlanError::Name);
-    assert_eq!(refused(Plan::new("")), PlanError::Name);
-    assert_eq!(refused(Plan::new(&"a".repeat(33))), PlanError::Name);
-    assert_eq!(refused(Plan::new("a").keep(Duration::ZERO)), PlanError::Keep);
-    assert_eq!(refused(Plan::new("a").stale(cache::MOST_KEPT)), PlanError::Keep);
-    assert_eq!(refused(Plan::new("a").keep_absent(Duration::MAX)), PlanError::Keep);
-    assert_eq!(refused(Plan::new("a").worth_after(16)), PlanError::Worth);
+    let refused = |config: CacheConfig<u64>| cache.configure(config).unwrap_err();
+    assert_eq!(refused(CacheConfig::new("number")), CacheConfigError::Taken);
+    assert_eq!(refused(CacheConfig::new("a b")), CacheConfigError::Name);
+    assert_eq!(refused(CacheConfig::new("")), CacheConfigError::Name);
+    assert_eq!(refused(CacheConfig::new(&"a".repeat(33))), CacheConfigError::Name);
+    assert_eq!(refused(CacheConfig::new("a").keep(Duration::ZERO)), CacheConfigError::Keep);
+    assert_eq!(refused(CacheConfig::new("a").stale(cache::MOST_KEPT)), CacheConfigError::Keep);
+    assert_eq!(refused(CacheConfig::new("a").keep_absent(Duration::MAX)), CacheConfigError::Keep);
+    assert_eq!(refused(CacheConfig::new("a").worth_after(16)), CacheConfigError::Worth);
 }
 
 #[tokio::test]
 async fn what_serde_does_not_know_is_kept_too() {
     struct Compiled(Box<dyn Fn(u64) -> u64 + Send + Sync>);
     let cache = memory(1 << 20);
-    let compiled: Cached<Compiled> = cache.plan(Plan::local("compiled", |_| 50)).unwrap();
-    let bytes: Cached<Vec<u8>> = cache.plan(Plan::raw("page")).unwrap();
+    let compiled: Cached<Compiled> = cache.configure(CacheConfig::local("compiled", |_| 50)).unwrap();
+    let bytes: Cached<Vec<u8>> = cache.configure(CacheConfig::raw("page")).unwrap();
     let ctx = ctx();
     for _ in 0..2 {
         let load = || async { Ok::<_, Fault>(Some(Compiled(Box::new(|n| n + 1)))) };
@@ -495,7 +495,7 @@ async fn what_serde_does_not_know_is_kept_too() {
         let load = || async { Ok::<_, Fault>(Some(vec![0; 3000])) };
         assert_eq!(bytes.get(&ctx, &key(), load).await.unwrap().unwrap().len(), 3000);
     }
-    let all = cache.stats().plans;
+    let all = cache.stats().configs;
     assert_eq!((all[0].loads, all[1].loads), (1, 1));
     assert!(all[1].bytes > 3000 && all[0].bytes < 2000, "{all:?}");
 }

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use cache::{Cache, Cached, HOLD, Key, Plan, Tag, Target};
+use cache::{Cache, CacheConfig, Cached, HOLD, Key, Tag, Target};
 use tokio::time::Instant;
 
 use crate::values::{Fault, Gate, MINUTE, ask, ask_slowly, ctx, key, memory, stats, until};
 
 /// Numbers with tags: their tens.
 fn tagged(cache: &Cache) -> Cached<u64> {
-    cache.plan(Plan::new("number").tags(|number| vec![Tag::of("tens").id(number / 10)])).unwrap()
+    cache.configure(CacheConfig::new("number").tags(|number| vec![Tag::of("tens").id(number / 10)])).unwrap()
 }
 
 fn soon() -> Instant {
@@ -102,8 +102,8 @@ async fn whoever_waits_for_a_load_whose_tag_was_forgotten_at_its_very_end_loads_
         }
         8
     };
-    let plan = Plan::local("number", weigh).tags(|number: &Weighed| vec![Tag::of("tens").id(number.0 / 10)]);
-    let numbers = cache.plan(plan).unwrap();
+    let config = CacheConfig::local("number", weigh).tags(|number: &Weighed| vec![Tag::of("tens").id(number.0 / 10)]);
+    let numbers = cache.configure(config).unwrap();
     let barriers = Arc::new((Barrier::new(2), Barrier::new(2)));
     let asking = |value, barriers| {
         let (numbers, ctx) = (numbers.clone(), ctx());
@@ -129,7 +129,7 @@ async fn while_a_change_is_open_loads_are_shared_and_not_kept() {
         let numbers = tagged(&cache);
         let (ctx, gate) = (ctx(), Gate::default());
         ask(&numbers, &ctx, &key(), 1).await;
-        let changing = cache.changing(vec![way.clone()], soon()).await;
+        let invalidation = cache.invalidate(vec![way.clone()], soon()).await;
         let slow = ask_slowly(&numbers, &ctx, &key(), &gate, Ok(Some(1)));
         gate.entered().await;
         let waiting = ask_slowly(&numbers, &ctx, &key(), &Gate::default(), Ok(Some(7)));
@@ -144,7 +144,7 @@ async fn while_a_change_is_open_loads_are_shared_and_not_kept() {
         drop(gate);
         let slow = ask_slowly(&numbers, &ctx, &key(), &late, Ok(Some(1)));
         late.entered().await;
-        changing.done().await;
+        invalidation.done().await;
         late.release();
         assert_eq!(slow.await.unwrap(), Ok(Some(1)));
         assert_eq!(numbers.peek(&ctx, &key()), None, "{way:?}");
@@ -160,7 +160,7 @@ async fn a_change_whose_outcome_nobody_knows_keeps_things_out_for_a_while() {
         let numbers = tagged(&cache);
         let ctx = ctx();
         ask(&numbers, &ctx, &key(), 1).await;
-        drop(cache.changing(vec![way.clone()], soon()).await);
+        drop(cache.invalidate(vec![way.clone()], soon()).await);
         assert_eq!(ask(&numbers, &ctx, &key(), 2).await, 2, "{way:?}");
         assert_eq!(numbers.peek(&ctx, &key()), None, "{way:?}");
         tokio::time::advance(HOLD - Duration::from_millis(1)).await;
@@ -175,7 +175,7 @@ async fn a_change_whose_outcome_nobody_knows_keeps_things_out_for_a_while() {
 #[tokio::test]
 async fn an_old_value_that_was_forgotten_is_not_served_while_its_refresh_fails() {
     let cache = memory(1 << 20);
-    let numbers: Cached<u64> = cache.plan(Plan::new("number").stale(MINUTE)).unwrap();
+    let numbers: Cached<u64> = cache.configure(CacheConfig::new("number").stale(MINUTE)).unwrap();
     let (ctx, gate) = (ctx(), Gate::default());
     ask(&numbers, &ctx, &key(), 1).await;
     ctx.clock().advance(MINUTE);
@@ -234,9 +234,9 @@ async fn among_many_threads_nobody_reads_what_was_forgotten_before_they_asked() 
                     1 => Target::Tag(Tag::of("tens").id(database[at].load(Ordering::SeqCst) / 10)),
                     _ => Target::Key(keys[at].clone()),
                 };
-                let changing = cache.changing(vec![target], soon()).await;
+                let invalidation = cache.invalidate(vec![target], soon()).await;
                 database[at].store(value, Ordering::SeqCst);
-                changing.done().await;
+                invalidation.done().await;
                 promised[at].store(value, Ordering::SeqCst);
                 if value.is_multiple_of(16) {
                     tokio::task::yield_now().await;

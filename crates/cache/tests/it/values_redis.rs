@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use cache::{Backend, Bus, Cache, CacheSettings, Cached, Key, KeySpace, Plan, PlanStats, Tag, Target};
+use cache::{Backend, Bus, Cache, CacheConfig, CacheSettings, Cached, ConfigStats, Key, KeySpace, Tag, Target};
 use kernel::{Ctx, Random, Secret};
 use testkit::{RedisCluster, RedisSentinel, RedisServer};
 use tokio::time::Instant;
@@ -20,8 +20,8 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn stats(&self) -> PlanStats {
-        self.cache.stats().plans[0].clone()
+    pub(crate) fn stats(&self) -> ConfigStats {
+        self.cache.stats().configs[0].clone()
     }
 
     async fn forget(&self, target: Target) {
@@ -34,28 +34,29 @@ impl Node {
     }
 
     async fn is_whole(&self) {
-        until(|| self.backend.is_there() && self.bus.is_current() && self.cache.stats().undelivered == 0).await;
+        until(|| self.backend.is_there() && self.bus.is_current() && self.cache.stats().pending_invalidations == 0)
+            .await;
     }
 }
 
 /// Numbers with tags: their tens.
-fn tagged() -> Plan<u64> {
-    Plan::new("number").tags(|number| vec![Tag::of("tens").id(number / 10)])
+fn tagged() -> CacheConfig<u64> {
+    CacheConfig::new("number").tags(|number| vec![Tag::of("tens").id(number / 10)])
 }
 
-pub(crate) async fn node_with(url: &str, plan: Plan<u64>) -> Node {
-    let node = deaf_node(url, plan).await;
+pub(crate) async fn node_with(url: &str, config: CacheConfig<u64>) -> Node {
+    let node = deaf_node(url, config).await;
     node.is_whole().await;
     node
 }
 
 /// One that need not hear anything.
-async fn deaf_node(url: &str, plan: Plan<u64>) -> Node {
+async fn deaf_node(url: &str, config: CacheConfig<u64>) -> Node {
     let settings = CacheSettings { url: Secret::new(url.to_owned()), timeout_ms: 250, ..CacheSettings::default() };
     let backend = Backend::open(&settings, &KeySpace::new("test").unwrap(), &Random::os()).await.unwrap();
     let bus = Bus::new(&backend);
     let cache = Cache::new(&settings, &backend, &bus);
-    let numbers = cache.plan(plan).unwrap();
+    let numbers = cache.configure(config).unwrap();
     Node { backend, bus, cache, numbers }
 }
 
@@ -103,8 +104,8 @@ async fn keeps_again(node: &Node, ctx: &Ctx, value: u64) {
 #[tokio::test]
 async fn what_one_node_has_loaded_another_finds() {
     let server = RedisServer::start();
-    let plan = || Plan::new("number").keep_absent(MINUTE);
-    let (one, two) = (node_with(&server.url(), plan()).await, node_with(&server.url(), plan()).await);
+    let config = || CacheConfig::new("number").keep_absent(MINUTE);
+    let (one, two) = (node_with(&server.url(), config()).await, node_with(&server.url(), config()).await);
     let ctx = ctx();
     assert_eq!(ask(&one.numbers, &ctx, &key(), 1).await, 1);
     assert_eq!(ask(&two.numbers, &ctx, &key(), 2).await, 1);
@@ -119,8 +120,8 @@ async fn what_one_node_has_loaded_another_finds() {
 #[tokio::test]
 async fn what_stays_on_its_node_is_not_shared() {
     let server = RedisServer::start();
-    let plan = || Plan::new("number").local_only();
-    let (one, two) = (node_with(&server.url(), plan()).await, node_with(&server.url(), plan()).await);
+    let config = || CacheConfig::new("number").local_only();
+    let (one, two) = (node_with(&server.url(), config()).await, node_with(&server.url(), config()).await);
     let ctx = ctx();
     assert_eq!(ask(&one.numbers, &ctx, &key(), 1).await, 1);
     assert_eq!(ask(&two.numbers, &ctx, &key(), 2).await, 2);
@@ -189,7 +190,7 @@ async fn a_slow_load_does_not_put_back_what_was_forgotten_even_where_it_is_not_t
         let slow = ask_slowly(&two.numbers, &ctx, &key(), &gate, Ok(Some(1)));
         gate.entered().await;
         one.forget(way.clone()).await;
-        assert_eq!(one.cache.stats().undelivered, 0);
+        assert_eq!(one.cache.stats().pending_invalidations, 0);
         gate.release();
         assert_eq!(slow.await.unwrap(), Ok(Some(1)));
         assert_eq!(two.stats().refused_fills, 0, "it did not know");
@@ -214,7 +215,7 @@ async fn what_a_node_did_not_hear_is_not_served_from_its_memory_afterwards() {
     server.cli(&["ACL", "SETUSER", "two", "resetchannels"]);
     until(|| !two.bus.is_current()).await;
     one.forget(Target::Key(key())).await;
-    assert_eq!(one.cache.stats().undelivered, 0);
+    assert_eq!(one.cache.stats().pending_invalidations, 0);
     server.cli(&["ACL", "SETUSER", "two", "&*"]);
     two.is_whole().await;
     assert_eq!(ask(&two.numbers, &ctx, &key(), 2).await, 2);
@@ -243,7 +244,7 @@ async fn while_a_change_is_open_on_one_node_no_node_keeps_it() {
         let ctx = ctx();
         share(&one, &ctx, &server.url(), 1).await;
         assert_eq!(ask(&two.numbers, &ctx, &key(), 9).await, 1);
-        let changing = one.cache.changing(vec![way.clone()], soon()).await;
+        let invalidation = one.cache.invalidate(vec![way.clone()], soon()).await;
         until(|| !two.has(&ctx)).await;
         assert_eq!(ask(&two.numbers, &ctx, &key(), 2).await, 2, "{way:?}");
         // Not in Redis, whatever is in the second's memory.
@@ -251,7 +252,7 @@ async fn while_a_change_is_open_on_one_node_no_node_keeps_it() {
         if !matches!(way, Target::Tag(_)) {
             assert!(!two.has(&ctx), "{way:?}");
         }
-        changing.done().await;
+        invalidation.done().await;
         until(|| !two.has(&ctx) && !three.has(&ctx)).await;
         share(&one, &ctx, &server.url(), 4).await;
         assert_eq!(ask(&two.numbers, &ctx, &key(), 9).await, 4);
@@ -267,7 +268,7 @@ async fn a_node_that_ends_in_the_middle_of_a_change_leaves_nothing_old_and_nothi
     share(&one, &ctx, &server.url(), 1).await;
     assert_eq!(ask(&two.numbers, &ctx, &key(), 9).await, 1);
     // What a crash leaves: nothing more is said.
-    std::mem::forget(one.cache.changing(vec![Target::Key(key())], soon()).await);
+    std::mem::forget(one.cache.invalidate(vec![Target::Key(key())], soon()).await);
     one.backend.close().await;
     until(|| !two.has(&ctx)).await;
     for value in 2..5 {
@@ -289,8 +290,8 @@ async fn of_two_changes_that_overlap_each_keeps_things_out_until_its_own_end() {
     let server = RedisServer::start();
     let (one, two, three) = (node(&server.url()).await, node(&server.url()).await, node(&server.url()).await);
     let ctx = ctx();
-    let first = one.cache.changing(vec![Target::Key(key())], soon()).await;
-    let second = two.cache.changing(vec![Target::Key(key())], soon()).await;
+    let first = one.cache.invalidate(vec![Target::Key(key())], soon()).await;
+    let second = two.cache.invalidate(vec![Target::Key(key())], soon()).await;
     first.done().await;
     assert_eq!(ask(&three.numbers, &ctx, &key(), 1).await, 1);
     assert_eq!(ask(&three.numbers, &ctx, &key(), 2).await, 2);
@@ -305,9 +306,9 @@ async fn a_change_without_an_outcome_is_held_everywhere() {
     let ctx = ctx();
     share(&one, &ctx, &server.url(), 1).await;
     assert_eq!(ask(&two.numbers, &ctx, &key(), 9).await, 1);
-    let changing = one.cache.changing(vec![Target::Key(key())], soon()).await;
+    let invalidation = one.cache.invalidate(vec![Target::Key(key())], soon()).await;
     until(|| !two.has(&ctx)).await;
-    drop(changing);
+    drop(invalidation);
     for value in 2..5 {
         assert_eq!(ask(&one.numbers, &ctx, &key(), value).await, value);
         assert_eq!(ask(&two.numbers, &ctx, &key(), value + 10).await, value + 10);
@@ -350,7 +351,7 @@ async fn a_redis_that_is_killed_and_comes_back_empty_costs_loads_and_nothing_els
     until(|| !one.backend.is_there() && !two.backend.is_there()).await;
     assert_eq!(ask(&one.numbers, &ctx, &Key::of("number").id(2), 2).await, 2);
     one.forget(Target::Key(key())).await;
-    assert_eq!(one.cache.stats().undelivered, 1);
+    assert_eq!(one.cache.stats().pending_invalidations, 1);
     assert_eq!(ask(&one.numbers, &ctx, &key(), 5).await, 5);
     server.restart_empty();
     one.is_whole().await;
@@ -418,7 +419,7 @@ async fn a_node_does_without_what_it_could_not_forget() {
         one.forget(Target::Key(Key::of("number").id("other"))).await;
         server.cli(&["ACL", "SETUSER", "one", "-eval", "-evalsha"]);
         one.forget(way.clone()).await;
-        assert_eq!(one.cache.stats().undelivered, 1);
+        assert_eq!(one.cache.stats().pending_invalidations, 1);
         // Two could still find it in Redis.
         for value in [2, 3] {
             assert_eq!(ask(&one.numbers, &ctx, &key(), value).await % 10, 2, "{way:?}");
@@ -439,15 +440,15 @@ async fn a_redis_that_is_full_forgets_and_is_done_without() {
     let (one, two) = (node(&server.url()).await, node(&server.url()).await);
     let ctx = ctx();
     share(&one, &ctx, &server.url(), 1).await;
-    let changing = one.cache.changing(vec![Target::Key(Key::of("number").id("open"))], soon()).await;
+    let invalidation = one.cache.invalidate(vec![Target::Key(Key::of("number").id("open"))], soon()).await;
     server.cli(&["EVAL", "return redis.call('SET', KEYS[1], string.rep('x', 6000000))", "1", "fill"]);
     assert!(server.cli(&["SET", "more", "x"]).contains("OOM"));
     for target in [Target::Key(key()), Target::Tag(Tag::of("tens").id(0)), Target::Under(Key::of("number"))] {
         one.forget(target).await;
     }
-    changing.done().await;
-    drop(one.cache.changing(vec![Target::Key(Key::of("number").id(3))], soon()).await);
-    assert_eq!(one.cache.stats().undelivered, 0, "a full Redis forgets");
+    invalidation.done().await;
+    drop(one.cache.invalidate(vec![Target::Key(Key::of("number").id(3))], soon()).await);
+    assert_eq!(one.cache.stats().pending_invalidations, 0, "a full Redis forgets");
     assert_eq!(ask(&two.numbers, &ctx, &key(), 2).await, 2);
     assert_eq!(ask(&one.numbers, &ctx, &key(), 3).await, 3);
     server.cli(&["FLUSHALL"]);
@@ -457,8 +458,8 @@ async fn a_redis_that_is_full_forgets_and_is_done_without() {
 #[tokio::test]
 async fn everywhere_one_node_loads_and_the_others_wait_for_it() {
     let server = RedisServer::start();
-    let plan = || Plan::new("number").everywhere();
-    let (one, two) = (node_with(&server.url(), plan()).await, node_with(&server.url(), plan()).await);
+    let config = || CacheConfig::new("number").everywhere();
+    let (one, two) = (node_with(&server.url(), config()).await, node_with(&server.url(), config()).await);
     let (ctx, gate) = (ctx(), Gate::default());
     let loading = ask_slowly(&one.numbers, &ctx, &key(), &gate, Ok(Some(1)));
     gate.entered().await;
@@ -486,8 +487,8 @@ async fn everywhere_one_node_loads_and_the_others_wait_for_it() {
 #[tokio::test]
 async fn everywhere_nobody_waits_past_half_of_its_time_for_a_node_that_is_gone() {
     let server = RedisServer::start();
-    let plan = || Plan::new("number").everywhere();
-    let (one, two) = (node_with(&server.url(), plan()).await, node_with(&server.url(), plan()).await);
+    let config = || CacheConfig::new("number").everywhere();
+    let (one, two) = (node_with(&server.url(), config()).await, node_with(&server.url(), config()).await);
     let gate = Gate::default();
     let loading = ask_slowly(&one.numbers, &ctx(), &key(), &gate, Ok(Some(1)));
     gate.entered().await;
@@ -501,24 +502,24 @@ async fn everywhere_nobody_waits_past_half_of_its_time_for_a_node_that_is_gone()
 #[tokio::test]
 async fn an_old_value_of_another_node_is_not_taken_for_a_fresh_one() {
     let server = RedisServer::start();
-    let plan = || Plan::new("number").keep(MINUTE).stale(MINUTE);
-    let (one, two) = (node_with(&server.url(), plan()).await, node_with(&server.url(), plan()).await);
+    let config = || CacheConfig::new("number").keep(MINUTE).stale(MINUTE);
+    let (one, two) = (node_with(&server.url(), config()).await, node_with(&server.url(), config()).await);
     let ctx = ctx();
     ask(&one.numbers, &ctx, &key(), 1).await;
     ctx.clock().advance(MINUTE);
     assert_eq!(ask(&two.numbers, &ctx, &key(), 2).await, 2);
     // And the new one replaced it.
-    let three = node_with(&server.url(), plan()).await;
+    let three = node_with(&server.url(), config()).await;
     assert_eq!(ask(&three.numbers, &ctx, &key(), 3).await, 2);
 }
 
 #[tokio::test]
 async fn what_cannot_be_read_is_loaded() {
     let server = RedisServer::start();
-    let one = node_with(&server.url(), Plan::new("number")).await;
+    let one = node_with(&server.url(), CacheConfig::new("number")).await;
     let two = node(&server.url()).await;
-    let texts: Cached<String> = two.cache.plan(Plan::new("text")).unwrap();
-    let numbers: Cached<u64> = one.cache.plan(Plan::new("text")).unwrap();
+    let texts: Cached<String> = two.cache.configure(CacheConfig::new("text")).unwrap();
+    let numbers: Cached<u64> = one.cache.configure(CacheConfig::new("text")).unwrap();
     let (ctx, key) = (ctx(), Key::of("text").id(1));
     assert_eq!(ask(&numbers, &ctx, &key, 1).await, 1);
     let text = texts.get(&ctx, &key, || async { Ok::<_, Fault>(Some("one".to_owned())) }).await;
@@ -532,9 +533,9 @@ async fn story(url: &str) {
         share(&one, &ctx, url, 1).await;
         until(|| two.bus.is_current()).await;
         assert_eq!(ask(&two.numbers, &ctx, &key(), 9).await, 1);
-        let changing = one.cache.changing(vec![way.clone(), Target::Key(Key::of("other").id(1))], soon()).await;
-        changing.done().await;
-        assert_eq!(one.cache.stats().undelivered, 0);
+        let invalidation = one.cache.invalidate(vec![way.clone(), Target::Key(Key::of("other").id(1))], soon()).await;
+        invalidation.done().await;
+        assert_eq!(one.cache.stats().pending_invalidations, 0);
         assert_eq!(ask(&one.numbers, &ctx, &key(), 2).await, 2, "{way:?}");
         until(|| !two.has(&ctx)).await;
         assert_eq!(ask(&two.numbers, &ctx, &key(), 2).await, 2, "{way:?}");
@@ -596,9 +597,9 @@ async fn whatever_happens_to_redis_nobody_reads_on_the_same_node_what_was_forgot
             _ => Target::Tag(Tag::of("tens").id(database.load(Ordering::SeqCst) / 10)),
         };
         if value.is_multiple_of(2) {
-            let changing = one.cache.changing(vec![target], soon()).await;
+            let invalidation = one.cache.invalidate(vec![target], soon()).await;
             database.store(value, Ordering::SeqCst);
-            changing.done().await;
+            invalidation.done().await;
         } else {
             database.store(value, Ordering::SeqCst);
             one.cache.forget(vec![target], soon()).await;

@@ -7,13 +7,13 @@ use web::ApiBuilder;
 use super::Program;
 use super::settings::Loaded;
 use crate::settings::shown;
-use crate::{Mode, Running, Settings};
+use crate::{Mode, RunningApp, Settings};
 
 /// What a person reads first: where everything is, and what to do next. Names nothing that is not there.
 pub fn text(
     program: &Program<'_>,
     loaded: &Loaded,
-    running: &Running,
+    running: &RunningApp,
     address: SocketAddr,
     operations: SocketAddr,
 ) -> String {

@@ -9,7 +9,7 @@ use kernel::{Clock, Ctx, Random, Secret};
 
 use super::{Program, prompt, serve};
 use crate::run::settings::Loaded;
-use crate::{Running, StartError};
+use crate::{RunningApp, StartError};
 
 /// Time for each step of a command.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -99,7 +99,7 @@ impl Command {
 /// A command as somebody typed it, and the app it runs over.
 pub struct Invocation {
     /// The started app.
-    pub running: Running,
+    pub running: RunningApp,
     path: &'static str,
     values: Vec<(&'static str, String)>,
     switches: Vec<&'static str>,

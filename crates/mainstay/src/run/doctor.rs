@@ -63,9 +63,9 @@ impl Finding {
     }
 }
 
-/// What a domain's own examination may look at ([`Domain::examine`](crate::Domain::examine)).
+/// What a domain's own check may look at ([`Domain::check`](crate::Domain::check)).
 #[derive(Clone)]
-pub struct Patient {
+pub struct CheckContext {
     /// The settings in force.
     pub settings: Settings,
     /// The database, if it is there, answers, and has every table this program knows.
@@ -76,13 +76,13 @@ pub struct Patient {
     random: Random,
 }
 
-impl fmt::Debug for Patient {
+impl fmt::Debug for CheckContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Patient")
+        f.write_str("CheckContext")
     }
 }
 
-impl Patient {
+impl CheckContext {
     /// A context for asking the database, with its own bounded time.
     pub fn ctx(&self) -> Ctx {
         Ctx::system("doctor", PATIENCE, &self.clock, &self.random)
@@ -92,7 +92,7 @@ impl Patient {
 /// Examines everything and says what was found. The exit code is 1 when something is serious.
 pub fn run(program: &Program<'_>, flags: &Flags, is_json: bool) -> Result<ExitCode> {
     let (mut findings, in_redis) = match super::settings::load(program.app().sections(), flags, None, Purpose::Look) {
-        Ok(loaded) => examine(program, &loaded)?,
+        Ok(loaded) => check(program, &loaded)?,
         Err(error) => {
             let refused = Finding::serious(
                 "settings_refused",
@@ -120,23 +120,24 @@ pub fn run(program: &Program<'_>, flags: &Flags, is_json: bool) -> Result<ExitCo
 }
 
 /// What was found, and what the deployment is called in the Redis that it shares.
-fn examine(program: &Program<'_>, loaded: &Loaded) -> Result<(Vec<Finding>, Option<String>)> {
+fn check(program: &Program<'_>, loaded: &Loaded) -> Result<(Vec<Finding>, Option<String>)> {
     let memory_bytes = machine::memory_bytes();
-    let mut findings = settings::examine(loaded);
-    findings.extend(files::examine(loaded));
-    findings.extend(machine::examine(&loaded.settings));
+    let mut findings = settings::check(loaded);
+    findings.extend(files::check(loaded));
+    findings.extend(machine::check(&loaded.settings));
     serve::runtime(&loaded.settings)?.block_on(async {
         let (clock, random) = (Clock::system(), Random::os());
         let ctx = Ctx::system("doctor", PATIENCE, &clock, &random);
-        let (database, found) = database::examine(program, &loaded.settings, &ctx).await;
+        let (database, found) = database::check(program, &loaded.settings, &ctx).await;
         findings.extend(found);
         let is_current = !findings.iter().any(|finding| database::HIDES_TABLES.contains(&finding.code));
         let current = database.clone().filter(|_| is_current);
         let space = redis::space(&loaded.settings, current.as_ref(), &ctx).await;
-        findings.extend(redis::examine(&loaded.settings, space.as_ref(), &ctx, &random).await);
-        let patient = Patient { settings: loaded.settings.clone(), database: current, memory_bytes, clock, random };
-        for examine in program.app().examinations() {
-            findings.extend(examine(patient.clone()).await);
+        findings.extend(redis::check(&loaded.settings, space.as_ref(), &ctx, &random).await);
+        let context =
+            CheckContext { settings: loaded.settings.clone(), database: current, memory_bytes, clock, random };
+        for check in program.app().doctor_checks() {
+            findings.extend(check(context.clone()).await);
         }
         if let Some(store) = database {
             store.close().await;

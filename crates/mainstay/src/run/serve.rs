@@ -13,7 +13,7 @@ use web::{Reserved, RuntimeKind, Server};
 use super::doctor::files;
 use super::settings::Loaded;
 use super::{Program, banner, descriptors, say, terminal};
-use crate::{LogFormat, Settings, WhyIgnored, operations};
+use crate::{LogFormat, Settings, WhyIgnored, metrics};
 
 /// The addresses that will be served on.
 pub struct Listeners {
@@ -24,7 +24,7 @@ pub struct Listeners {
 /// Takes both addresses, before anything is made: one that another process has is told first.
 pub fn reserve(program: &str, settings: &Settings) -> Result<Listeners> {
     let api = Reserved::new(&settings.server).map_err(|error| no_listener(program, &error, settings.server.listen))?;
-    let operations = Reserved::new(&operations::server(settings)).map_err(|error| no_operations(&error, settings))?;
+    let operations = Reserved::new(&metrics::server(settings)).map_err(|error| no_operations(&error, settings))?;
     Ok(Listeners { api, operations })
 }
 
@@ -40,7 +40,7 @@ pub fn serve(program: &Program<'_>, loaded: &Loaded, reserved: Listeners) -> Res
         let stop = stop_signal(program.name.clone()).context("cannot listen for signals")?;
         let server = Server::on(reserved.api, running.api.clone())
             .map_err(|error| no_listener(&program.name, &error, settings.server.listen))?;
-        let operations = operations::api(&running, Clock::system(), Random::os())?;
+        let operations = metrics::api(&running, Clock::system(), Random::os())?;
         let operations =
             Server::on(reserved.operations, operations).map_err(|error| no_operations(&error, settings))?.spawn();
         if let Err(error) = say(&banner::text(program, loaded, &running, server.address(), operations.address())) {
@@ -89,10 +89,10 @@ pub fn log(loaded: &Loaded) -> Result<Guard> {
     Ok(guard)
 }
 
-/// A lane looks for requests that have come, and for timers, after so many turns of its tasks. With tokio's own 61, under
-/// more load than it can bear, what comes is seen late, all at once, and goes to the end of the queue that lanes share.
+/// A worker looks for requests that have come, and for timers, after so many turns of its tasks. With tokio's own 61, under
+/// more load than it can bear, what comes is seen late, all at once, and goes to the end of the queue that workers share.
 const TURNS_PER_LOOK: u32 = 16;
-/// One turn in so many is for the queue that lanes share, whatever waits in a lane's own. What the store's threads answer
+/// One turn in so many is for the queue that workers share, whatever waits in a worker's own. What the store's threads answer
 /// comes through it; tokio's own measure lets it wait behind every request that has just come.
 const TURNS_PER_SHARED: u32 = 3;
 
@@ -101,7 +101,7 @@ pub fn runtime(settings: &Settings) -> Result<Runtime> {
     let mut builder = match settings.server.runtime {
         RuntimeKind::WorkStealing => {
             let mut builder = Builder::new_multi_thread();
-            builder.worker_threads(settings.server.lane_count());
+            builder.worker_threads(settings.server.worker_count());
             builder.event_interval(TURNS_PER_LOOK).global_queue_interval(TURNS_PER_SHARED);
             builder
         }
@@ -109,7 +109,7 @@ pub fn runtime(settings: &Settings) -> Result<Runtime> {
     };
     builder
         .enable_all()
-        .thread_name("lane")
+        .thread_name("worker")
         .build()
         .context("the runtime cannot be started; raise the limit of threads")
 }

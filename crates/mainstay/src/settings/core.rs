@@ -23,7 +23,7 @@ pub enum Mode {
 /// Settings of the process as a whole.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Core {
+pub struct CoreSettings {
     /// `development` (loopback only, generated secrets) or `production` (refuses default secrets).
     pub mode: Mode,
     /// From which every key is derived; 32 characters or more. In development one is made and kept beside the data.
@@ -70,7 +70,7 @@ impl SettingsOf for LogSettings {
     }
 }
 
-impl SettingsOf for Core {
+impl SettingsOf for CoreSettings {
     fn validate(&self) -> Result<(), String> {
         if !self.public_url.is_empty() {
             PublicUrl::read(&self.public_url)?;

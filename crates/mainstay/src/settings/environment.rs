@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::layers::{PREFIX, distance};
+use super::sources::{PREFIX, distance};
 
 /// A variable that begins as ours do, and is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,7 +166,7 @@ mod tests {
             "secret_key",
             "public_url",
             "server.listen",
-            "server.lanes",
+            "server.workers",
             "server.cors.origins",
             "database.url",
             "database.pool_size",

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 use web::{LimitSettings, ServerSettings};
 
 use super::shown::Secrecy;
-use super::{Core, LogSettings};
+use super::{CoreSettings, LogSettings};
 use crate::OperationsSettings;
 
 /// A struct of settings: every field has a default, and contradictions are errors.
@@ -67,7 +67,7 @@ impl Section {
         let mut cache = Self::of::<CacheSettings>("cache");
         cache.defaults.insert("url".into(), Value::String("memory:".into()));
         vec![
-            Self::of::<Core>(""),
+            Self::of::<CoreSettings>(""),
             Self::of::<ServerSettings>("server"),
             database,
             cache,

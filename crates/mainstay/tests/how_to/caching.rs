@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay::cache::{Cached, Key, Plan, Unanswered};
+use mainstay::cache::{CacheConfig, Cached, Key, Unanswered};
 use mainstay::prelude::*;
 use mainstay::resource::{self, touch_all};
 use serde_json::json;
@@ -66,8 +66,8 @@ impl Service for Fame {}
 
 impl Fame {
     fn start(boot: &Boot) -> Result<Self, StartError> {
-        let plan = Plan::new("fame").keep(Duration::from_secs(60)).stale(Duration::from_secs(600));
-        let words = boot.cache().plan(plan).map_err(|error| StartError::new(error.to_string()))?;
+        let config = CacheConfig::new("fame").keep(Duration::from_secs(60)).stale(Duration::from_secs(600));
+        let words = boot.cache().configure(config).map_err(|error| StartError::new(error.to_string()))?;
         Ok(Self { store: boot.store().clone(), words })
     }
 
@@ -147,7 +147,7 @@ both! {
         assert_eq!(wall().await, 0);
         // Nobody said that this one changes.
         assert_eq!(app.get("/api/v1/fame").await.expect(200).json(), json!(["Hello"]));
-        let loads = app.running().cache().stats().plans.iter().map(|plan| (plan.name.clone(), plan.loads)).collect::<Vec<_>>();
+        let loads = app.running().cache().stats().configs.iter().map(|config| (config.name.clone(), config.loads)).collect::<Vec<_>>();
         assert!(loads.contains(&("fame".to_owned(), 1)), "{loads:?}");
     }
 }

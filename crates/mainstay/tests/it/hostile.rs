@@ -203,7 +203,7 @@ async fn a_body_in_a_coding_is_refused_before_anything_else() {
     server.stop().await;
 }
 
-/// Keep the lane busy for a while.
+/// Keep the worker busy for a while.
 #[get("/burn", root)]
 async fn burn() -> Result<Json<Echo>, StoreError> {
     let start = std::time::Instant::now();
@@ -221,13 +221,13 @@ async fn ask(stream: &mut TcpStream, path: &str) -> String {
     String::from_utf8_lossy(&answer[..size]).into_owned()
 }
 
-/// One lane, and a thousand clients who ask again and again for what it can do 300 times a second. Their connections wait
+/// One worker, and a thousand clients who ask again and again for what it can do 300 times a second. Their connections wait
 /// in the runtime's queue, which only a runtime of several threads has.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn more_than_the_lane_can_do_is_refused_at_once_and_health_is_not() {
+async fn more_than_the_worker_can_do_is_refused_at_once_and_health_is_not() {
     let settings = ServerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        lanes: 1,
+        workers: 1,
         // Nobody is refused for waiting long.
         request_timeout_ms: 60_000,
         ..ServerSettings::default()

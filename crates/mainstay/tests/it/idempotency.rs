@@ -330,7 +330,7 @@ both! {
             end_account(&app, user(person)).await;
         }
         // Soon is now for a test.
-        app.running().tidy().await.unwrap();
+        app.running().clean_up().await.unwrap();
         assert_eq!(rows(&app, "idempotency_keys").await, 1);
         same(&again, &join(&nobody, "Ada").await);
         end_account(&app, id(&eve)).await;
@@ -338,7 +338,7 @@ both! {
         assert_eq!(rows(&app, "idempotency_keys").await, 0);
         // What is noted for nothing goes with the time.
         app.clock().advance(std::time::Duration::from_secs(24 * 60 * 60));
-        app.running().tidy().await.unwrap();
+        app.running().clean_up().await.unwrap();
         assert_eq!(rows(&app, "idempotency_subjects").await, 0);
     }
 
@@ -474,7 +474,7 @@ both! {
         send(&app, "d", "Ada").await.expect(201);
         assert_eq!(kept().await, 4);
         app.clock().advance(std::time::Duration::from_secs(12 * 60 * 60));
-        app.running().tidy().await.unwrap();
+        app.running().clean_up().await.unwrap();
         assert_eq!(kept().await, 1);
     }
 }

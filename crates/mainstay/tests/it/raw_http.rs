@@ -60,7 +60,7 @@ async fn http_1_and_http_2_are_answered_on_either_runtime() {
     for runtime in [RuntimeKind::WorkStealing, RuntimeKind::PerCore] {
         let server = serve(|s| {
             s.runtime = runtime;
-            s.lanes = 2;
+            s.workers = 2;
         });
         for _ in 0..8 {
             let text =
@@ -338,9 +338,9 @@ async fn a_port_is_one_servers_alone() {
     for runtime in [RuntimeKind::WorkStealing, RuntimeKind::PerCore] {
         let server = serve(|s| {
             s.runtime = runtime;
-            s.lanes = 2;
+            s.workers = 2;
         });
-        let settings = ServerSettings { listen: server.address(), runtime, lanes: 2, ..ServerSettings::default() };
+        let settings = ServerSettings { listen: server.address(), runtime, workers: 2, ..ServerSettings::default() };
         let refused = Server::bind(with_settings(settings, &[])).unwrap_err();
         assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
         server.stop().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use mainstay::cache::PlanStats;
+use mainstay::cache::ConfigStats;
 use mainstay::prelude::*;
 use mainstay::resource::{self, touch_all};
 use mainstay::store::Migrations;
@@ -87,8 +87,8 @@ async fn app(db: TestDatabase) -> App {
     App::with(people::domain).and(domain).start(db).await
 }
 
-fn stats(app: &App, plan: &str) -> PlanStats {
-    app.running().cache().stats().plans.into_iter().find(|stats| stats.name == plan).unwrap()
+fn stats(app: &App, plan: &str) -> ConfigStats {
+    app.running().cache().stats().configs.into_iter().find(|stats| stats.name == plan).unwrap()
 }
 
 async fn make(caller: &Caller, open: bool) -> String {

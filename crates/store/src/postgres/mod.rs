@@ -109,7 +109,7 @@ impl Postgres {
         })
     }
 
-    /// As much as there may be, on the connection that this lane shares where that is few.
+    /// As much as there may be, on the connection that this worker thread shares where that is few.
     pub(crate) async fn by_keys<T: FromRow>(
         &self,
         ctx: &Ctx,
@@ -123,7 +123,7 @@ impl Postgres {
         }
     }
 
-    /// The connections that reads by key share, where a connection is ours alone: behind a pooler none is a lane's own.
+    /// The connections that reads by key share, where a connection is ours alone: behind a pooler none is a worker thread's own.
     pub(crate) fn pipelines(&self) -> Option<&Pipelines> {
         self.pool.keeps_state().then_some(&self.pipelines)
     }

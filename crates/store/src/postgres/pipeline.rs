@@ -46,7 +46,7 @@ struct Pipeline {
     connecting: tokio::sync::Mutex<Option<Instant>>,
 }
 
-/// One connection. Held by its lane and by every read under way on it.
+/// One connection. Held by its pipeline and by every read under way on it.
 #[derive(Debug)]
 struct Shared {
     client: Client,
@@ -298,7 +298,7 @@ impl Pipelines {
         }
     }
 
-    /// The lane's connection, or a new one.
+    /// The pipeline's connection, or a new one.
     async fn connection(&self, pipeline: &Pipeline, ctx: &Ctx) -> Result<Arc<Shared>, StoreError> {
         if let Some(shared) = pipeline.current(&self.pool) {
             return Ok(shared);

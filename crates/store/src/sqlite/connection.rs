@@ -108,7 +108,7 @@ pub(super) fn while_busy<T>(patience: Duration, mut work: impl FnMut() -> rusqli
 }
 
 /// A place for a reading connection. It is opened at the start, when there are descriptors for it, and again after it was
-/// lost. Held under a lock by the lanes, and by each reader thread as its own; emptied when the store closes.
+/// lost. Held under a lock as a reader slot, and by each reader thread as its own; emptied when the store closes.
 #[derive(Debug)]
 pub(crate) struct Slot {
     files: Arc<FileIdentity>,

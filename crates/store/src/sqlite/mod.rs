@@ -1,4 +1,4 @@
-//! SQLite: one file, one thread that writes, a few that scan, and a reading connection for each lane.
+//! SQLite: one file, one thread that writes, a few that scan, and a reading connection for each worker thread.
 
 mod connection;
 mod copy;
@@ -127,7 +127,7 @@ impl Sqlite {
         {
             return answer;
         }
-        // Also where every lane is in use, which takes more threads than lanes.
+        // Also where every slot is in use, which takes more threads than there are slots.
         self.rows(ctx, sql, params, most).await.map(|found| found.rows)
     }
 

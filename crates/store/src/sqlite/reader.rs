@@ -1,4 +1,4 @@
-//! Reading connections: the lanes, used by whichever thread asks, for one row by its key; and the reader threads, for
+//! Reading connections: the slots, used by whichever thread asks, for one row by its key; and the reader threads, for
 //! whatever may scan.
 
 use std::fmt;
@@ -12,7 +12,7 @@ use super::connection::Slot;
 use crate::StoreError;
 use crate::fair_queue::{Caller, FairChannel};
 
-/// The slots of the lanes. Each thread has one it prefers, so that its lock is free and its statements are prepared.
+/// Reading connections. Each thread prefers one of them, so that its lock is free and its statements are prepared.
 #[derive(Debug)]
 pub(crate) struct ReaderSlots(Vec<Mutex<Slot>>);
 
@@ -32,7 +32,7 @@ impl ReaderSlots {
         })
     }
 
-    /// Closes every connection. A lane in use is waited for: that is one row by its key.
+    /// Closes every connection. A slot in use is waited for: that is one row by its key.
     pub(crate) fn clear(&self) {
         for slot in &self.0 {
             slot.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -40,7 +40,7 @@ impl ReaderSlots {
     }
 }
 
-/// How far the reader threads stand back, on the scale of `nice(2)`: a lane gets three times the share of one. Under more
+/// How far the reader threads stand back, on the scale of `nice(2)`: a worker thread gets three times the share of one. Under more
 /// load than the machine can bear, requests are then read, and answered or refused, while the scans take what is left.
 const NICENESS: i32 = 5;
 

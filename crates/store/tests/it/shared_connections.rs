@@ -88,7 +88,7 @@ fn a_connection_that_says_nothing_any_more_is_replaced_and_holds_a_bounded_numbe
         let proxy = Proxy::before(&db).await;
         let settings = StoreSettings { pool_size: 2, queue: 2, ..StoreSettings::at(proxy.url()) };
         let store = open_with(&settings, EventHandlers::new()).await;
-        // Every lane has a connection before they freeze.
+        // Every worker thread has a connection before they freeze.
         while echo(&store, 0, LONG).await.is_err() {}
         proxy.freeze();
         let tasks: Vec<_> = (0..100)

@@ -75,8 +75,8 @@ both! {
     }
 
     async fn what_does_not_start_says_why(db: TestDatabase) {
-        let why = setup().set("server.lane", 1).try_start(db).await.unwrap_err();
-        assert!(why.contains("Did you mean `server.lanes`?"), "{why}");
+        let why = setup().set("server.worker", 1).try_start(db).await.unwrap_err();
+        assert!(why.contains("Did you mean `server.workers`?"), "{why}");
     }
 
     async fn an_answer_that_breaks_the_document_fails(db: TestDatabase) {

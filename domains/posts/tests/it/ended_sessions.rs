@@ -163,7 +163,7 @@ both! {
             }
             assert!(made >= 10, "{made}");
             assert_eq!(total(&app).await, 0, "of {made} acknowledged ones");
-            app.running().tidy().await.unwrap();
+            app.running().clean_up().await.unwrap();
             let id: UserId = ada.id().parse().unwrap();
             assert_eq!(crate::erasure::rows_of(&app, id).await, 0, "nor is any row left");
         }
@@ -174,7 +174,7 @@ both! {
         let ada = app.user("Ada").await;
         let response = ada.post("/api/v1/farewells").header("idempotency-key", "once").await.expect(201);
         assert_eq!(response.json()["to"], "all");
-        app.running().tidy().await.unwrap();
+        app.running().clean_up().await.unwrap();
         let kept = app.store().read(&app.ctx()).row::<(i64,)>("SELECT count(*) FROM idempotency_keys", &[]).await;
         assert_eq!(kept.unwrap(), Some((0,)));
     }

@@ -49,7 +49,7 @@ both! {
         app.get(&at).await.expect_problem(404, "post_not_found");
         bob.patch(&at).json(&json!({ "title": "Mine" })).await.expect_problem(404, "post_not_found");
         // Soon is now for a test.
-        app.running().tidy().await.unwrap();
+        app.running().clean_up().await.unwrap();
         assert_eq!((rows_of(&app, ada_id).await, rows_of(&app, bob_id).await), (0, 3));
         let left = app.store().read(&app.ctx()).row::<(i64,)>("SELECT count(*) FROM owner_erasures", &[]).await;
         assert_eq!(left.unwrap(), Some((0,)), "nothing is left to be done");
@@ -92,7 +92,7 @@ both! {
             tx.execute("INSERT INTO pins (id) VALUES ($1)", &params![stuck]).await
         };
         app.store().tx::<_, StoreError, _, _>(&app.ctx(), write).await.unwrap();
-        app.running().tidy().await.unwrap_err();
+        app.running().clean_up().await.unwrap_err();
         let left = app.store().read(&app.ctx()).rows::<(UserId,)>("SELECT owner_id FROM things", &[]).await;
         assert_eq!(left.unwrap(), [(stuck,)]);
     }

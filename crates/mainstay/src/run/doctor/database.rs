@@ -21,7 +21,7 @@ const MOST_FROZEN_AGE: i64 = 1_000_000_000;
 const LONGEST_IDLE_S: i64 = 600;
 
 /// Opens the database if it is there. One that is not is no fault: the first start makes it.
-pub async fn examine(program: &Program<'_>, settings: &Settings, ctx: &Ctx) -> (Option<Store>, Vec<Finding>) {
+pub async fn check(program: &Program<'_>, settings: &Settings, ctx: &Ctx) -> (Option<Store>, Vec<Finding>) {
     if let Some(path) = settings.database.sqlite_file()
         && !Path::new(&path).exists()
     {
@@ -81,7 +81,7 @@ pub async fn examine(program: &Program<'_>, settings: &Settings, ctx: &Ctx) -> (
         }
         // Where there are no tables yet, there is nothing to say of them.
         if !found.iter().any(|finding| HIDES_TABLES.contains(&finding.code)) {
-            match indexes::examine(&store, ctx, &settings.database.schema_prefix).await {
+            match indexes::check(&store, ctx, &settings.database.schema_prefix).await {
                 Ok(more) => found.extend(more),
                 Err(error) => found.push(away(&error.to_string())),
             }

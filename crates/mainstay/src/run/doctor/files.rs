@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Finding;
 use crate::run::settings::{Loaded, SECRET_FILE};
 
-pub fn examine(loaded: &Loaded) -> Vec<Finding> {
+pub fn check(loaded: &Loaded) -> Vec<Finding> {
     let mut found = open_to_all(loaded);
     let secret = loaded.data.join(SECRET_FILE);
     if mode(&secret) & 0o077 != 0 {

@@ -10,7 +10,7 @@ const MANY_ROWS: i64 = 50_000;
 /// As often as this a table is read whole, on purpose or for want of an index.
 const OFTEN: i64 = 1000;
 
-pub async fn examine(store: &Store, ctx: &Ctx, prefix: &str) -> Result<Vec<Finding>, StoreError> {
+pub async fn check(store: &Store, ctx: &Ctx, prefix: &str) -> Result<Vec<Finding>, StoreError> {
     let read = store.read(ctx);
     // The schemas of domains are those that the migrations' record names.
     let ours = format!("n.nspname IN (SELECT '{prefix}' || domain FROM {prefix}mainstay.mainstay_migrations)");

@@ -17,7 +17,7 @@ const MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 /// File systems of another machine, whose locks SQLite cannot rely on: NFS, SMB, CIFS, 9p, AFS, Ceph.
 const NETWORK: [i64; 6] = [0x6969, 0x517b, 0xff53_4d42, 0x0102_1997, 0x5346_414f, 0x00c3_6400];
 
-pub fn examine(settings: &Settings) -> Vec<Finding> {
+pub fn check(settings: &Settings) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(open_files(settings.server.max_connections, descriptors::lack(settings)));
     if let Some(path) = settings.database.sqlite_file() {

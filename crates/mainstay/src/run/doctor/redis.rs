@@ -18,7 +18,7 @@ pub async fn space(settings: &Settings, database: Option<&Store>, ctx: &Ctx) -> 
 }
 
 /// Asks the Redis of the settings, if there is one.
-pub async fn examine(settings: &Settings, space: Option<&KeySpace>, ctx: &Ctx, random: &Random) -> Vec<Finding> {
+pub async fn check(settings: &Settings, space: Option<&KeySpace>, ctx: &Ctx, random: &Random) -> Vec<Finding> {
     // Nothing is kept there meanwhile, whatever the name.
     let Some(space) = space.cloned().or_else(|| KeySpace::new("doctor").ok()) else { return Vec::new() };
     // Wrong settings were told before.

@@ -4,7 +4,7 @@ use super::Finding;
 use crate::run::settings::Loaded;
 use crate::{Ignored, Mode, Settings};
 
-pub fn examine(loaded: &Loaded) -> Vec<Finding> {
+pub fn check(loaded: &Loaded) -> Vec<Finding> {
     let mut found = of_settings(&loaded.settings);
     if !loaded.ignored.is_empty() {
         let each = loaded.ignored.iter().map(|Ignored { name, why }| format!("{name} {why}"));

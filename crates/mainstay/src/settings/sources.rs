@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::environment::{Ignored, Meaning, meaning};
 use super::public_url::PublicUrl;
 use super::section::secret_keys;
-use super::{Core, Section, Settings};
+use super::{CoreSettings, Section, Settings};
 
 /// Where a value came from, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,7 +220,7 @@ impl SettingsBuilder {
         }
         let broken = |e: toml::de::Error| SettingsError(e.message().to_owned());
         let top = sections.get("").cloned().unwrap_or_default();
-        let mut core: Core = top.try_into().map_err(broken)?;
+        let mut core: CoreSettings = top.try_into().map_err(broken)?;
         if let Ok(url) = PublicUrl::read(&core.public_url) {
             // As it is compared and shown from now on.
             core.public_url = url.text();
@@ -336,9 +336,9 @@ mod tests {
     #[test]
     fn later_layers_win() {
         let settings =
-            build("[server]\nlisten = \"127.0.0.1:1\"\nlanes = 3", &[("MAINSTAY_SERVER__LISTEN", "127.0.0.1:2")])
+            build("[server]\nlisten = \"127.0.0.1:1\"\nworkers = 3", &[("MAINSTAY_SERVER__LISTEN", "127.0.0.1:2")])
                 .unwrap();
-        assert_eq!((settings.server.listen.port(), settings.server.lanes), (2, 3));
+        assert_eq!((settings.server.listen.port(), settings.server.workers), (2, 3));
     }
 
     #[test]
@@ -351,16 +351,16 @@ mod tests {
             ),
             ("nonsense = ", vec![], "mainstay.toml is not TOML"),
             (
-                "[server]\nlanes = \"two\"",
+                "[server]\nworkers = \"two\"",
                 vec![],
-                "server.lanes in mainstay.toml must be a whole number, but is text in quotes",
+                "server.workers in mainstay.toml must be a whole number, but is text in quotes",
             ),
             (
                 "",
-                vec![("MAINSTAY_SERVER__LANES", "two")],
-                "server.lanes in the environment (MAINSTAY_SERVER__LANES) must be a whole number, but is `two`",
+                vec![("MAINSTAY_SERVER__WORKERS", "two")],
+                "server.workers in the environment (MAINSTAY_SERVER__WORKERS) must be a whole number, but is `two`",
             ),
-            ("", vec![("MAINSTAY_SERVER__LANE", "2")], "Did you mean `server.lanes`?"),
+            ("", vec![("MAINSTAY_SERVER__WORKER", "2")], "Did you mean `server.workers`?"),
             ("mode = \"staging\"", vec![], "unknown variant `staging`"),
             ("[server]\nlisten = \"0.0.0.0:80\"", vec![], "Set mode = \"production\""),
             ("mode = \"production\"", vec![], "secret_key is not set"),
@@ -375,8 +375,8 @@ mod tests {
             ("public_url = \"https://me@example.com\"", vec![], "names a user"),
             (
                 "",
-                vec![("MAINSTAY_SERVER_LANES", "2")],
-                "Did you mean `server.lanes`? Its variable is MAINSTAY_SERVER__LANES.",
+                vec![("MAINSTAY_SERVER_WORKERS", "2")],
+                "Did you mean `server.workers`? Its variable is MAINSTAY_SERVER__WORKERS.",
             ),
             ("[server.cors]\norigins = [\"null\"]", vec![], "no browser sends"),
             ("[server]\nlisten = \"here\"", vec![], "[server] listen: invalid socket address"),
@@ -390,12 +390,12 @@ mod tests {
 
     #[test]
     fn an_empty_variable_is_as_good_as_none() {
-        let file = "public_url = \"https://example.com\"\n[server]\nlanes = 3\ntrusted_proxies = [\"10.0.0.1\"]";
+        let file = "public_url = \"https://example.com\"\n[server]\nworkers = 3\ntrusted_proxies = [\"10.0.0.1\"]";
         let names = [
             "MODE",
             "SECRET_KEY",
             "PUBLIC_URL",
-            "SERVER__LANES",
+            "SERVER__WORKERS",
             "SERVER__TRUSTED_PROXIES",
             "DATABASE__URL",
             "SERVER__LISTN",
@@ -408,7 +408,7 @@ mod tests {
             assert_eq!(builder.ignored(), []);
             let settings = builder.build().unwrap();
             assert_eq!(settings.public_url, "https://example.com");
-            assert_eq!((settings.server.lanes, settings.server.trusted_proxies.len()), (3, 1));
+            assert_eq!((settings.server.workers, settings.server.trusted_proxies.len()), (3, 1));
         }
     }
 

@@ -11,7 +11,7 @@ use mainstay::kernel::{SessionId, Time};
 /// Each ending raises a generation. Whoever remembers a verdict keeps the generation it read *before* it asked the
 /// database; as long as that is the present one, nothing has ended since.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct Revocations {
     generation: AtomicU64,
     list: RwLock<List>,
     most: usize,
@@ -27,7 +27,7 @@ struct List {
 
 /// What is known here of a session that was live at some generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum RevocationStatus {
     /// It was not ended here.
     Clear,
     /// It was.
@@ -36,7 +36,7 @@ pub(crate) enum Standing {
     Unsure,
 }
 
-impl Ended {
+impl Revocations {
     /// A list of at most this many sessions. When more end within the life of an access token, every remembered verdict
     /// is formed anew instead.
     pub(crate) fn new(most: usize) -> Self {
@@ -49,17 +49,17 @@ impl Ended {
     }
 
     /// What is known of a session that was found live at `generation`.
-    pub(crate) fn standing(&self, session: SessionId, generation: u64) -> Standing {
+    pub(crate) fn status(&self, session: SessionId, generation: u64) -> RevocationStatus {
         if self.generation() == generation {
-            return Standing::Clear;
+            return RevocationStatus::Clear;
         }
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
         if list.until.contains_key(&session) {
-            Standing::Ended
+            RevocationStatus::Ended
         } else if generation < list.floor {
-            Standing::Unsure
+            RevocationStatus::Unsure
         } else {
-            Standing::Clear
+            RevocationStatus::Clear
         }
     }
 
@@ -82,7 +82,7 @@ impl Ended {
     }
 
     /// Every remembered verdict must be formed anew.
-    pub(crate) fn doubt_all(&self) {
+    pub(crate) fn invalidate_all(&self) {
         let mut list = self.write();
         list.floor = self.generation() + 1;
         self.generation.fetch_add(1, Ordering::Release);
@@ -102,7 +102,7 @@ impl Ended {
 /// Sessions are about to be ended. See [`Ended::pending`].
 #[derive(Debug)]
 pub(crate) struct Pending<'a> {
-    ended: &'a Ended,
+    ended: &'a Revocations,
     is_settled: bool,
 }
 
@@ -117,7 +117,7 @@ impl Pending<'_> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if !self.is_settled {
-            self.ended.doubt_all();
+            self.ended.invalidate_all();
         }
     }
 }
@@ -134,17 +134,17 @@ mod tests {
 
     #[test]
     fn an_ended_session_is_known_and_others_are_not_touched() {
-        let ended = Ended::new(10);
+        let ended = Revocations::new(10);
         let (a, b, seen) = (session(), session(), ended.generation());
-        assert_eq!(ended.standing(a, seen), Standing::Clear);
+        assert_eq!(ended.status(a, seen), RevocationStatus::Clear);
         ended.pending().settle(&[a], Time::MAX, Time::MIN);
-        assert_eq!(ended.standing(a, seen), Standing::Ended);
-        assert_eq!(ended.standing(b, seen), Standing::Clear);
+        assert_eq!(ended.status(a, seen), RevocationStatus::Ended);
+        assert_eq!(ended.status(b, seen), RevocationStatus::Clear);
     }
 
     #[test]
     fn an_overflow_makes_every_verdict_be_formed_anew() {
-        let ended = Ended::new(2);
+        let ended = Revocations::new(2);
         let (seen, later) = (ended.generation(), Time::from_micros(10));
         let sessions: Vec<_> = (0..3).map(|_| session()).collect();
         let mut just_before = seen;
@@ -153,26 +153,30 @@ mod tests {
             ended.pending().settle(std::slice::from_ref(one), later, Time::from_micros(1));
         }
         for one in &sessions {
-            assert_eq!(ended.standing(*one, seen), Standing::Unsure);
-            assert_eq!(ended.standing(*one, just_before), Standing::Unsure);
+            assert_eq!(ended.status(*one, seen), RevocationStatus::Unsure);
+            assert_eq!(ended.status(*one, just_before), RevocationStatus::Unsure);
         }
-        assert_eq!(ended.standing(sessions[0], ended.generation()), Standing::Clear);
+        assert_eq!(ended.status(sessions[0], ended.generation()), RevocationStatus::Clear);
         // Those whose tokens have expired make room first. A token that expires now has.
         let since = ended.generation();
         ended.pending().settle(&sessions[..2], later, Time::from_micros(1));
-        assert_eq!(ended.standing(sessions[2], since), Standing::Clear, "what was asked after the overflow holds");
+        assert_eq!(
+            ended.status(sessions[2], since),
+            RevocationStatus::Clear,
+            "what was asked after the overflow holds"
+        );
         let seen = ended.generation();
         ended.pending().settle(&sessions[2..], Time::MAX, later);
-        assert_eq!(ended.standing(sessions[2], seen), Standing::Ended);
-        assert_eq!(ended.standing(sessions[0], seen), Standing::Clear);
+        assert_eq!(ended.status(sessions[2], seen), RevocationStatus::Ended);
+        assert_eq!(ended.status(sessions[0], seen), RevocationStatus::Clear);
     }
 
     #[test]
     fn an_unknown_outcome_is_doubted() {
-        let ended = Ended::new(10);
+        let ended = Revocations::new(10);
         let (a, seen) = (session(), ended.generation());
         drop(ended.pending());
-        assert_eq!(ended.standing(a, seen), Standing::Unsure);
-        assert_eq!(ended.standing(a, ended.generation()), Standing::Clear);
+        assert_eq!(ended.status(a, seen), RevocationStatus::Unsure);
+        assert_eq!(ended.status(a, ended.generation()), RevocationStatus::Clear);
     }
 }

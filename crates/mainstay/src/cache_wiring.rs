@@ -7,7 +7,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache::{Backend, Bus, Cache, Cached, Changing, Key, KeySpace, Limiter, Plan, Target, Unanswered, WhenAway};
+use cache::{
+    Backend, Bus, Cache, CacheConfig, Cached, InvalidationGuard, Key, KeySpace, Limiter, Target, Unanswered,
+    WhenUnavailable,
+};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue};
 use kernel::{Identity, Random};
@@ -52,11 +55,11 @@ impl Shared {
     ) -> Result<Limits, StartError> {
         let declared = declared.iter().map(|line| line.parse::<Policy>()).collect::<Result<Vec<_>, _>>();
         let declared = declared.map_err(|e| StartError::new(e.to_string()))?;
-        let when_away = match settings.limits.without_redis {
-            WhenBackendDown::Share => WhenAway::Share,
-            WhenBackendDown::Refuse => WhenAway::Refuse,
+        let when_unavailable = match settings.limits.without_redis {
+            WhenBackendDown::Share => WhenUnavailable::Share,
+            WhenBackendDown::Refuse => WhenUnavailable::Refuse,
         };
-        let limiter = Limiter::new(&self.backend, &self.bus, when_away);
+        let limiter = Limiter::new(&self.backend, &self.bus, when_unavailable);
         Limits::new(&settings.limits, &declared, Arc::new(limiter), subject_key).map_err(StartError::new)
     }
 
@@ -99,7 +102,7 @@ fn target(invalidations: &Invalidation) -> Target {
     }
 }
 
-struct Changed(Changing);
+struct Changed(InvalidationGuard);
 
 impl PendingInvalidation for Changed {
     fn announce(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -142,8 +145,9 @@ impl Answers {
     /// When two are of one name.
     pub(crate) fn keep(&self, endpoint: Endpoint) -> Result<Endpoint, String> {
         let Some(CacheFor { seconds, of }) = endpoint.kept() else { return Ok(endpoint) };
-        let plan = Plan::raw(endpoint.id()).keep(Duration::from_secs(seconds)).worth_after(2).weigh(Bytes::len);
-        let cached = self.0.plan(plan).map_err(|e| format!("the cache of `{}`: {e}", endpoint.id()))?;
+        let config =
+            CacheConfig::raw(endpoint.id()).keep(Duration::from_secs(seconds)).worth_after(2).weigh(Bytes::len);
+        let cached = self.0.configure(config).map_err(|e| format!("the cache of `{}`: {e}", endpoint.id()))?;
         let key = Key::of(of.unwrap_or(endpoint.id())).field(endpoint.id());
         Ok(endpoint.wrapped(|handler| wrap(handler, cached, key)))
     }

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
-use super::line::Counts;
-use super::route::CONNECT;
-use super::{Line, Met, Route};
-use crate::{Asked, Away, KeySpace};
+use super::connection::Counts;
+use super::topology::CONNECT;
+use super::{Connection, Established, Topology};
+use crate::{Asked, KeySpace, Unavailable};
 
 /// The pause before the first new attempt; each further one is twice as long.
 const LEAST_PAUSE: Duration = Duration::from_millis(50);
@@ -30,21 +30,21 @@ const PING_EVERY: Duration = Duration::from_millis(500);
 /// While Redis is away nothing is asked and nobody waits ([`Away::NotAsked`]): a task looks for it, at first after 50
 /// ms and then ever less often, up to once a second, at moments no two nodes share.
 #[derive(Clone)]
-pub(crate) struct Link(Arc<Held>);
+pub(crate) struct ConnectionManager(Arc<Held>);
 
-/// Ends the task when nobody has the link any more.
+/// Ends the task when nobody has the connection manager any more.
 struct Held {
     shared: Arc<Shared>,
     keeper: AbortHandle,
 }
 
 struct Shared {
-    route: Route,
+    topology: Topology,
     space: KeySpace,
     timeout: Duration,
     random: Random,
     /// The connection, while there is one that is not known to be broken.
-    line: RwLock<Option<Arc<Line>>>,
+    connection: RwLock<Option<Arc<Connection>>>,
     status: watch::Sender<Status>,
     counts: Arc<Counts>,
 }
@@ -54,22 +54,22 @@ struct Shared {
 pub(crate) enum Status {
     /// Not since this moment.
     Down {
-        /// When the connection was given up, or the link was opened.
+        /// When the connection was given up, or the connection manager was opened.
         since: Instant,
     },
     /// On this connection.
     Up {
-        /// The word for the process that answers ([`Line::era`]).
-        era: Arc<str>,
-        /// Which connection it is ([`Line::number`]).
+        /// The word for the process that answers ([`Connection::run id`]).
+        run_id: Arc<str>,
+        /// Which connection it is ([`Connection::number`]).
         number: u64,
     },
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for ConnectionManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
-            .field("route", &self.0.shared.route)
+            .field("route", &self.0.shared.topology)
             .field("status", &*self.0.shared.status.borrow())
             .finish_non_exhaustive()
     }
@@ -82,23 +82,23 @@ impl Drop for Held {
     }
 }
 
-impl Link {
+impl ConnectionManager {
     /// Makes the first attempt, which takes [`CONNECT`] at most, and goes on from there. `timeout` bounds each
     /// question.
-    pub(crate) async fn open(route: Route, space: &KeySpace, timeout: Duration, random: &Random) -> Self {
+    pub(crate) async fn open(topology: Topology, space: &KeySpace, timeout: Duration, random: &Random) -> Self {
         let shared = Arc::new(Shared {
-            route,
+            topology,
             space: space.clone(),
             timeout,
             random: random.clone(),
-            line: RwLock::default(),
+            connection: RwLock::default(),
             status: watch::Sender::new(Status::Down { since: Instant::now() }),
             counts: Arc::default(),
         });
         let first = shared.connect(1).await;
         let is_told = first.is_err();
         match &first {
-            Ok(line) => shared.put(line),
+            Ok(connection) => shared.put(connection),
             Err(cause) => shared.tell_down(cause),
         }
         let keeper = tokio::spawn(keep(shared.clone(), first.ok(), is_told)).abort_handle();
@@ -109,22 +109,22 @@ impl Link {
     ///
     /// # Errors
     /// [`Away::NotAsked`] while there is none.
-    pub(crate) fn line(&self) -> Result<Arc<Line>, Away> {
-        let line = self.0.shared.line.read().unwrap_or_else(PoisonError::into_inner);
-        line.as_ref().filter(|line| !line.is_broken()).cloned().ok_or(Away::NotAsked)
+    pub(crate) fn connection(&self) -> Result<Arc<Connection>, Unavailable> {
+        let connection = self.0.shared.connection.read().unwrap_or_else(PoisonError::into_inner);
+        connection.as_ref().filter(|connection| !connection.is_broken()).cloned().ok_or(Unavailable::NotAsked)
     }
 
     /// Whether there is a connection.
     pub(crate) fn is_up(&self) -> bool {
-        self.line().is_ok()
+        self.connection().is_ok()
     }
 
-    /// [`Line::ask`] on the present connection.
+    /// [`Connection::ask`] on the present connection.
     ///
     /// # Errors
-    /// See [`Away`].
-    pub(crate) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd, deadline: Instant) -> Result<T, Away> {
-        self.line()?.ask(cmd, deadline).await
+    /// See [`Unavailable`].
+    pub(crate) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd, deadline: Instant) -> Result<T, Unavailable> {
+        self.connection()?.ask(cmd, deadline).await
     }
 
     /// Tells whenever it comes or goes. What came and went between two looks is seen by the number.
@@ -141,8 +141,8 @@ impl Link {
     }
 
     /// Where it leads.
-    pub(crate) fn route(&self) -> &Route {
-        &self.0.shared.route
+    pub(crate) fn topology(&self) -> &Topology {
+        &self.0.shared.topology
     }
 
     /// What is this deployment's there.
@@ -172,54 +172,57 @@ impl Link {
 
 impl Shared {
     /// A new connection that answers within the bound of a question: one that does not would be given up at once.
-    async fn connect(&self, number: u64) -> Result<Arc<Line>, String> {
+    async fn connect(&self, number: u64) -> Result<Arc<Connection>, String> {
         let told = |error: RedisError| match error.is_timeout() {
             true => format!("no answer within {} ms", CONNECT.as_millis()),
             false => error.to_string(),
         };
-        let met: Met = self.route.connect(&self.space).await.map_err(told)?;
-        let line = Arc::new(Line::new(met, number, self.timeout, self.counts.clone()));
-        line.ping().await.map_err(|_| format!("no answer within `timeout_ms`, {} ms", self.timeout.as_millis()))?;
-        Ok(line)
+        let established: Established = self.topology.connect(&self.space).await.map_err(told)?;
+        let connection = Arc::new(Connection::new(established, number, self.timeout, self.counts.clone()));
+        connection
+            .ping()
+            .await
+            .map_err(|_| format!("no answer within `timeout_ms`, {} ms", self.timeout.as_millis()))?;
+        Ok(connection)
     }
 
-    fn put(&self, line: &Arc<Line>) {
-        *self.line.write().unwrap_or_else(PoisonError::into_inner) = Some(line.clone());
-        self.status.send_replace(Status::Up { era: line.era().clone(), number: line.number() });
+    fn put(&self, connection: &Arc<Connection>) {
+        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
+        self.status.send_replace(Status::Up { run_id: connection.run_id().clone(), number: connection.number() });
     }
 
     /// There is no connection from now on.
     fn let_go(&self) {
-        let line = self.line.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(line) = line {
-            line.give_up("the connection was let go");
+        let connection = self.connection.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(connection) = connection {
+            connection.give_up("the connection was let go");
             self.status.send_replace(Status::Down { since: Instant::now() });
         }
     }
 
     fn tell_down(&self, cause: &str) {
-        tracing::warn!(at = self.route.at(), cause, "Redis does not answer; what it would hold is done without");
+        tracing::warn!(at = self.topology.at(), cause, "Redis does not answer; what it would hold is done without");
     }
 }
 
-/// Watches the connection and looks for the next, until the link is dropped.
-async fn keep(shared: Arc<Shared>, mut line: Option<Arc<Line>>, mut is_told: bool) {
+/// Watches the connection and looks for the next, until the connection manager is dropped.
+async fn keep(shared: Arc<Shared>, mut connection: Option<Arc<Connection>>, mut is_told: bool) {
     let mut pause = LEAST_PAUSE;
     let mut number = 1;
     loop {
-        if let Some(line) = line.take() {
+        if let Some(connection) = connection.take() {
             if is_told {
-                tracing::info!(at = shared.route.at(), "Redis answers again");
+                tracing::info!(at = shared.topology.at(), "Redis answers again");
             }
             let began = Instant::now();
-            while !line.is_broken() {
+            while !connection.is_broken() {
                 tokio::select! {
-                    () = line.broken() => {}
-                    () = sleep(PING_EVERY) => drop(line.ping().await),
+                    () = connection.broken() => {}
+                    () = sleep(PING_EVERY) => drop(connection.ping().await),
                 }
             }
             shared.let_go();
-            shared.tell_down(line.cause());
+            shared.tell_down(connection.cause());
             is_told = true;
             if began.elapsed() >= STEADY {
                 pause = LEAST_PAUSE;
@@ -228,9 +231,9 @@ async fn keep(shared: Arc<Shared>, mut line: Option<Arc<Line>>, mut is_told: boo
         sleep(jittered(pause, &shared.random)).await;
         pause = (pause * 2).min(MOST_PAUSE);
         number += 1;
-        line = shared.connect(number).await.ok();
-        if let Some(line) = &line {
-            shared.put(line);
+        connection = shared.connect(number).await.ok();
+        if let Some(connection) = &connection {
+            shared.put(connection);
         }
     }
 }

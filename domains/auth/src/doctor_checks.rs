@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use mainstay::store::StoreError;
-use mainstay::{Finding, Patient};
+use mainstay::{CheckContext, Finding};
 
-use crate::{AuthSettings, past, store};
+use crate::{AuthSettings, clock_guard, store};
 
 /// What NIST SP 800-63B-4 asks of a password that is the only factor.
 const GOOD_LENGTH: u32 = 15;
@@ -15,10 +15,10 @@ const LONG_TOKEN_S: u64 = 3600;
 const KEY_AGE: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// What `doctor` looks at here.
-pub(crate) async fn examine(patient: Patient) -> Vec<Finding> {
-    let Ok(settings) = patient.settings.section::<AuthSettings>("auth") else { return Vec::new() };
-    let mut found = of_settings(&settings, patient.memory_bytes);
-    match of_tables(&patient).await {
+pub(crate) async fn check(context: CheckContext) -> Vec<Finding> {
+    let Ok(settings) = context.settings.section::<AuthSettings>("auth") else { return Vec::new() };
+    let mut found = of_settings(&settings, context.memory_bytes);
+    match of_tables(&context).await {
         Ok(more) => found.extend(more),
         Err(error) => found.push(Finding::serious(
             "accounts_not_readable",
@@ -67,9 +67,9 @@ fn of_settings(settings: &AuthSettings, memory_bytes: Option<u64>) -> Vec<Findin
     found
 }
 
-async fn of_tables(patient: &Patient) -> Result<Vec<Finding>, StoreError> {
-    let Some(database) = &patient.database else { return Ok(Vec::new()) };
-    let (ctx, mut found) = (patient.ctx(), Vec::new());
+async fn of_tables(context: &CheckContext) -> Result<Vec<Finding>, StoreError> {
+    let Some(database) = &context.database else { return Ok(Vec::new()) };
+    let (ctx, mut found) = (context.ctx(), Vec::new());
     if !store::has_admin(&database.read(&ctx)).await? {
         found.push(Finding::advice(
             "no_administrator",
@@ -85,7 +85,7 @@ async fn of_tables(patient: &Patient) -> Result<Vec<Finding>, StoreError> {
             "Let another take over: set auth.signing_algorithm to one that is not in use, and later back.",
         ));
     }
-    if let Some(ahead_s) = past::ahead_s(store::last_seen_at(&database.read(&ctx)).await?, ctx.now()) {
+    if let Some(ahead_s) = clock_guard::ahead_s(store::last_seen_at(&database.read(&ctx)).await?, ctx.now()) {
         found.push(Finding::serious(
             "clock_set_back",
             format!("A session was used {ahead_s} seconds later than now: this clock is wrong, or was."),

@@ -16,16 +16,16 @@ const MOST: usize = 200_000;
 
 /// What each bucket owes, in units.
 #[derive(Debug, Default)]
-pub(super) struct Debts {
+pub(super) struct OfflineUsage {
     /// Whether there is anything, for a look without the lock: nearly always there is not.
     is_any: AtomicBool,
     owed: Mutex<HashMap<Bucket, (Shape, u64)>>,
 }
 
 /// What was taken out to be told, in the order of the charges.
-pub(super) type Told = [u64; MOST_CHARGES];
+pub(super) type Reported = [u64; MOST_CHARGES];
 
-impl Debts {
+impl OfflineUsage {
     /// Notes what went through. False, and nothing is noted, where there is no room.
     pub(super) fn add(&self, charges: &[Charge]) -> bool {
         let mut owed = lock(&self.owed);
@@ -58,7 +58,7 @@ impl Debts {
     }
 
     /// Takes out what these owe; of a bucket that is there twice at its first place.
-    pub(super) fn take(&self, charges: &[Charge]) -> Told {
+    pub(super) fn take(&self, charges: &[Charge]) -> Reported {
         let mut told = [0; MOST_CHARGES];
         if !self.is_any.load(Ordering::Acquire) {
             return told;
@@ -74,7 +74,7 @@ impl Debts {
     }
 
     /// Puts back what could not be told.
-    pub(super) fn put_back(&self, charges: &[Charge], told: &Told) {
+    pub(super) fn put_back(&self, charges: &[Charge], told: &Reported) {
         let mut owed = lock(&self.owed);
         for (charge, units) in charges.iter().zip(told).filter(|(_, units)| **units > 0) {
             let (_, before) = owed.entry(charge.bucket).or_insert_with(|| (charge.rate.into(), 0));
@@ -93,7 +93,7 @@ impl Debts {
         taken
     }
 
-    /// Puts back what was taken by [`Debts::some`].
+    /// Puts back what was taken by [`OfflineUsage::some`].
     pub(super) fn return_all(&self, all: &[(Bucket, Shape, u64)]) {
         let mut owed = lock(&self.owed);
         for (bucket, shape, units) in all {
@@ -116,14 +116,14 @@ mod tests {
     fn what_did_not_count_is_not_owed() {
         let rate = Rate::new(10, Duration::from_secs(10)).unwrap();
         let charge = |who| Charge { bucket: Bucket { who, ..Bucket::default() }, rate, cost: 2 };
-        let debts = Debts::default();
-        assert!(debts.add(&[charge(1), charge(2)]) && debts.add(&[charge(1)]));
-        debts.forgive(&[charge(1), charge(2), charge(3)]);
-        assert_eq!(debts.take(&[charge(1), charge(2), charge(3)])[..3], [2, 0, 0]);
+        let offline_usage = OfflineUsage::default();
+        assert!(offline_usage.add(&[charge(1), charge(2)]) && offline_usage.add(&[charge(1)]));
+        offline_usage.forgive(&[charge(1), charge(2), charge(3)]);
+        assert_eq!(offline_usage.take(&[charge(1), charge(2), charge(3)])[..3], [2, 0, 0]);
         // More than is owed is not owed to anybody.
-        assert!(debts.add(&[charge(1)]));
-        debts.forgive(&[charge(1)]);
-        debts.forgive(&[charge(1)]);
-        assert!(debts.some().is_empty() && !debts.is_any.load(Ordering::Acquire));
+        assert!(offline_usage.add(&[charge(1)]));
+        offline_usage.forgive(&[charge(1)]);
+        offline_usage.forgive(&[charge(1)]);
+        assert!(offline_usage.some().is_empty() && !offline_usage.is_any.load(Ordering::Acquire));
     }
 }

@@ -6,16 +6,16 @@ use std::time::Duration;
 use kernel::Ctx;
 use tokio::time::{Instant, sleep};
 
-use super::cached::{Cached, Loaded};
-use super::key::Key;
-use super::shared::{Begun, Found, Shared, Ticket};
+use super::super::cached::{Cached, Loaded};
+use super::super::key::Key;
+use super::{Begun, Found, RedisValues, Ticket};
 
 /// The pauses between looks for what another node loads: from this, up to so much more.
 const LOOK: Duration = Duration::from_millis(20);
 const LOOK_MORE: Duration = Duration::from_millis(30);
 
 /// What came of asking what nodes share.
-pub(super) enum Sought<T> {
+pub(in crate::values) enum Sought<T> {
     /// It is there.
     Found(Loaded<T>),
     /// It is to be loaded.
@@ -23,7 +23,7 @@ pub(super) enum Sought<T> {
 }
 
 /// What may be done with what is loaded.
-pub(super) enum Right {
+pub(in crate::values) enum Right {
     /// It may be put where all find it.
     Share(Ticket),
     /// It stays on this node.
@@ -34,28 +34,28 @@ pub(super) enum Right {
 
 impl<T: Send + Sync + 'static> Cached<T> {
     /// Asks what nodes share, where there is such a thing, it answers, and is to be believed.
-    pub(super) async fn ask_shared(&self, ctx: &Ctx, key: &Key) -> Sought<T> {
-        let plan = &self.0.plan;
+    pub(in crate::values) async fn ask_shared(&self, ctx: &Ctx, key: &Key) -> Sought<T> {
+        let config = &self.0.config;
         match &self.0.inner.shared {
-            Some(shared) if !plan.is_local_only && key.entity() == plan.name => self.seek(ctx, shared, key).await,
+            Some(shared) if !config.is_local_only && key.entity() == config.name => self.seek(ctx, shared, key).await,
             _ => Sought::Load(Right::Own),
         }
     }
 
-    async fn seek(&self, ctx: &Ctx, shared: &Shared, key: &Key) -> Sought<T> {
-        let plan = &self.0.plan;
+    async fn seek(&self, ctx: &Ctx, shared: &RedisValues, key: &Key) -> Sought<T> {
+        let config = &self.0.config;
         let until = ctx.deadline();
         // Half of the time is for a load of its own.
         let patience = Instant::now() + ctx.remaining() / 2;
-        let Ok(line) = shared.line() else { return Sought::Load(Right::Own) };
+        let Ok(connection) = shared.connection() else { return Sought::Load(Right::Own) };
         loop {
             // Each time: what is forgotten meanwhile may not have been told there.
-            if shared.undelivered.has_key(key) {
+            if shared.pending.has_key(key) {
                 return Sought::Load(Right::Own);
             }
-            let Ok(found) = shared.find(&line, key, until).await else { return Sought::Load(Right::Own) };
+            let Ok(found) = shared.find(&connection, key, until).await else { return Sought::Load(Right::Own) };
             let mut old = None;
-            if let Some(found) = found.filter(|found| !shared.undelivered.has_tag(&found.tags))
+            if let Some(found) = found.filter(|found| !shared.pending.has_tag(&found.tags))
                 && let Some((loaded, is_fresh)) = self.read(ctx, found)
             {
                 if is_fresh {
@@ -66,12 +66,12 @@ impl<T: Send + Sync + 'static> Cached<T> {
             if !self.is_worth(key) {
                 return Sought::Load(Right::Own);
             }
-            match shared.begin(&line, key, plan.longest(), until, until).await {
+            match shared.begin(&connection, key, config.longest(), until, until).await {
                 Ok(Begun::Yes(ticket)) => return Sought::Load(Right::Share(ticket)),
-                Ok(Begun::Another(_)) if plan.is_everywhere && old.is_some() => {
+                Ok(Begun::Another(_)) if config.is_everywhere && old.is_some() => {
                     return old.map_or(Sought::Load(Right::Own), Sought::Found);
                 }
-                Ok(Begun::Another(_)) if plan.is_everywhere => {
+                Ok(Begun::Another(_)) if config.is_everywhere => {
                     if Instant::now() >= patience {
                         return Sought::Load(Right::Own);
                     }
@@ -87,16 +87,16 @@ impl<T: Send + Sync + 'static> Cached<T> {
     /// A value of another node, and whether it is fresh; none if it is over, or cannot be read. Where the nodes' clocks
     /// differ, it is kept no longer than one of its own would be.
     fn read(&self, ctx: &Ctx, found: Found) -> Option<(Loaded<T>, bool)> {
-        let plan = &self.0.plan;
+        let config = &self.0.config;
         let now = ctx.now();
         let (keep, stale) =
-            if found.bytes.is_none() { (plan.keep_absent, Duration::ZERO) } else { (plan.keep, plan.stale) };
+            if found.bytes.is_none() { (config.keep_absent, Duration::ZERO) } else { (config.keep, config.stale) };
         let fresh_until_us = found.until_us.0.min(now.plus(keep).as_micros());
         let stale_until_us = found.until_us.1.min(now.plus(keep).plus(stale).as_micros());
         if now.as_micros() >= stale_until_us {
             return None;
         }
-        let value = match (&found.bytes, &plan.codec) {
+        let value = match (&found.bytes, &config.codec) {
             (None, _) => None,
             (Some(bytes), codec) => Some(Arc::new(codec.as_ref()?.decode(bytes)?)),
         };
@@ -106,10 +106,10 @@ impl<T: Send + Sync + 'static> Cached<T> {
     }
 
     /// Puts what was loaded where other nodes find it, if it is kept here. That it is not taken is no fault.
-    pub(super) async fn fill_shared(&self, ctx: &Ctx, ticket: Ticket, loaded: &Loaded<T>, is_kept: bool) {
+    pub(in crate::values) async fn fill_shared(&self, ctx: &Ctx, ticket: Ticket, loaded: &Loaded<T>, is_kept: bool) {
         let Some(shared) = &self.0.inner.shared else { return };
         let has_form = loaded.value.is_none() || loaded.bytes.is_some();
-        if !is_kept || !has_form || shared.undelivered.has_tag(&loaded.tags) {
+        if !is_kept || !has_form || shared.pending.has_tag(&loaded.tags) {
             return self.release_shared(ctx, ticket).await;
         }
         let left = loaded.until_us.1.saturating_sub(ctx.now().as_micros());
@@ -119,8 +119,8 @@ impl<T: Send + Sync + 'static> Cached<T> {
     }
 
     /// Lets another node load at once, where they wait for each other.
-    pub(super) async fn release_shared(&self, ctx: &Ctx, ticket: Ticket) {
-        if let Some(shared) = self.0.inner.shared.as_ref().filter(|_| self.0.plan.is_everywhere) {
+    pub(in crate::values) async fn release_shared(&self, ctx: &Ctx, ticket: Ticket) {
+        if let Some(shared) = self.0.inner.shared.as_ref().filter(|_| self.0.config.is_everywhere) {
             shared.release(&ticket, ctx.deadline()).await;
         }
     }

@@ -1,5 +1,5 @@
 //! What was forgotten, and since when. Everything that is kept holds a stamp for each thing it could be forgotten by:
-//! its key, all it is under, its tags. To forget moves the stamps on; what holds an older one is no longer served and
+//! its key, all it is under, its tags. To forget moves the generation on; what holds an older one is no longer served and
 //! no longer kept. So nothing has to be searched, however much it is, and a load that is under way is caught like what
 //! is there.
 //!
@@ -32,7 +32,7 @@ struct Slot {
     /// How many changes of it are open, in the low bits, and how often it was forgotten: one number, so that a hit
     /// compares once.
     state: AtomicU64,
-    /// Until then nothing is kept, in microseconds since the ledger began.
+    /// Until then nothing is kept, in microseconds since the generations began.
     held_until_us: AtomicU64,
 }
 
@@ -56,7 +56,7 @@ impl Slot {
 
 /// What a value or a load could be forgotten by, as it was when the load began.
 #[derive(Debug, Clone)]
-pub(crate) struct Stamps {
+pub(crate) struct Generation {
     each: Vec<(Arc<Slot>, u64)>,
     /// A change was open: what is loaded now may be what was there before it.
     is_closed: bool,
@@ -66,7 +66,7 @@ pub(crate) struct Stamps {
     has_missed_tag: bool,
 }
 
-impl Stamps {
+impl Generation {
     /// Whether nothing of it was forgotten since.
     pub(crate) fn are_current(&self) -> bool {
         self.each.iter().all(|(slot, seen)| slot.state.load(Ordering::Acquire) == *seen)
@@ -103,7 +103,7 @@ struct Shard {
 }
 
 /// All slots of a node. Held by the cache.
-pub(crate) struct Ledger {
+pub(crate) struct Generations {
     hasher: RandomState,
     began: Instant,
     shards: Vec<Mutex<Shard>>,
@@ -113,7 +113,7 @@ pub(crate) struct Ledger {
     tag_tick: AtomicU64,
 }
 
-impl Ledger {
+impl Generations {
     pub(crate) fn new() -> Self {
         Self {
             hasher: RandomState::new(),
@@ -134,44 +134,45 @@ impl Ledger {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// The stamps of a load of `key` that begins now.
-    pub(crate) fn stamps(&self, key: &Key) -> Stamps {
+    /// The generation of a load of `key` that begins now.
+    pub(crate) fn generation(&self, key: &Key) -> Generation {
         let now_us = self.now_us();
         let tag_tick = self.tag_tick();
-        let mut stamps = Stamps { each: Vec::with_capacity(6), is_closed: false, tag_tick, has_missed_tag: false };
-        self.add(&mut stamps, self.all.clone(), now_us);
-        self.add(&mut stamps, self.slot(self.hash(b'k', key.bytes()), now_us), now_us);
+        let mut generation =
+            Generation { each: Vec::with_capacity(6), is_closed: false, tag_tick, has_missed_tag: false };
+        self.add(&mut generation, self.all.clone(), now_us);
+        self.add(&mut generation, self.slot(self.hash(b'k', key.bytes()), now_us), now_us);
         // Not itself: to forget what is under a key forgets the key too. A hit has one stamp less to compare.
         for level in key.levels().filter(|level| level.len() < key.bytes().len()) {
-            self.add(&mut stamps, self.slot(self.hash(b'u', level), now_us), now_us);
+            self.add(&mut generation, self.slot(self.hash(b'u', level), now_us), now_us);
         }
-        stamps
+        generation
     }
 
     /// Adds the tags of what was loaded, which are known only now. One that was forgotten since the load began is
     /// noticed.
-    pub(crate) fn add_tags(&self, stamps: &mut Stamps, tags: &[Tag]) {
+    pub(crate) fn add_tags(&self, generation: &mut Generation, tags: &[Tag]) {
         let now_us = self.now_us();
         let hashes: Vec<u64> = tags.iter().map(|tag| self.hash(b't', tag.bytes())).collect();
         for hash in &hashes {
-            self.add(stamps, self.slot(*hash, now_us), now_us);
+            self.add(generation, self.slot(*hash, now_us), now_us);
         }
         // After the slots are there: whoever forgets one now finds it, and whoever did before is found here.
-        if stamps.are_of(self.tag_tick()) {
+        if generation.are_of(self.tag_tick()) {
             return;
         }
         let recent = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
-        let missed = self.tag_tick() - stamps.tag_tick;
+        let missed = self.tag_tick() - generation.tag_tick;
         let missed = usize::try_from(missed).unwrap_or(usize::MAX);
         // More than are remembered: any of them may be its own.
         let may_be_among = missed > recent.len() || recent.iter().rev().take(missed).any(|tag| hashes.contains(tag));
-        stamps.has_missed_tag = may_be_among && !tags.is_empty();
+        generation.has_missed_tag = may_be_among && !tags.is_empty();
     }
 
-    fn add(&self, stamps: &mut Stamps, slot: Arc<Slot>, now_us: u64) {
+    fn add(&self, generation: &mut Generation, slot: Arc<Slot>, now_us: u64) {
         let (seen, is_open) = slot.read(now_us);
-        stamps.is_closed |= is_open;
-        stamps.each.push((slot, seen));
+        generation.is_closed |= is_open;
+        generation.each.push((slot, seen));
     }
 
     fn hash(&self, kind: u8, text: &[u8]) -> u64 {
@@ -226,7 +227,7 @@ impl Ledger {
         self.all.state.fetch_add(ONE_FORGOTTEN, Ordering::AcqRel);
     }
 
-    /// Before the slot moves on: see [`Ledger::add_tags`].
+    /// Before the slot moves on: see [`Generations::add_tags`].
     fn note_tag(&self, hash: u64) {
         let mut recent = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() == MOST_RECENT_TAGS {
@@ -328,85 +329,85 @@ mod tests {
             (Target::Tag(Tag::of("author").id(2)), false),
             (Target::Key(Key::of("author").id(1)), false),
         ] {
-            let ledger = Ledger::new();
-            let mut stamps = ledger.stamps(&key());
-            ledger.add_tags(&mut stamps, &[Tag::of("author").id(1)]);
-            assert!(stamps.may_be_kept());
-            ledger.forget(&target);
-            assert_eq!(stamps.are_current(), !is_hit, "{target:?}");
+            let generations = Generations::new();
+            let mut generation = generations.generation(&key());
+            generations.add_tags(&mut generation, &[Tag::of("author").id(1)]);
+            assert!(generation.may_be_kept());
+            generations.forget(&target);
+            assert_eq!(generation.are_current(), !is_hit, "{target:?}");
         }
-        let ledger = Ledger::new();
-        let stamps = ledger.stamps(&key());
-        ledger.forget_all();
-        assert!(!stamps.are_current());
+        let generations = Generations::new();
+        let generation = generations.generation(&key());
+        generations.forget_all();
+        assert!(!generation.are_current());
     }
 
     #[test]
     fn a_load_that_begins_while_a_change_is_open_is_never_kept() {
-        let ledger = Ledger::new();
+        let generations = Generations::new();
         let targets = [Target::Key(key())];
-        let (one, two) = (ledger.open(&targets), ledger.open(&targets));
-        ledger.shut(one);
-        let during = ledger.stamps(&key());
+        let (one, two) = (generations.open(&targets), generations.open(&targets));
+        generations.shut(one);
+        let during = generations.generation(&key());
         assert!(!during.may_be_kept(), "the second is open");
         assert!(during.are_current(), "those who ask meanwhile share a load");
-        ledger.shut(two);
+        generations.shut(two);
         assert!(!during.are_current());
-        assert!(ledger.stamps(&key()).may_be_kept());
+        assert!(generations.generation(&key()).may_be_kept());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_change_without_an_outcome_holds_for_a_while() {
-        let ledger = Ledger::new();
-        let before = ledger.stamps(&key());
-        ledger.shut_later(ledger.open(&[Target::Under(Key::of("post"))]));
+        let generations = Generations::new();
+        let before = generations.generation(&key());
+        generations.shut_later(generations.open(&[Target::Under(Key::of("post"))]));
         assert!(!before.are_current());
         // Even where the shard is swept meanwhile.
         for n in 0..10_000 {
-            drop(ledger.stamps(&Key::of("other").id(n)));
+            drop(generations.generation(&Key::of("other").id(n)));
         }
-        assert!(!ledger.stamps(&key()).may_be_kept());
+        assert!(!generations.generation(&key()).may_be_kept());
         tokio::time::advance(HOLD).await;
-        assert!(ledger.stamps(&key()).may_be_kept());
+        assert!(generations.generation(&key()).may_be_kept());
     }
 
     #[test]
     fn a_tag_forgotten_while_its_value_loads_is_found() {
-        let ledger = Ledger::new();
+        let generations = Generations::new();
         let tag = Tag::of("author").id(1);
-        let mut stamps = ledger.stamps(&key());
-        ledger.forget(&Target::Tag(tag.clone()));
-        ledger.add_tags(&mut stamps, std::slice::from_ref(&tag));
-        assert!(!stamps.may_be_kept());
+        let mut generation = generations.generation(&key());
+        generations.forget(&Target::Tag(tag.clone()));
+        generations.add_tags(&mut generation, std::slice::from_ref(&tag));
+        assert!(!generation.may_be_kept());
 
-        let mut stamps = ledger.stamps(&key());
-        ledger.forget(&Target::Tag(Tag::of("author").id(2)));
-        ledger.add_tags(&mut stamps, std::slice::from_ref(&tag));
-        assert!(stamps.may_be_kept(), "another's does no harm");
+        let mut generation = generations.generation(&key());
+        generations.forget(&Target::Tag(Tag::of("author").id(2)));
+        generations.add_tags(&mut generation, std::slice::from_ref(&tag));
+        assert!(generation.may_be_kept(), "another's does no harm");
 
         // More than are remembered: it could have been among them.
-        let mut stamps = ledger.stamps(&key());
+        let mut generation = generations.generation(&key());
         for n in 0..=MOST_RECENT_TAGS {
-            ledger.forget(&Target::Tag(Tag::of("author").id(100 + n)));
+            generations.forget(&Target::Tag(Tag::of("author").id(100 + n)));
         }
-        ledger.add_tags(&mut stamps, &[tag]);
-        assert!(!stamps.may_be_kept());
-        let mut stamps = ledger.stamps(&key());
-        ledger.add_tags(&mut stamps, &[]);
-        assert!(stamps.may_be_kept());
+        generations.add_tags(&mut generation, &[tag]);
+        assert!(!generation.may_be_kept());
+        let mut generation = generations.generation(&key());
+        generations.add_tags(&mut generation, &[]);
+        assert!(generation.may_be_kept());
     }
 
     #[test]
     fn slots_go_with_what_they_stand_for() {
-        let ledger = Ledger::new();
-        let held: Vec<_> = (0..100).map(|n| ledger.stamps(&Key::of("held").id(n))).collect();
+        let generations = Generations::new();
+        let held: Vec<_> = (0..100).map(|n| generations.generation(&Key::of("held").id(n))).collect();
         for n in 0..100_000 {
-            drop(ledger.stamps(&Key::of("gone").id(n)));
+            drop(generations.generation(&Key::of("gone").id(n)));
         }
-        assert!(ledger.slots() < SHARDS * LEAST_SWEPT * 2, "{}", ledger.slots());
+        assert!(generations.slots() < SHARDS * LEAST_SWEPT * 2, "{}", generations.slots());
         for n in 0..100 {
-            ledger.forget(&Target::Key(Key::of("held").id(n)));
+            generations.forget(&Target::Key(Key::of("held").id(n)));
         }
-        assert!(held.iter().all(|stamps| !stamps.are_current()));
+        assert!(held.iter().all(|generation| !generation.are_current()));
     }
 }

@@ -23,9 +23,9 @@ const SENTINEL_PORT: u16 = 26379;
 /// The most hosts in a URL. All sentinels are asked at once.
 const MOST_HOSTS: usize = 16;
 
-/// Where Redis is. Held by the link, and by whatever else has a connection of its own.
+/// Where Redis is. Held by the connection manager, and by whatever else has a connection of its own.
 #[derive(Clone)]
-pub(crate) struct Route {
+pub(crate) struct Topology {
     kind: Kind,
     /// The hosts as they stand in the URL, for the log; without the password.
     at: String,
@@ -39,7 +39,7 @@ enum Kind {
     Cluster(Vec<ConnectionInfo>),
 }
 
-impl fmt::Debug for Route {
+impl fmt::Debug for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Route").field(&self.at).finish()
     }
@@ -47,19 +47,19 @@ impl fmt::Debug for Route {
 
 /// A connection.
 #[derive(Clone)]
-pub(crate) enum Wire {
+pub(crate) enum RawConnection {
     One(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
 /// A connection that was looked at: who answers there.
-pub(crate) struct Met {
-    pub(crate) wire: Wire,
+pub(crate) struct Established {
+    pub(crate) raw: RawConnection,
     /// Another word when it is another process, or one that others were asked instead of in the meantime.
-    pub(crate) era: String,
+    pub(crate) run_id: String,
 }
 
-impl Route {
+impl Topology {
     /// Reads a URL.
     ///
     /// # Errors
@@ -171,7 +171,7 @@ impl Route {
     }
 
     /// A new connection for questions, within [`CONNECT`].
-    pub(crate) async fn connect(&self, space: &KeySpace) -> Result<Met, RedisError> {
+    pub(crate) async fn connect(&self, space: &KeySpace) -> Result<Established, RedisError> {
         within(CONNECT, self.meet(space, None::<NoPush>)).await
     }
 
@@ -180,36 +180,40 @@ impl Route {
         &self,
         space: &KeySpace,
         hear: impl AsyncPushSender + Clone,
-    ) -> Result<Met, RedisError> {
+    ) -> Result<Established, RedisError> {
         within(CONNECT, self.meet(space, Some(hear))).await
     }
 
-    async fn meet(&self, space: &KeySpace, hear: Option<impl AsyncPushSender + Clone>) -> Result<Met, RedisError> {
+    async fn meet(
+        &self,
+        space: &KeySpace,
+        hear: Option<impl AsyncPushSender + Clone>,
+    ) -> Result<Established, RedisError> {
         match &self.kind {
             Kind::One(info) => one(info.clone(), space, hear).await,
             Kind::Sentinel { sentinels, name, data } => {
                 let master = find_master(sentinels, name).await?;
                 let info = ConnectionAddr::Tcp(master.host, master.port).into_connection_info()?;
-                let met = one(info.set_redis_settings((**data).clone()), space, hear).await?;
+                let established = one(info.set_redis_settings((**data).clone()), space, hear).await?;
                 // A server that was replaced and took over again is the same process, without what others did meanwhile
                 // to what it remembers of before: the count of failovers tells the two times apart.
-                Ok(Met { era: format!("{}-{}", met.era, master.epoch), ..met })
+                Ok(Established { run_id: format!("{}-{}", established.run_id, master.epoch), ..established })
             }
             Kind::Cluster(nodes) => {
                 let mut builder = ClusterClientBuilder::new(nodes.clone())
                     .connection_timeout(CONNECT)
-                    // Longer than any question waits: a slow answer is judged by the line.
+                    // Longer than any question waits: a slow answer is judged by the connection.
                     .response_timeout(CONNECT * 10)
-                    // It looks for the others by itself; more attempts than these are this link's business.
+                    // It looks for the others by itself; more attempts than these are this connection manager's business.
                     .retries(3)
                     .max_retry_wait(100);
                 if let Some(hear) = hear {
                     builder = builder.use_protocol(ProtocolVersion::RESP3).push_sender(hear);
                 }
-                let mut wire = builder.build()?.get_async_connection().await?;
-                probe(&mut wire, space).await?;
+                let mut raw = builder.build()?.get_async_connection().await?;
+                probe(&mut raw, space).await?;
                 // Which of its processes was started when is not followed: `cluster` is one word for all time.
-                Ok(Met { wire: Wire::Cluster(wire), era: "cluster".to_owned() })
+                Ok(Established { raw: RawConnection::Cluster(raw), run_id: "cluster".to_owned() })
             }
         }
     }
@@ -276,7 +280,7 @@ async fn within<T>(limit: Duration, work: impl Future<Output = RedisResult<T>>) 
 }
 
 /// A connection to one server, which must be one that takes writes.
-async fn one(info: ConnectionInfo, space: &KeySpace, hear: Option<impl AsyncPushSender>) -> RedisResult<Met> {
+async fn one(info: ConnectionInfo, space: &KeySpace, hear: Option<impl AsyncPushSender>) -> RedisResult<Established> {
     // Each question has its own bound; the driver's would be a second one.
     let mut config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None);
     let mut settings = info.redis_settings().clone();
@@ -286,26 +290,28 @@ async fn one(info: ConnectionInfo, space: &KeySpace, hear: Option<impl AsyncPush
         config = config.set_push_sender(hear);
     }
     let client = Client::open(info.set_redis_settings(settings))?;
-    let mut wire = client.get_multiplexed_async_connection_with_config(&config).await?;
+    let mut raw = client.get_multiplexed_async_connection_with_config(&config).await?;
     let mut pipe = redis::pipe();
     pipe.cmd("INFO").arg("server").cmd("INFO").arg("replication");
-    let (server, replication): (String, String) = pipe.query_async(&mut wire).await?;
+    let (server, replication): (String, String) = pipe.query_async(&mut raw).await?;
     let told = |text: &str, name: &str| {
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(|value| value.trim().to_owned()))
+        text.lines().find_map(|connection| {
+            connection.strip_prefix(name)?.strip_prefix(':').map(|value| value.trim().to_owned())
+        })
     };
     if told(&replication, "role").is_some_and(|role| role != "master") {
         return Err((ErrorKind::Client, "this Redis is a replica, which takes no writes").into());
     }
-    let Some(era) = told(&server, "run_id") else {
+    let Some(run_id) = told(&server, "run_id") else {
         return Err((ErrorKind::Client, "this Redis does not tell its run_id (INFO server)").into());
     };
-    probe(&mut wire, space).await?;
-    Ok(Met { wire: Wire::One(wire), era })
+    probe(&mut raw, space).await?;
+    Ok(Established { raw: RawConnection::One(raw), run_id })
 }
 
 /// Asks for a key that nobody has: a server that is loading, or a cluster that is down, answers everything else.
-async fn probe(wire: &mut impl ConnectionLike, space: &KeySpace) -> RedisResult<()> {
-    redis::cmd("EXISTS").arg(space.key("probe")).query_async::<Value>(wire).await.map(drop)
+async fn probe(raw: &mut impl ConnectionLike, space: &KeySpace) -> RedisResult<()> {
+    redis::cmd("EXISTS").arg(space.key("probe")).query_async::<Value>(raw).await.map(drop)
 }
 
 /// Where the present master is, and after how many failovers.
@@ -339,8 +345,8 @@ async fn find_master(sentinels: &[ConnectionInfo], name: &str) -> RedisResult<Ma
 
 async fn ask_sentinel(sentinel: ConnectionInfo, name: &str) -> RedisResult<Master> {
     let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None);
-    let mut wire = Client::open(sentinel)?.get_multiplexed_async_connection_with_config(&config).await?;
-    let told: HashMap<String, String> = redis::cmd("SENTINEL").arg("MASTER").arg(name).query_async(&mut wire).await?;
+    let mut raw = Client::open(sentinel)?.get_multiplexed_async_connection_with_config(&config).await?;
+    let told: HashMap<String, String> = redis::cmd("SENTINEL").arg("MASTER").arg(name).query_async(&mut raw).await?;
     let number = |field: &str| told.get(field).and_then(|text| text.parse::<u64>().ok());
     match (told.get("ip"), number("port").and_then(|port| u16::try_from(port).ok()), number("config-epoch")) {
         (Some(host), Some(port), Some(epoch)) => Ok(Master { host: host.clone(), port, epoch }),
@@ -348,11 +354,11 @@ async fn ask_sentinel(sentinel: ConnectionInfo, name: &str) -> RedisResult<Maste
     }
 }
 
-impl ConnectionLike for Wire {
+impl ConnectionLike for RawConnection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
-            Self::One(wire) => wire.req_packed_command(cmd),
-            Self::Cluster(wire) => wire.req_packed_command(cmd),
+            Self::One(raw) => raw.req_packed_command(cmd),
+            Self::Cluster(raw) => raw.req_packed_command(cmd),
         }
     }
 
@@ -363,15 +369,15 @@ impl ConnectionLike for Wire {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         match self {
-            Self::One(wire) => wire.req_packed_commands(pipeline, offset, count),
-            Self::Cluster(wire) => wire.req_packed_commands(pipeline, offset, count),
+            Self::One(raw) => raw.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(raw) => raw.req_packed_commands(pipeline, offset, count),
         }
     }
 
     fn get_db(&self) -> i64 {
         match self {
-            Self::One(wire) => wire.get_db(),
-            Self::Cluster(wire) => wire.get_db(),
+            Self::One(raw) => raw.get_db(),
+            Self::Cluster(raw) => raw.get_db(),
         }
     }
 }

@@ -54,7 +54,7 @@ impl<T: AsRef<[u8]> + From<Vec<u8>>> Codec<T> for Raw {
 }
 
 /// How values of one kind are kept: under which name, how long, where, and what they can be forgotten by.
-pub struct Plan<T> {
+pub struct CacheConfig<T> {
     pub(crate) name: String,
     pub(crate) keep: Duration,
     pub(crate) stale: Duration,
@@ -67,7 +67,7 @@ pub struct Plan<T> {
     pub(crate) is_local_only: bool,
 }
 
-impl<T> fmt::Debug for Plan<T> {
+impl<T> fmt::Debug for CacheConfig<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plan")
             .field("name", &self.name)
@@ -81,21 +81,21 @@ impl<T> fmt::Debug for Plan<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned + 'static> Plan<T> {
+impl<T: Serialize + DeserializeOwned + 'static> CacheConfig<T> {
     /// Values that travel as JSON, kept for a minute unless it is told otherwise. The name is the entity of their keys.
     pub fn new(name: &str) -> Self {
         Self::with(name, Json)
     }
 }
 
-impl<T: AsRef<[u8]> + From<Vec<u8>> + 'static> Plan<T> {
+impl<T: AsRef<[u8]> + From<Vec<u8>> + 'static> CacheConfig<T> {
     /// Values that are bytes already: what was rendered, compressed or signed.
     pub fn raw(name: &str) -> Self {
         Self::with(name, Raw)
     }
 }
 
-impl<T> Plan<T> {
+impl<T> CacheConfig<T> {
     /// Values that travel as the codec says.
     pub fn with(name: &str, codec: impl Codec<T>) -> Self {
         Self { codec: Some(Arc::new(codec)), ..Self::bare(name) }
@@ -173,14 +173,14 @@ impl<T> Plan<T> {
         Self { is_local_only: true, ..self }
     }
 
-    pub(crate) fn check(&self) -> Result<(), PlanError> {
+    pub(crate) fn check(&self) -> Result<(), CacheConfigError> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
         if !(1..=MOST_ENTITY_BYTES).contains(&self.name.len()) || !self.name.bytes().all(is_plain) {
-            Err(PlanError::Name)
+            Err(CacheConfigError::Name)
         } else if self.keep.is_zero() || self.longest() > MOST_KEPT {
-            Err(PlanError::Keep)
+            Err(CacheConfigError::Keep)
         } else if self.worth_after > 15 {
-            Err(PlanError::Worth)
+            Err(CacheConfigError::Worth)
         } else {
             Ok(())
         }
@@ -192,31 +192,33 @@ impl<T> Plan<T> {
     }
 }
 
-/// A plan that cannot be followed.
+/// A config that cannot be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PlanError {
+pub enum CacheConfigError {
     /// The name is not of 1–32 characters of `A–Z a–z 0–9 _ . -`.
     Name,
-    /// There is a plan of this name already: one of them would get the other's values.
+    /// There is a config of this name already: one of them would get the other's values.
     Taken,
     /// Nothing is kept at all, or longer than 30 days.
     Keep,
     /// `worth_after` is more than 15, which is as far as it is counted.
     Worth,
-    /// There are 1,000 plans.
+    /// There are 1,000 configs.
     TooMany,
 }
 
-impl fmt::Display for PlanError {
+impl fmt::Display for CacheConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Name => "a plan's name has 1–32 characters of A–Z, a–z, 0–9, _, . and -",
-            Self::Taken => "a plan of this name is there already: share what `Cache::plan` gave, or name it otherwise",
+            Self::Name => "a config's name has 1–32 characters of A–Z, a–z, 0–9, _, . and -",
+            Self::Taken => {
+                "a config of this name is there already: share what `Cache::configure` gave, or name it otherwise"
+            }
             Self::Keep => "values are kept for longer than nothing and at most 30 days, stale time included",
             Self::Worth => "`worth_after` is at most 15",
-            Self::TooMany => "a cache has at most 1,000 plans",
+            Self::TooMany => "a cache has at most 1,000 configs",
         })
     }
 }
 
-impl std::error::Error for PlanError {}
+impl std::error::Error for CacheConfigError {}

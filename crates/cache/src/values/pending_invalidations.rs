@@ -15,7 +15,7 @@ const MOST_TARGETS: usize = 10_000;
 /// Targets that are yet to be told. Until they are, this node does without what Redis has of them. Held by the shared
 /// layer.
 #[derive(Default)]
-pub(crate) struct Undelivered {
+pub(crate) struct PendingInvalidations {
     waiting: Mutex<Waiting>,
     /// How many there are: nearly always none, which costs one look.
     count: AtomicUsize,
@@ -29,7 +29,7 @@ struct Waiting {
     added: u64,
 }
 
-impl Undelivered {
+impl PendingInvalidations {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,34 +110,34 @@ mod tests {
 
     #[test]
     fn what_is_not_told_is_known_by_all_its_names() {
-        let undelivered = Undelivered::default();
+        let pending = PendingInvalidations::default();
         let post = Key::of("post").id(1);
-        assert!(!undelivered.has_key(&post));
+        assert!(!pending.has_key(&post));
         let tag = Tag::of("author").id(1);
         let targets = [Target::Key(Key::of("user").id(1)), Target::Under(post.clone()), Target::Tag(tag.clone())];
-        undelivered.add(&targets, Vec::new);
-        assert!(undelivered.has_key(&post) && undelivered.has_key(&post.field("view")));
-        assert!(undelivered.has_key(&Key::of("user").id(1)) && !undelivered.has_key(&Key::of("user").id(1).field("x")));
-        assert!(!undelivered.has_key(&Key::of("post").id(2)) && !undelivered.has_key(&Key::of("post")));
-        assert!(undelivered.has_tag(&[tag]) && !undelivered.has_tag(&[Tag::of("author").id(2)]));
+        pending.add(&targets, Vec::new);
+        assert!(pending.has_key(&post) && pending.has_key(&post.field("view")));
+        assert!(pending.has_key(&Key::of("user").id(1)) && !pending.has_key(&Key::of("user").id(1).field("x")));
+        assert!(!pending.has_key(&Key::of("post").id(2)) && !pending.has_key(&Key::of("post")));
+        assert!(pending.has_tag(&[tag]) && !pending.has_tag(&[Tag::of("author").id(2)]));
     }
 
     #[test]
     fn one_that_is_forgotten_again_while_it_is_told_is_told_again() {
-        let undelivered = Undelivered::default();
+        let pending = PendingInvalidations::default();
         let target = [Target::Key(Key::of("post"))];
-        undelivered.add(&target, Vec::new);
-        let some = undelivered.some(10);
-        undelivered.add(&target, Vec::new);
-        undelivered.told(&some);
-        assert_eq!(undelivered.count(), 1);
-        undelivered.told(&undelivered.some(10));
-        assert_eq!(undelivered.count(), 0);
+        pending.add(&target, Vec::new);
+        let some = pending.some(10);
+        pending.add(&target, Vec::new);
+        pending.told(&some);
+        assert_eq!(pending.count(), 1);
+        pending.told(&pending.some(10));
+        assert_eq!(pending.count(), 0);
     }
 
     #[test]
     fn too_many_become_whole_entities() {
-        let undelivered = Undelivered::default();
+        let pending = PendingInvalidations::default();
         let targets: Vec<_> = (0..=MOST_TARGETS)
             .map(|n| match n % 3 {
                 0 => Target::Key(Key::of("post").id(n)),
@@ -145,11 +145,11 @@ mod tests {
                 _ => Target::Tag(Tag::of("author").id(n)),
             })
             .collect();
-        undelivered.add(&targets, || vec![Key::of("page")]);
-        assert_eq!(undelivered.count(), 3);
+        pending.add(&targets, || vec![Key::of("page")]);
+        assert_eq!(pending.count(), 3);
         for key in [Key::of("post").id(5), Key::of("user").id(7), Key::of("page").id(1)] {
-            assert!(undelivered.has_key(&key), "{key}");
+            assert!(pending.has_key(&key), "{key}");
         }
-        assert!(!undelivered.has_key(&Key::of("other")));
+        assert!(!pending.has_key(&Key::of("other")));
     }
 }

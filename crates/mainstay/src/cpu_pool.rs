@@ -15,39 +15,39 @@ use web::Service;
 use self::turns::{Permit, Turns};
 use crate::{StartError, allocator};
 
-/// Runs what keeps a core busy, away from the lanes: hashing, image work, big sums. A handler that computes for longer
-/// than some hundred microseconds by itself holds up every other request of its lane.
+/// Runs what keeps a core busy, away from the workers: hashing, image work, big sums. A handler that computes for longer
+/// than some hundred microseconds by itself holds up every other request of its worker.
 ///
 /// So many at once and no more; so many wait and no more; nobody longer than their request's deadline. Networks take turns
 /// (RFC 970's fair queueing), and where the queue is full, the newest of the network that has most in it leaves: who sends
 /// a thousand at once waits for themselves, and is refused before anybody else is. It has threads of
-/// its own, which give way to the lanes where a core is short. Make one for each purpose, so that one kind of work cannot
-/// starve another, and put it in: `boot.put(Work::per_core(256)?)`. Clones share their permits; the threads end with the
+/// its own, which give way to the workers where a core is short. Make one for each purpose, so that one kind of work cannot
+/// starve another, and put it in: `boot.put(CpuPool::per_core(256)?)`. Clones share their permits; the threads end with the
 /// last of them.
 #[derive(Clone)]
-pub struct Work {
+pub struct CpuPool {
     turns: Turns,
-    desk: Arc<Desk>,
+    jobs: Arc<JobQueue>,
 }
 
 /// Leave to do one piece of work, now. Dropped, it is the next one's.
 #[must_use = "somebody else could work meanwhile"]
 pub struct Turn {
     permit: Permit,
-    desk: Arc<Desk>,
+    jobs: Arc<JobQueue>,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// How far the threads stand back, on the scale of `nice(2)`: a lane that has something to do gets ten times their share.
+/// How far the threads stand back, on the scale of `nice(2)`: a worker that has something to do gets ten times their share.
 ///
-/// Not `SCHED_IDLE`, with which a lane would take the core from them at once, not after the some milliseconds that they were
-/// given: on a core that the lanes keep wholly busy nobody could log in any more.
+/// Not `SCHED_IDLE`, with which a worker would take the core from them at once, not after the some milliseconds that they were
+/// given: on a core that the workers keep wholly busy nobody could log in any more.
 const NICENESS: i32 = 10;
 
 /// Why work was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ApiError)]
-pub enum WorkError {
+pub enum CpuPoolError {
     /// Too much of it waits already, or its turn did not come in time.
     #[api(Unavailable, "The server computes as much as it can at present. Try again.")]
     WorkBusy,
@@ -56,11 +56,11 @@ pub enum WorkError {
     WorkFailed,
 }
 
-impl Service for Work {}
+impl Service for CpuPool {}
 
-impl fmt::Debug for Work {
+impl fmt::Debug for CpuPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Work").field("turns", &self.turns).finish_non_exhaustive()
+        f.debug_struct("CpuPool").field("turns", &self.turns).finish_non_exhaustive()
     }
 }
 
@@ -70,7 +70,7 @@ impl fmt::Debug for Turn {
     }
 }
 
-impl Work {
+impl CpuPool {
     /// At most `permits` at once (1–1,024), and at most `queue` waiting.
     ///
     /// # Errors
@@ -81,14 +81,14 @@ impl Work {
 
     fn start(permits: usize, queue: usize, at_rest: fn()) -> Result<Self, StartError> {
         let permits = permits.clamp(1, 1024);
-        let desk = Desk::default();
+        let jobs = JobQueue::default();
         for _ in 0..permits {
-            let jobs = desk.0.clone();
+            let jobs = jobs.0.clone();
             thread::Builder::new().name("work".to_owned()).spawn(move || work_on(&jobs, at_rest)).map_err(|error| {
                 StartError::caused("the system has no thread to give; raise its limit (`ulimit -u`)", error)
             })?;
         }
-        Ok(Self { turns: Turns::new(permits, queue), desk: Arc::new(desk) })
+        Ok(Self { turns: Turns::new(permits, queue), jobs: Arc::new(jobs) })
     }
 
     /// As many at once as there are cores, and at most `queue` waiting.
@@ -113,7 +113,7 @@ impl Work {
         &self,
         ctx: &Ctx,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, WorkError> {
+    ) -> Result<T, CpuPoolError> {
         self.turn(ctx).await?.run(ctx, work).await
     }
 
@@ -121,16 +121,16 @@ impl Work {
     ///
     /// # Errors
     /// When too many wait, or the deadline passes first.
-    pub async fn turn(&self, ctx: &Ctx) -> Result<Turn, WorkError> {
+    pub async fn turn(&self, ctx: &Ctx) -> Result<Turn, CpuPoolError> {
         // What nobody outside asked for waits together, like a network of its own.
         let network = ctx.network().unwrap_or(u128::MAX);
         let permit = ctx.within(self.turns.take(network)).await.ok().flatten();
-        Ok(Turn { permit: permit.ok_or(WorkError::WorkBusy)?, desk: self.desk.clone() })
+        Ok(Turn { permit: permit.ok_or(CpuPoolError::WorkBusy)?, jobs: self.jobs.clone() })
     }
 }
 
 impl Turn {
-    /// Runs `work` on a thread of its own, as [`Work::run`] does.
+    /// Runs `work` on a thread of its own, as [`CpuPool::run`] does.
     ///
     /// # Errors
     /// When the deadline passes first, or when it panics.
@@ -138,8 +138,8 @@ impl Turn {
         self,
         ctx: &Ctx,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, WorkError> {
-        let Self { permit, desk } = self;
+    ) -> Result<T, CpuPoolError> {
+        let Self { permit, jobs } = self;
         let (response, answer) = oneshot::channel();
         let job = move || {
             let done = {
@@ -149,8 +149,8 @@ impl Turn {
             // The permit is back before the answer: whoever has it finds the next one free. Nobody may be waiting any more.
             let _ = response.send(done);
         };
-        desk.0.put(Box::new(job));
-        ctx.within(answer).await.map_err(|_| WorkError::WorkBusy)?.map_err(|_| WorkError::WorkFailed)
+        jobs.0.put(Box::new(job));
+        ctx.within(answer).await.map_err(|_| CpuPoolError::WorkBusy)?.map_err(|_| CpuPoolError::WorkFailed)
     }
 }
 
@@ -172,9 +172,9 @@ struct List {
 
 /// Where jobs are put. With it, the threads end.
 #[derive(Default)]
-struct Desk(Arc<Jobs>);
+struct JobQueue(Arc<Jobs>);
 
-impl Drop for Desk {
+impl Drop for JobQueue {
     fn drop(&mut self) {
         self.0.list().is_closed = true;
         self.0.more.notify_all();
@@ -183,7 +183,7 @@ impl Drop for Desk {
 
 /// What a thread is to do next.
 enum Next {
-    Work(Job),
+    Job(Job),
     /// There was nothing for as long as it had patience.
     Rest,
     End,
@@ -203,7 +203,7 @@ impl Jobs {
         let mut list = self.list();
         loop {
             if let Some(job) = list.waiting.pop_front() {
-                return Next::Work(job);
+                return Next::Job(job);
             }
             if list.is_closed {
                 return Next::End;
@@ -229,7 +229,7 @@ fn work_on(jobs: &Jobs, at_rest: fn()) {
     let mut has_worked = false;
     loop {
         match jobs.next(has_worked.then_some(REST)) {
-            Next::Work(job) => {
+            Next::Job(job) => {
                 // A panic drops the answer's sender, which tells the caller, and gives the permit back.
                 let _ = catch_unwind(AssertUnwindSafe(job));
                 has_worked = true;
@@ -257,14 +257,14 @@ mod tests {
 
     #[tokio::test]
     async fn so_many_at_once_so_many_waiting_and_no_more() {
-        let work = Work::new(1, 1).unwrap();
+        let work = CpuPool::new(1, 1).unwrap();
         let (release, gate) = mpsc::channel::<()>();
         let patience = ctx(30_000);
         let mut first = std::pin::pin!(work.run(&patience, move || gate.recv().is_ok()));
         let mut second = std::pin::pin!(work.run(&patience, || 2));
         // Polled once each, in this order: the first runs, the second waits.
         tokio::select! { biased; _ = &mut first => unreachable!(), _ = &mut second => unreachable!(), () = async {} => {} }
-        assert_eq!(work.run(&patience, || 3).await, Err(WorkError::WorkBusy), "the queue is full");
+        assert_eq!(work.run(&patience, || 3).await, Err(CpuPoolError::WorkBusy), "the queue is full");
         release.send(()).unwrap();
         assert_eq!(first.await, Ok(true));
         assert_eq!(second.await, Ok(2));
@@ -273,24 +273,24 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_past_the_deadline_and_the_permit_stays_with_the_work() {
-        let work = Work::new(1, 8).unwrap();
+        let work = CpuPool::new(1, 8).unwrap();
         let (release, gate) = mpsc::channel::<()>();
-        assert_eq!(work.run(&ctx(1), move || gate.recv().is_ok()).await, Err(WorkError::WorkBusy));
+        assert_eq!(work.run(&ctx(1), move || gate.recv().is_ok()).await, Err(CpuPoolError::WorkBusy));
         assert_eq!(work.free_permits(), 0, "it still computes");
-        assert_eq!(work.run(&ctx(1), || ()).await, Err(WorkError::WorkBusy));
+        assert_eq!(work.run(&ctx(1), || ()).await, Err(CpuPoolError::WorkBusy));
         release.send(()).unwrap();
         assert_eq!(work.run(&ctx(30_000), || 1).await, Ok(1));
     }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn its_threads_give_way_to_the_lanes() {
+    async fn its_threads_give_way_to_the_workers() {
         let nice = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
-        let lane = nice();
-        let work = Work::new(1, 1).unwrap();
+        let worker = nice();
+        let work = CpuPool::new(1, 1).unwrap();
         let standing_back = work.run(&ctx(30_000), nice).await.unwrap();
-        assert_eq!(standing_back, NICENESS.max(lane), "the lane has {lane}");
-        assert_eq!(nice(), lane);
+        assert_eq!(standing_back, NICENESS.max(worker), "the worker has {worker}");
+        assert_eq!(nice(), worker);
     }
 
     #[tokio::test]
@@ -300,7 +300,7 @@ mod tests {
             RESTS.fetch_add(1, Ordering::SeqCst);
         };
         // Most of them have nothing to do, and wait as long as the one that has.
-        let work = Work::start(8, 8, count).unwrap();
+        let work = CpuPool::start(8, 8, count).unwrap();
         for times in 1..=2 {
             assert_eq!(work.run(&ctx(30_000), || 1).await, Ok(1));
             while RESTS.load(Ordering::SeqCst) < times {
@@ -313,8 +313,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_failure_and_gives_its_place_back() {
-        let work = Work::new(1, 1).unwrap();
-        assert_eq!(work.run(&ctx(30_000), || panic!("as the test asks")).await, Err::<(), _>(WorkError::WorkFailed));
+        let work = CpuPool::new(1, 1).unwrap();
+        assert_eq!(work.run(&ctx(30_000), || panic!("as the test asks")).await, Err::<(), _>(CpuPoolError::WorkFailed));
         assert_eq!(work.run(&ctx(30_000), || 1).await, Ok(1));
     }
 }

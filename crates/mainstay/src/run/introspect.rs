@@ -7,11 +7,11 @@ use kernel::{Clock, Random};
 use store::StoreSettings;
 
 use super::secret;
-use crate::{App, Origin, Running, SettingsBuilder};
+use crate::{App, Origin, RunningApp, SettingsBuilder};
 
 /// The app as it describes itself, over a database of its own that is gone afterwards: whatever is configured is
 /// neither read nor touched.
-pub fn start(app: App) -> Result<Running> {
+pub fn start(app: App) -> Result<RunningApp> {
     let folder = Scratch::new()?;
     let mut builder = SettingsBuilder::new(app.sections());
     let here = Origin::Flag("this command".to_owned());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::ledger::{Ledger, Stamps};
+use super::generations::{Generation, Generations};
 use super::local::{Entry, Place};
 
 const SHARDS: usize = 64;
@@ -36,7 +36,7 @@ impl Attempts {
 
 struct Flight {
     /// What it can be forgotten by while it loads, apart from the value's tags.
-    stamps: Stamps,
+    generation: Generation,
     attempts: Attempts,
     state: watch::Receiver<State>,
 }
@@ -73,7 +73,7 @@ impl Waiting {
         match self.state.wait_for(|state| !matches!(state, State::Loading)).await.as_deref() {
             // Its tags may have been forgotten before they were known, or since: both may have been before the asker came.
             Ok(State::Done(entry))
-                if self.is_behind && (entry.stamps.has_missed_tag() || !entry.stamps.are_current()) =>
+                if self.is_behind && (entry.generation.has_missed_tag() || !entry.generation.are_current()) =>
             {
                 State::Loading
             }
@@ -106,17 +106,21 @@ impl Flights {
 
     /// Joins the load of this place, or begins one. `after`: the attempts that it follows. A load that began before
     /// something was forgotten is joined by nobody: it may bring what was there before.
-    pub(crate) fn join(self: &Arc<Self>, place: Place, after: Option<Attempts>, ledger: &Ledger) -> Part {
-        let tag_tick = ledger.tag_tick();
+    pub(crate) fn join(self: &Arc<Self>, place: Place, after: Option<Attempts>, generations: &Generations) -> Part {
+        let tag_tick = generations.tag_tick();
         let mut shard = self.shard(&place);
         if let Some(flight) = shard.get(&place)
-            && flight.stamps.are_current()
+            && flight.generation.are_current()
         {
-            let is_behind = !flight.stamps.are_of(tag_tick);
+            let is_behind = !flight.generation.are_of(tag_tick);
             return Part::Wait(Waiting { state: flight.state.clone(), attempts: flight.attempts.clone(), is_behind });
         }
         let (sender, state) = watch::channel(State::Loading);
-        let flight = Arc::new(Flight { stamps: ledger.stamps(&place.key), attempts: after.unwrap_or_default(), state });
+        let flight = Arc::new(Flight {
+            generation: generations.generation(&place.key),
+            attempts: after.unwrap_or_default(),
+            state,
+        });
         shard.insert(place.clone(), flight.clone());
         drop(shard);
         Part::Lead(Lead { flights: self.clone(), place, flight, state: sender })
@@ -125,8 +129,8 @@ impl Flights {
 
 impl Lead {
     /// What the load could be forgotten by, as it was when it began.
-    pub(crate) fn stamps(&self) -> Stamps {
-        self.flight.stamps.clone()
+    pub(crate) fn generation(&self) -> Generation {
+        self.flight.generation.clone()
     }
 
     /// The attempts that it is one of.

@@ -10,10 +10,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use super::link::jittered;
-use super::{Link, Met, Status, Wire};
-use crate::Away;
-use crate::bus::Air;
+use super::connection_manager::jittered;
+use super::{ConnectionManager, Established, RawConnection, Status};
+use crate::Unavailable;
+use crate::bus::Fanout;
 
 /// How often a node says that it is there.
 const BEAT: Duration = Duration::from_millis(500);
@@ -27,14 +27,14 @@ const MOST_PENDING: usize = 1024;
 /// The most nodes that are counted.
 const MOST_NODES: usize = 1024;
 
-/// Listens on a connection of its own, which must not be behind the questions of the link. Ends with the bus.
-pub(crate) struct Ear {
-    link: Link,
-    voice: Voice,
+/// Listens on a connection of its own, which must not be behind the questions of the connection manager. Ends with the bus.
+pub(crate) struct Subscriber {
+    manager: ConnectionManager,
+    publisher: Publisher,
     task: AbortHandle,
 }
 
-impl Drop for Ear {
+impl Drop for Subscriber {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -42,13 +42,13 @@ impl Drop for Ear {
 
 /// How this node speaks.
 #[derive(Clone)]
-struct Voice {
+struct Publisher {
     channel: Arc<str>,
     /// Who it is, so that it does not hear itself.
     node: [u8; 16],
 }
 
-impl Voice {
+impl Publisher {
     /// Who, the length of the topic, the topic, the payload. A heartbeat has no topic, and when it was sent for a
     /// payload.
     fn say(&self, topic: &str, payload: &[u8]) -> redis::Cmd {
@@ -70,55 +70,60 @@ enum Came {
     Broken,
 }
 
-impl Ear {
-    pub(crate) fn open(link: &Link, air: &Arc<Air>) -> Self {
+impl Subscriber {
+    pub(crate) fn open(manager: &ConnectionManager, fanout: &Arc<Fanout>) -> Self {
         // Channels are not apart by database.
-        let channel = link.space().key(format_args!("bus:{}", link.route().db())).into();
-        let voice = Voice { channel, node: link.random().bytes() };
-        let listening = Listening { link: link.clone(), voice: voice.clone(), air: air.clone(), nodes: HashMap::new() };
-        Self { link: link.clone(), voice, task: tokio::spawn(listening.run()).abort_handle() }
+        let channel = manager.space().key(format_args!("bus:{}", manager.topology().db())).into();
+        let publisher = Publisher { channel, node: manager.random().bytes() };
+        let listening = Listening {
+            manager: manager.clone(),
+            publisher: publisher.clone(),
+            fanout: fanout.clone(),
+            nodes: HashMap::new(),
+        };
+        Self { manager: manager.clone(), publisher, task: tokio::spawn(listening.run()).abort_handle() }
     }
 
-    pub(crate) async fn publish(&self, topic: &str, payload: &[u8], deadline: Instant) -> Result<(), Away> {
-        self.link.ask(&self.voice.say(topic, payload), deadline).await
+    pub(crate) async fn publish(&self, topic: &str, payload: &[u8], deadline: Instant) -> Result<(), Unavailable> {
+        self.manager.ask(&self.publisher.say(topic, payload), deadline).await
     }
 }
 
 struct Listening {
-    link: Link,
-    voice: Voice,
-    air: Arc<Air>,
+    manager: ConnectionManager,
+    publisher: Publisher,
+    fanout: Arc<Fanout>,
     /// When each was heard last.
     nodes: HashMap<[u8; 16], Instant>,
 }
 
 impl Listening {
     async fn run(mut self) {
-        let mut status = self.link.watch();
+        let mut status = self.manager.watch();
         let mut is_told = false;
         loop {
-            // There is no other way where the link finds none. It also says whom to listen to.
+            // There is no other way where the connection manager finds none. It also says whom to listen to.
             let Ok(up) = status.wait_for(|status| matches!(status, Status::Up { .. })).await.map(|up| up.clone())
             else {
                 return;
             };
-            let Status::Up { era, .. } = up else { continue };
-            match self.listen(&era, &mut status).await {
+            let Status::Up { run_id, .. } = up else { continue };
+            match self.listen(&run_id, &mut status).await {
                 Ok(()) => is_told = false,
-                // The link has told of a Redis that is away; this is one that answers, and lets nobody listen.
-                Err(cause) if !is_told && self.link.is_up() => {
-                    tracing::warn!(at = self.link.route().at(), cause, "what other nodes say cannot be heard");
+                // The connection manager has told of a Redis that is away; this is one that answers, and lets nobody listen.
+                Err(cause) if !is_told && self.manager.is_up() => {
+                    tracing::warn!(at = self.manager.topology().at(), cause, "what other nodes say cannot be heard");
                     is_told = true;
                 }
                 Err(_) => {}
             }
-            self.air.doubt();
-            sleep(jittered(PAUSE, self.link.random())).await;
+            self.fanout.doubt();
+            sleep(jittered(PAUSE, self.manager.random())).await;
         }
     }
 
-    /// Listens to the process of this era, until that is over. The error says why it could not begin.
-    async fn listen(&mut self, era: &str, status: &mut watch::Receiver<Status>) -> Result<(), String> {
+    /// Listens to the process of this run id, until that is over. The error says why it could not begin.
+    async fn listen(&mut self, run_id: &str, status: &mut watch::Receiver<Status>) -> Result<(), String> {
         let (put, mut came) = mpsc::channel(MOST_PENDING);
         let is_missing = Arc::new(AtomicBool::new(false));
         let hear = {
@@ -137,16 +142,16 @@ impl Listening {
             }
         };
         let told = |error: redis::RedisError| error.to_string();
-        let Met { mut wire, era: here } =
-            self.link.route().connect_to_hear(self.link.space(), hear).await.map_err(told)?;
+        let Established { mut raw, run_id: here } =
+            self.manager.topology().connect_to_hear(self.manager.space(), hear).await.map_err(told)?;
         // The master has changed in between: the others are heard elsewhere.
-        if here != era {
+        if here != run_id {
             return Ok(());
         }
         let subscribing = async {
-            match &mut wire {
-                Wire::One(wire) => wire.subscribe(&*self.voice.channel).await,
-                Wire::Cluster(wire) => wire.subscribe(&*self.voice.channel).await,
+            match &mut raw {
+                RawConnection::One(raw) => raw.subscribe(&*self.publisher.channel).await,
+                RawConnection::Cluster(raw) => raw.subscribe(&*self.publisher.channel).await,
             }
         };
         match timeout(SILENCE, subscribing).await {
@@ -154,19 +159,19 @@ impl Listening {
             Err(_) => return Err("no answer to SUBSCRIBE".to_owned()),
         }
         let began = Instant::now();
-        let least = self.count_listeners(&mut wire).await;
+        let least = self.count_listeners(&mut raw).await;
         // Those that were there before are given time to be heard again.
         self.nodes.values_mut().for_each(|heard| *heard = began);
-        let (link, voice, air) = (self.link.clone(), self.voice.clone(), self.air.clone());
+        let (manager, publisher, fanout) = (self.manager.clone(), self.publisher.clone(), self.fanout.clone());
         let beating = async move {
             let mut beats = interval(BEAT);
             beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 beats.tick().await;
-                // By the link, as all that is published: what comes back has gone the way that messages go. When it is
+                // By the connection manager, as all that is published: what comes back has gone the way that messages go. When it is
                 // not taken, that is noticed by its not coming back.
-                let beat = voice.say("", &air.now().to_le_bytes());
-                let _ = link.ask::<()>(&beat, Instant::now() + BEAT).await;
+                let beat = publisher.say("", &fanout.now().to_le_bytes());
+                let _ = manager.ask::<()>(&beat, Instant::now() + BEAT).await;
             }
         };
         let mut beating = std::pin::pin!(beating);
@@ -175,7 +180,7 @@ impl Listening {
             tokio::select! {
                 message = came.recv() => {
                     if is_missing.swap(false, Ordering::AcqRel) {
-                        self.air.doubt();
+                        self.fanout.doubt();
                     }
                     match message {
                         Some(Came::Message(message)) => {
@@ -184,14 +189,14 @@ impl Listening {
                             }
                         }
                         // The cluster's connection mends itself, and subscribes again; one to a single server ends.
-                        Some(Came::Broken) => self.air.doubt(),
+                        Some(Came::Broken) => self.fanout.doubt(),
                         None => return Ok(()),
                     }
                 }
                 () = &mut beating => {}
                 changed = status.changed() => match (changed, &*status.borrow_and_update()) {
                     (Err(_), _) => return Ok(()),
-                    (Ok(()), Status::Up { era: now, .. }) if **now != *era => return Ok(()),
+                    (Ok(()), Status::Up { run_id: now, .. }) if **now != *run_id => return Ok(()),
                     _ => {}
                 },
                 () = sleep_until(heard_itself + SILENCE) => return Ok(()),
@@ -200,11 +205,11 @@ impl Listening {
     }
 
     /// How many listen already: of a node that has only begun, nobody was heard yet. A cluster does not know.
-    async fn count_listeners(&self, wire: &mut Wire) -> usize {
-        let Wire::One(wire) = wire else { return 1 };
+    async fn count_listeners(&self, raw: &mut RawConnection) -> usize {
+        let RawConnection::One(raw) = raw else { return 1 };
         let mut count = redis::cmd("PUBSUB");
-        count.arg("NUMSUB").arg(&*self.voice.channel);
-        let told = timeout(SILENCE, count.query_async::<(String, usize)>(wire)).await;
+        count.arg("NUMSUB").arg(&*self.publisher.channel);
+        let told = timeout(SILENCE, count.query_async::<(String, usize)>(raw)).await;
         told.ok().and_then(Result::ok).map_or(1, |(_, count)| count.min(MOST_NODES))
     }
 
@@ -214,8 +219,8 @@ impl Listening {
         let Some((&length, rest)) = rest.split_first() else { return false };
         let Some((topic, payload)) = rest.split_at_checked(usize::from(length)) else { return false };
         if !topic.is_empty() {
-            if *node != self.voice.node {
-                self.air.tell(topic, payload);
+            if *node != self.publisher.node {
+                self.fanout.tell(topic, payload);
             }
             return false;
         }
@@ -223,11 +228,11 @@ impl Listening {
         if self.nodes.len() < MOST_NODES || self.nodes.contains_key(node) {
             self.nodes.insert(*node, now);
         }
-        let Some(sent) = payload.first_chunk().filter(|_| *node == self.voice.node) else { return false };
+        let Some(sent) = payload.first_chunk().filter(|_| *node == self.publisher.node) else { return false };
         // Only now, when messages come: while Redis is away nobody is heard, and all are still there.
         self.nodes.retain(|_, heard| now - *heard < SILENCE);
-        self.air.set_nodes(self.nodes.len().max(least));
-        self.air.proven(u64::from_le_bytes(*sent));
+        self.fanout.set_nodes(self.nodes.len().max(least));
+        self.fanout.proven(u64::from_le_bytes(*sent));
         true
     }
 }

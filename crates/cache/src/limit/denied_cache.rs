@@ -19,7 +19,7 @@ const BELIEVED: u64 = 1_000_000;
 /// is refused by this, Redis would refuse too. Only what another node gives back is known here later, by as long as this is
 /// believed.
 #[derive(Debug)]
-pub(super) struct Refusals {
+pub(super) struct DeniedCache {
     hashing: Hashing,
     shards: [Mutex<Map<Known>>; SHARDS],
     /// Most of the time there is nothing to look for.
@@ -32,7 +32,7 @@ struct Known {
     until: u64,
 }
 
-impl Refusals {
+impl DeniedCache {
     pub(super) fn new() -> Self {
         Self {
             hashing: Hashing::default(),
@@ -98,11 +98,9 @@ impl Refusals {
                 None => {}
             }
         }
-        let standings = charges
-            .iter()
-            .zip(ahead)
-            .map(|(charge, ahead)| Shape::from(charge.rate).standing(ahead, charge.cost, false));
-        is_refused.then(|| Taken::of(standings))
+        let states =
+            charges.iter().zip(ahead).map(|(charge, ahead)| Shape::from(charge.rate).state(ahead, charge.cost, false));
+        is_refused.then(|| Taken::of(states))
     }
 }
 
@@ -121,54 +119,54 @@ mod tests {
 
     #[test]
     fn it_is_refused_until_redis_might_admit_it_and_counts_down() {
-        let refusals = Refusals::new();
+        let denied_cache = DeniedCache::new();
         let one = charge(1, 1);
-        assert_eq!(refusals.judge(0, &[one]), None);
+        assert_eq!(denied_cache.judge(0, &[one]), None);
         // Empty: the first unit is back after a second, less a hundredth that has passed.
-        refusals.remember(5_000_000, &[one], &[9_990_000]);
+        denied_cache.remember(5_000_000, &[one], &[9_990_000]);
         for (now, left) in [(5_000_000, 990_000), (5_500_000, 490_000), (5_989_999, 1)] {
-            let taken = refusals.judge(now, &[one]).unwrap();
-            assert_eq!(taken.standings()[0].reset, Duration::from_micros(left));
-            assert_eq!(taken.standings()[0].remaining, 0);
+            let taken = denied_cache.judge(now, &[one]).unwrap();
+            assert_eq!(taken.states()[0].reset, Duration::from_micros(left));
+            assert_eq!(taken.states()[0].remaining, 0);
         }
-        assert_eq!(refusals.judge(5_990_000, &[one]), None, "Redis may admit it");
-        assert!(refusals.judge(5_990_000, &[charge(1, 2)]).is_some(), "but not twice as much");
-        assert_eq!(refusals.judge(6_000_000, &[charge(1, 9)]), None, "after a second Redis is asked again");
-        assert_eq!(refusals.count.load(Ordering::Relaxed), 0);
+        assert_eq!(denied_cache.judge(5_990_000, &[one]), None, "Redis may admit it");
+        assert!(denied_cache.judge(5_990_000, &[charge(1, 2)]).is_some(), "but not twice as much");
+        assert_eq!(denied_cache.judge(6_000_000, &[charge(1, 9)]), None, "after a second Redis is asked again");
+        assert_eq!(denied_cache.count.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn a_call_is_refused_when_one_of_its_buckets_is() {
-        let refusals = Refusals::new();
-        refusals.remember(0, &[charge(1, 1), charge(2, 1)], &[10_000_000, 3_000_000]);
-        let taken = refusals.judge(0, &[charge(3, 1), charge(2, 1), charge(1, 1)]).unwrap();
-        let told: Vec<_> = taken.standings().iter().map(|one| (one.is_enough, one.remaining)).collect();
+        let denied_cache = DeniedCache::new();
+        denied_cache.remember(0, &[charge(1, 1), charge(2, 1)], &[10_000_000, 3_000_000]);
+        let taken = denied_cache.judge(0, &[charge(3, 1), charge(2, 1), charge(1, 1)]).unwrap();
+        let told: Vec<_> = taken.states().iter().map(|one| (one.is_enough, one.remaining)).collect();
         assert_eq!(told, [(true, 10), (true, 7), (false, 0)]);
-        assert_eq!(refusals.judge(0, &[charge(3, 1), charge(2, 1)]), None);
+        assert_eq!(denied_cache.judge(0, &[charge(3, 1), charge(2, 1)]), None);
     }
 
     #[test]
     fn what_is_given_back_is_asked_for_again() {
-        let refusals = Refusals::new();
-        refusals.remember(0, &[charge(1, 1), charge(2, 1)], &[10_000_000; 2]);
-        refusals.forget(&[charge(1, 1), charge(3, 1)]);
-        assert_eq!(refusals.judge(0, &[charge(1, 1)]), None);
-        assert!(refusals.judge(0, &[charge(2, 1)]).is_some());
-        assert_eq!(refusals.count.load(Ordering::Relaxed), 1);
+        let denied_cache = DeniedCache::new();
+        denied_cache.remember(0, &[charge(1, 1), charge(2, 1)], &[10_000_000; 2]);
+        denied_cache.forget(&[charge(1, 1), charge(3, 1)]);
+        assert_eq!(denied_cache.judge(0, &[charge(1, 1)]), None);
+        assert!(denied_cache.judge(0, &[charge(2, 1)]).is_some());
+        assert_eq!(denied_cache.count.load(Ordering::Relaxed), 1);
     }
 
     #[test]
     fn it_remembers_no_more_than_it_has_room_for() {
-        let refusals = Refusals::new();
+        let denied_cache = DeniedCache::new();
         for who in 0..200_000 {
-            refusals.remember(0, &[charge(who, 1)], &[10_000_000]);
+            denied_cache.remember(0, &[charge(who, 1)], &[10_000_000]);
         }
-        assert_eq!(refusals.count.load(Ordering::Relaxed), SHARDS * MOST);
+        assert_eq!(denied_cache.count.load(Ordering::Relaxed), SHARDS * MOST);
         for who in 0..200_000 {
-            refusals.remember(2_000_000, &[charge(who, 1)], &[10_000_000]);
+            denied_cache.remember(2_000_000, &[charge(who, 1)], &[10_000_000]);
         }
-        let count: usize = refusals.shards.iter().map(|shard| lock(shard).len()).sum();
+        let count: usize = denied_cache.shards.iter().map(|shard| lock(shard).len()).sum();
         assert_eq!(count, SHARDS * MOST);
-        assert_eq!(refusals.count.load(Ordering::Relaxed), count);
+        assert_eq!(denied_cache.count.load(Ordering::Relaxed), count);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use cache::{Backend, Cache, PlanStats};
+use cache::{Backend, Cache, ConfigStats};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use kernel::{Clock, Random};
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use store::Store;
 use web::{Api, ApiBuilder, Body, BuildError, Endpoint, Method, Response, ServerSettings};
 
-use crate::{Running, Settings};
+use crate::{RunningApp, Settings};
 
 /// For those who look after the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,7 +39,7 @@ pub(crate) fn server(settings: &Settings) -> ServerSettings {
 ///
 /// # Errors
 /// Never for what we put into it.
-pub(crate) fn api(running: &Running, clock: Clock, random: Random) -> Result<Arc<Api>, BuildError> {
+pub(crate) fn api(running: &RunningApp, clock: Clock, random: Random) -> Result<Arc<Api>, BuildError> {
     let watched =
         Watched { store: running.store.clone(), cache: running.cache().clone(), backend: running.backend().clone() };
     let mut api = ApiBuilder::new(server(&running.settings), clock, random);
@@ -81,18 +81,18 @@ impl Watched {
     fn text(&self) -> String {
         let mut text = String::with_capacity(4096);
         let stats = self.cache.stats();
-        let each = |text: &mut String, family: Family, of: fn(&PlanStats) -> u64| {
+        let each = |text: &mut String, family: Family, of: fn(&ConfigStats) -> u64| {
             head(text, family);
-            for plan in &stats.plans {
-                line(text, family.0, &format!("cache=\"{}\"", plan.name), of(plan));
+            for config in &stats.configs {
+                line(text, family.0, &format!("cache=\"{}\"", config.name), of(config));
             }
         };
         let hits =
             ("mainstay_cache_hits_total", "counter", "Values that were found, by where: in memory, or in Redis.");
         head(&mut text, hits);
-        for plan in &stats.plans {
-            for (layer, count) in [("local", plan.hits_local), ("shared", plan.hits_shared)] {
-                line(&mut text, hits.0, &format!("cache=\"{}\",layer=\"{layer}\"", plan.name), count);
+        for config in &stats.configs {
+            for (layer, count) in [("local", config.hits_local), ("shared", config.hits_shared)] {
+                line(&mut text, hits.0, &format!("cache=\"{}\",layer=\"{layer}\"", config.name), count);
             }
         }
         let counter = |name, what| (name, "counter", what);
@@ -109,9 +109,9 @@ impl Watched {
         each(&mut text, counter("mainstay_cache_load_errors_total", "Loads that failed."), |p| p.load_errors);
         let seconds = counter("mainstay_cache_load_seconds_total", "How long all loads took together.");
         head(&mut text, seconds);
-        for plan in &stats.plans {
-            let (whole, rest) = (plan.load_time_us_sum / 1_000_000, plan.load_time_us_sum % 1_000_000);
-            line(&mut text, seconds.0, &format!("cache=\"{}\"", plan.name), format_args!("{whole}.{rest:06}"));
+        for config in &stats.configs {
+            let (whole, rest) = (config.load_time_us_sum / 1_000_000, config.load_time_us_sum % 1_000_000);
+            line(&mut text, seconds.0, &format!("cache=\"{}\"", config.name), format_args!("{whole}.{rest:06}"));
         }
         each(&mut text, counter("mainstay_cache_waits_total", "Requests that waited for another's load."), |p| p.waits);
         each(&mut text, counter("mainstay_cache_evictions_total", "Values pushed out to make room."), |p| p.evictions);
@@ -124,7 +124,10 @@ impl Watched {
         each(&mut text, gauge("mainstay_cache_bytes", "What they weigh."), |p| p.bytes);
         let asked = self.backend.asked();
         for (family, value) in [
-            (gauge("mainstay_cache_undelivered", "Changes that Redis has not heard of yet."), stats.undelivered as u64),
+            (
+                gauge("mainstay_cache_undelivered", "Changes that Redis has not heard of yet."),
+                stats.pending_invalidations as u64,
+            ),
             (
                 gauge("mainstay_redis_up", "Whether Redis answers; 1 where there is none."),
                 u64::from(self.backend.is_there()),

@@ -4,23 +4,23 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::cache::Inner;
-use super::key::Target;
 #[cfg(feature = "redis")]
-use super::ledger::HOLD;
-use super::ledger::Open;
+use super::generations::HOLD;
+use super::generations::Open;
+use super::key::Target;
 
-/// Something is being changed: nothing of it is kept until this is done. Dropped without [`Changing::done`], as when
+/// Something is being changed: nothing of it is kept until this is done. Dropped without [`InvalidationGuard::done`], as when
 /// the caller goes away or does not know whether its commit landed, it forgets at once and keeps nothing for
 /// [`HOLD`](super::HOLD), because the commit may still land.
 #[must_use = "dropped, nothing of it is kept for ten seconds"]
-pub struct Changing {
+pub struct InvalidationGuard {
     inner: Arc<Inner>,
     targets: Arc<[Target]>,
     /// None once it is over.
     open: Option<Open>,
-    /// What is known by this word where nodes share.
+    /// What is known by this nonce where nodes share.
     #[cfg(feature = "redis")]
-    word: String,
+    nonce: String,
     /// Those who share have yet to be told that it is over.
     #[cfg(feature = "redis")]
     is_untold: bool,
@@ -31,14 +31,14 @@ pub struct Changing {
     deadline: Instant,
 }
 
-impl fmt::Debug for Changing {
+impl fmt::Debug for InvalidationGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Changing").field("targets", &self.targets).finish_non_exhaustive()
     }
 }
 
-impl Changing {
-    /// It has begun on this node; those who share are told by [`Changing::announce`], or at the end.
+impl InvalidationGuard {
+    /// It has begun on this node; those who share are told by [`InvalidationGuard::announce`], or at the end.
     pub(crate) fn begin(inner: Arc<Inner>, targets: Vec<Target>, deadline: Instant) -> Self {
         Self::new(inner, targets, deadline, false)
     }
@@ -47,7 +47,7 @@ impl Changing {
     #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "with Redis it waits"))]
     pub async fn announce(&mut self) {
         #[cfg(feature = "redis")]
-        self.inner.tell_open(&self.targets, &self.word, self.deadline).await;
+        self.inner.tell_open(&self.targets, &self.nonce, self.deadline).await;
     }
 
     /// A change that those who share are told of only when it is over.
@@ -59,9 +59,9 @@ impl Changing {
         #[cfg(not(feature = "redis"))]
         let _ = is_over;
         Self {
-            open: Some(inner.ledger.open(&targets)),
+            open: Some(inner.generations.open(&targets)),
             #[cfg(feature = "redis")]
-            word: inner.shared.as_ref().map(super::shared::Shared::word).unwrap_or_default(),
+            nonce: inner.shared.as_ref().map(super::redis_values::RedisValues::nonce).unwrap_or_default(),
             #[cfg(feature = "redis")]
             is_untold: inner.shared.is_some(),
             #[cfg(feature = "redis")]
@@ -79,17 +79,17 @@ impl Changing {
         #[cfg(feature = "redis")]
         if self.is_untold {
             self.is_over = true;
-            self.inner.tell_shut(&self.targets, &self.word, self.deadline).await;
+            self.inner.tell_shut(&self.targets, &self.nonce, self.deadline).await;
             self.is_untold = false;
         }
         // Last: what is loaded before Redis has forgotten may have come from there.
         if let Some(open) = self.open.take() {
-            self.inner.ledger.shut(open);
+            self.inner.generations.shut(open);
         }
     }
 }
 
-impl Drop for Changing {
+impl Drop for InvalidationGuard {
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
         #[cfg(feature = "redis")]
@@ -97,27 +97,27 @@ impl Drop for Changing {
             if self.is_over {
                 // The caller is gone, and it is known how it ended: the others are told when that can be done.
                 self.inner.put_off(&self.targets);
-                self.inner.ledger.shut(open);
+                self.inner.generations.shut(open);
                 return;
             }
             match tokio::runtime::Handle::try_current() {
                 Ok(runtime) => {
-                    let (inner, targets, word) =
-                        (self.inner.clone(), self.targets.clone(), std::mem::take(&mut self.word));
-                    drop(runtime.spawn(hold(inner, targets, word)));
+                    let (inner, targets, nonce) =
+                        (self.inner.clone(), self.targets.clone(), std::mem::take(&mut self.nonce));
+                    drop(runtime.spawn(hold(inner, targets, nonce)));
                 }
                 Err(_) => self.inner.put_off(&self.targets),
             }
         }
-        self.inner.ledger.shut_later(open);
+        self.inner.generations.shut_later(open);
     }
 }
 
 /// Keeps a change open where nodes share, as long as its commit may still land. A cache that is dropped meanwhile
 /// leaves it open there, until it ends by itself.
 #[cfg(feature = "redis")]
-async fn hold(inner: Arc<Inner>, targets: Arc<[Target]>, word: String) {
-    inner.tell_open(&targets, &word, Instant::now() + HOLD).await;
+async fn hold(inner: Arc<Inner>, targets: Arc<[Target]>, nonce: String) {
+    inner.tell_open(&targets, &nonce, Instant::now() + HOLD).await;
     let inner = {
         let weak = Arc::downgrade(&inner);
         drop(inner);
@@ -125,6 +125,6 @@ async fn hold(inner: Arc<Inner>, targets: Arc<[Target]>, word: String) {
         weak.upgrade()
     };
     if let Some(inner) = inner {
-        inner.tell_shut(&targets, &word, Instant::now() + HOLD).await;
+        inner.tell_shut(&targets, &nonce, Instant::now() + HOLD).await;
     }
 }

@@ -8,7 +8,7 @@ use mainstay::cache::{Bus, Heard};
 use mainstay::kernel::{Clock, Ctx, SessionId};
 use uuid::Uuid;
 
-use crate::ended::Ended;
+use crate::revocation::Revocations;
 
 const TOPIC: &str = "auth.ended";
 
@@ -16,7 +16,7 @@ const TOPIC: &str = "auth.ended";
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Notes here what ends elsewhere. The last access token of a session that ends now is good for `life` at most.
-pub(crate) fn hear(bus: &Bus, ended: Arc<Ended>, clock: Clock, life: Duration) {
+pub(crate) fn hear(bus: &Bus, ended: Arc<Revocations>, clock: Clock, life: Duration) {
     bus.subscribe(TOPIC, move |heard| match heard {
         Heard::Message(bytes) if !bytes.is_empty() && bytes.len().is_multiple_of(16) => {
             let ids = bytes.as_chunks().0.iter().map(|id| SessionId::from_uuid(Uuid::from_bytes(*id)));
@@ -24,7 +24,7 @@ pub(crate) fn hear(bus: &Bus, ended: Arc<Ended>, clock: Clock, life: Duration) {
             ended.pending().settle(&ids.collect::<Vec<_>>(), now.plus(life), now);
         }
         // More than a message holds; or some were missed.
-        Heard::Message(_) | Heard::Gap => ended.doubt_all(),
+        Heard::Message(_) | Heard::Gap => ended.invalidate_all(),
     });
 }
 

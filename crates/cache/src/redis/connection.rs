@@ -9,19 +9,19 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvoc
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Met, Wire};
-use crate::{Asked, Away};
+use super::{Established, RawConnection};
+use crate::{Asked, Unavailable};
 
 /// The most questions of a node that wait for an answer. Redis answers more than that within a few milliseconds; where
 /// it does not, one more would only wait longer.
 const MOST_ASKING: usize = 10_000;
 
-/// A connection that was looked at. What is asked on it is asked of one and the same process: whoever puts a line's era
-/// into a key and asks on that line does not meet what an earlier or later process has under it. Held by the link while
+/// A connection that was looked at. What is asked on it is asked of one and the same process: whoever puts a connection's run id
+/// into a key and asks on that connection does not meet what an earlier or later process has under it. Held by the connection manager while
 /// it is up, and by each question.
-pub(crate) struct Line {
-    wire: Wire,
-    era: Arc<str>,
+pub(crate) struct Connection {
+    raw: RawConnection,
+    run_id: Arc<str>,
     number: u64,
     timeout: Duration,
     began: Instant,
@@ -36,7 +36,7 @@ pub(crate) struct Line {
     counts: Arc<Counts>,
 }
 
-/// How often Redis was asked, over all lines of a link.
+/// How often Redis was asked, over all lines of a connection manager.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     asked: AtomicU64,
@@ -51,9 +51,9 @@ impl Counts {
     }
 }
 
-impl fmt::Debug for Line {
+impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Line").field("era", &self.era).field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("Line").field("run_id", &self.run_id).field("number", &self.number).finish_non_exhaustive()
     }
 }
 
@@ -66,11 +66,11 @@ impl Drop for Asking<'_> {
     }
 }
 
-impl Line {
-    pub(super) fn new(met: Met, number: u64, timeout: Duration, counts: Arc<Counts>) -> Self {
+impl Connection {
+    pub(super) fn new(established: Established, number: u64, timeout: Duration, counts: Arc<Counts>) -> Self {
         Self {
-            wire: met.wire,
-            era: met.era.into(),
+            raw: established.raw,
+            run_id: established.run_id.into(),
             number,
             timeout,
             began: Instant::now(),
@@ -85,11 +85,11 @@ impl Line {
     }
 
     /// The word for the process that answers here. In a cluster it is always the same.
-    pub(crate) const fn era(&self) -> &Arc<str> {
-        &self.era
+    pub(crate) const fn run_id(&self) -> &Arc<str> {
+        &self.run_id
     }
 
-    /// Which connection of the link it is; the first is 1.
+    /// Which connection of the connection manager it is; the first is 1.
     pub(crate) const fn number(&self) -> u64 {
         self.number
     }
@@ -103,37 +103,37 @@ impl Line {
         self.cause.get().map_or("the connection was let go", String::as_str)
     }
 
-    /// Asks one thing, until `deadline` or the link's own bound, whichever is earlier.
+    /// Asks one thing, until `deadline` or the connection manager's own bound, whichever is earlier.
     ///
     /// # Errors
-    /// See [`Away`]. An answer that is no `T` is `Unanswered`.
-    pub(crate) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd, deadline: Instant) -> Result<T, Away> {
-        let mut wire = self.wire.clone();
-        self.counted(deadline, async move { cmd.query_async(&mut wire).await }).await
+    /// See [`Unavailable`]. An answer that is no `T` is `Unanswered`.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd, deadline: Instant) -> Result<T, Unavailable> {
+        let mut raw = self.raw.clone();
+        self.counted(deadline, async move { cmd.query_async(&mut raw).await }).await
     }
 
     /// Runs a script, which Redis is sent whole only where it does not have it yet.
     ///
     /// # Errors
-    /// See [`Away`].
+    /// See [`Unavailable`].
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
         script: &ScriptInvocation<'_>,
         deadline: Instant,
-    ) -> Result<T, Away> {
-        let mut wire = self.wire.clone();
-        self.counted(deadline, async move { script.invoke_async(&mut wire).await }).await
+    ) -> Result<T, Unavailable> {
+        let mut raw = self.raw.clone();
+        self.counted(deadline, async move { script.invoke_async(&mut raw).await }).await
     }
 
     /// Whether it still answers. Not counted among what was asked.
-    pub(super) async fn ping(&self) -> Result<(), Away> {
-        let mut wire = self.wire.clone();
-        // Later than the line's own bound, which is what counts.
+    pub(super) async fn ping(&self) -> Result<(), Unavailable> {
+        let mut raw = self.raw.clone();
+        // Later than the connection's own bound, which is what counts.
         let until = Instant::now() + self.timeout * 2;
-        self.bounded(until, async move { redis::cmd("PING").query_async(&mut wire).await }).await
+        self.bounded(until, async move { redis::cmd("PING").query_async(&mut raw).await }).await
     }
 
-    /// Ends when the line is broken.
+    /// Ends when the connection is broken.
     pub(super) async fn broken(&self) {
         let ended = self.ended.notified();
         if !self.is_broken() {
@@ -141,14 +141,18 @@ impl Line {
         }
     }
 
-    async fn counted<T>(&self, deadline: Instant, work: impl Future<Output = RedisResult<T>>) -> Result<T, Away> {
+    async fn counted<T>(
+        &self,
+        deadline: Instant,
+        work: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, Unavailable> {
         if self.is_broken() {
-            return Err(Away::NotAsked);
+            return Err(Unavailable::NotAsked);
         }
         let before = self.asking.fetch_add(1, Ordering::Relaxed);
         let _asking = Asking(&self.asking);
         if before >= MOST_ASKING || deadline <= Instant::now() {
-            return Err(Away::NotAsked);
+            return Err(Unavailable::NotAsked);
         }
         self.counts.asked.fetch_add(1, Ordering::Relaxed);
         let result = self.bounded(deadline, work).await;
@@ -159,7 +163,11 @@ impl Line {
         result
     }
 
-    async fn bounded<T>(&self, deadline: Instant, work: impl Future<Output = RedisResult<T>>) -> Result<T, Away> {
+    async fn bounded<T>(
+        &self,
+        deadline: Instant,
+        work: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, Unavailable> {
         let sent = Instant::now();
         let own = sent + self.timeout;
         match timeout_at(own.min(deadline), work).await {
@@ -170,17 +178,17 @@ impl Line {
             Ok(Err(error)) => Err(self.judge(&error)),
             Err(_) => {
                 self.counts.timeouts.fetch_add(1, Ordering::Relaxed);
-                // Where the caller had less time than the link gives, that says nothing of Redis.
+                // Where the caller had less time than the connection manager gives, that says nothing of Redis.
                 if own <= deadline {
                     self.strike(sent);
                 }
-                Err(Away::Unanswered)
+                Err(Unavailable::Unanswered)
             }
         }
     }
 
     fn answered(&self) {
-        // Written only when it changes: otherwise every answer would take the line from the other cores.
+        // Written only when it changes: otherwise every answer would take the connection from the other cores.
         if self.struck_at.load(Ordering::Relaxed) != 0 {
             self.struck_at.store(0, Ordering::Relaxed);
         }
@@ -188,7 +196,7 @@ impl Line {
 
     /// A question timed out. Answers come in the order of the questions, so one slow answer lets time out all that were
     /// asked behind it: those count once. Only when one that was asked after the first had timed out gets no answer
-    /// either, and nothing was answered in between, is the line given up. So a hiccup shorter than the time-out costs
+    /// either, and nothing was answered in between, is the connection given up. So a hiccup shorter than the time-out costs
     /// nothing but itself, and a Redis that is frozen costs a question at most one time-out, and all of them together
     /// two.
     fn strike(&self, sent: Instant) {
@@ -202,14 +210,14 @@ impl Line {
         }
     }
 
-    /// What an error means for the question and for the line.
-    fn judge(&self, error: &RedisError) -> Away {
+    /// What an error means for the question and for the connection.
+    fn judge(&self, error: &RedisError) -> Unavailable {
         use ServerErrorKind as Said;
         match error.kind() {
             // It is another one's turn to be asked, or it is not ready: the next connection is looked at anew.
             ErrorKind::Server(Said::ReadOnly | Said::BusyLoading | Said::MasterDown | Said::ClusterDown) => {
                 self.give_up(&error.to_string());
-                Away::Refused
+                Unavailable::Refused
             }
             ErrorKind::Server(_) | ErrorKind::Extension => {
                 self.answered();
@@ -217,14 +225,14 @@ impl Line {
                 if !self.has_told_refusal.swap(true, Ordering::Relaxed) {
                     tracing::warn!(error = %error, "Redis refuses what it is asked, which is done without");
                 }
-                Away::Refused
+                Unavailable::Refused
             }
             // It answered something else than was expected, after whatever it did. Where its bytes make no sense at
             // all, the connection ends by itself.
-            ErrorKind::UnexpectedReturnType | ErrorKind::Parse => Away::Unanswered,
+            ErrorKind::UnexpectedReturnType | ErrorKind::Parse => Unavailable::Unanswered,
             _ => {
                 self.give_up(&error.to_string());
-                Away::Unanswered
+                Unavailable::Unanswered
             }
         }
     }
