@@ -1,14 +1,14 @@
-//! `cargo xtask check`: one command at the desk, the same one in CI. Every step runs even after one failed, so that a
+//! `cargo xtask check`: one command for engineers, the same one in CI. Every step runs even after one failed, so that a
 //! single run shows all there is to fix.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+use devservers::workspace::Workspace;
+use devservers::{Stop, succeed};
 
-use crate::child::{self, Stop};
-use crate::workspace::Workspace;
-use crate::{deny, direction, generated, links, texts, vendor, walls};
+use crate::{deny, dependency_rules, generated, links, module_rules, translations, vendor};
 
 /// Options of `cargo xtask check`.
 #[derive(clap::Args)]
@@ -27,14 +27,14 @@ struct Step {
 const STEPS: &[Step] = &[
     Step { name: "format", fix: "cargo fmt", run: format },
     Step {
-        name: "direction",
-        fix: "move the dependency, or add a row with its reason to xtask/src/direction.rs",
-        run: |workspace, _| direction::check(workspace),
+        name: "dependencies",
+        fix: "move the dependency, or add a row with its reason to xtask/src/dependency_rules.rs",
+        run: |workspace, _| dependency_rules::check(workspace),
     },
     Step {
-        name: "walls",
-        fix: "move the code to the file it belongs in, or add an exception with its reason to xtask/src/walls.rs",
-        run: |workspace, _| walls::check(workspace),
+        name: "modules",
+        fix: "move the code to the file it belongs in, or add an exception with its reason to xtask/src/module_rules.rs",
+        run: |workspace, _| module_rules::check(workspace),
     },
     Step {
         name: "links",
@@ -42,9 +42,9 @@ const STEPS: &[Step] = &[
         run: |workspace, _| links::check(workspace),
     },
     Step {
-        name: "texts",
+        name: "translations",
         fix: "correct the texts/ko.toml that is named: each English text with its translation",
-        run: |workspace, _| texts::check(workspace),
+        run: |workspace, _| translations::check(workspace),
     },
     Step { name: "vendored", fix: "cargo xtask vendor-docs", run: |workspace, _| vendor::check(workspace) },
     Step { name: "policy", fix: "choose another dependency, or widen deny.toml with a reason", run: deny::check },
@@ -69,11 +69,11 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
         stop.check()?;
         let seconds = start.elapsed().as_secs_f32();
         summary.push(match outcome {
-            Ok(()) => format!("ok     {:<10} {seconds:6.1} s", step.name),
+            Ok(()) => format!("ok     {:<12} {seconds:6.1} s", step.name),
             Err(error) => {
                 failed = true;
                 println!("{error:#}");
-                format!("FAILED {:<10} {seconds:6.1} s   fix: {}", step.name, step.fix)
+                format!("FAILED {:<12} {seconds:6.1} s   fix: {}", step.name, step.fix)
             }
         });
     }
@@ -87,12 +87,12 @@ pub fn none_of(faults: &[String]) -> Result<()> {
 }
 
 fn format(workspace: &Workspace, stop: &Stop) -> Result<()> {
-    child::succeed(&mut workspace.cargo(&["fmt", "--all", "--", "--check"]), stop)
+    succeed(&mut workspace.cargo(&["fmt", "--all", "--", "--check"]), stop)
 }
 
 fn clippy(workspace: &Workspace, stop: &Stop) -> Result<()> {
     let words = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-    child::succeed(&mut workspace.cargo(&words), stop)
+    succeed(&mut workspace.cargo(&words), stop)
 }
 
 /// Binaries and libraries apart, because the binary and the façade are both called `mainstay`; libraries last, so
@@ -100,7 +100,7 @@ fn clippy(workspace: &Workspace, stop: &Stop) -> Result<()> {
 fn docs(workspace: &Workspace, stop: &Stop) -> Result<()> {
     for kind in ["--bins", "--lib"] {
         let mut doc: Command = workspace.cargo(&["doc", "--workspace", "--no-deps", "--locked", kind]);
-        child::succeed(doc.env("RUSTDOCFLAGS", "-D warnings"), stop)?;
+        succeed(doc.env("RUSTDOCFLAGS", "-D warnings"), stop)?;
     }
     Ok(())
 }

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use devservers::Stop;
+use devservers::workspace::Workspace;
 use serde_json::{Value, json};
 
-use crate::child::Stop;
-use crate::outside::{Installed, judge};
-use crate::workspace::Workspace;
+use crate::conformance::{Installed, judge};
 
 /// Directories in which every file is made here; what was not made is stale.
 pub const DIRECTORIES: &[&str] = &["clients/python/mainstay_client"];
@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// The files made from `document`, by their paths from the root.
 pub fn derive(document: &str, workspace: &Workspace, stop: &Stop) -> Result<Vec<(String, String)>> {
     let installed = Installed::ready(workspace, stop)?;
-    let place = workspace.target.join("outside/made");
+    let place = workspace.target.join("conformance/made");
     if place.exists() {
         fs::remove_dir_all(&place).with_context(|| format!("cannot clear {}", place.display()))?;
     }
@@ -56,7 +56,7 @@ fn python(
     command.args(["generate", "--path=for-python.json", "--output-path=mainstay_client", "--meta=none"]);
     command
         .args(["--overwrite", "--fail-on-warning", "--config"])
-        .arg(workspace.root.join("outside/clients/python.yaml"));
+        .arg(workspace.root.join("conformance/clients/python.yaml"));
     judge(command.current_dir(place), stop, LIMIT)?;
 
     // By this file a type checker knows that the package says its types (PEP 561); without a package around it, the

@@ -5,14 +5,13 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
+use devservers::workspace::{Package, Workspace};
+use devservers::{Stop, machine, succeed};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::child::{self, Stop};
-use crate::machine;
+use crate::cargo_tools::cargo_tool;
 use crate::servers::{Named, Servers};
-use crate::tools;
-use crate::workspace::{Package, Workspace};
 
 /// Options of `cargo xtask cover`.
 #[derive(clap::Args)]
@@ -41,7 +40,7 @@ struct Covered {
 
 /// Runs the tests instrumented, prints the figure, and keeps it when the whole product was measured.
 pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> {
-    let tarpaulin = tools::cargo_tool("cargo-tarpaulin", "0.37.5", workspace, stop)?;
+    let tarpaulin = cargo_tool("cargo-tarpaulin", "0.37.5", workspace, stop)?;
     let servers = Servers::start(&args.servers, stop)?;
 
     let out = workspace.target.join("coverage");
@@ -56,7 +55,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     for package in &args.packages {
         command.args(["--packages", package]);
     }
-    child::succeed(servers.tell(command.current_dir(&workspace.root)), stop)?;
+    succeed(servers.tell(command.current_dir(&workspace.root)), stop)?;
 
     let path = out.join("tarpaulin-report.json");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -7,28 +7,28 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use devservers::workspace::Workspace;
+use devservers::{Stop, output, succeed};
 
-use crate::child::{self, Stop};
-use crate::tools;
-use crate::workspace::Workspace;
+use crate::cargo_tools::cargo_tool;
 
 /// Macros and build scripts count, tests do not: a product's builders wait for those.
 const MOST_CRATES: usize = 200;
 
 /// Bans, licences and sources. Advisories need a database from the network: `cargo deny check advisories` by hand.
 pub fn check(workspace: &Workspace, stop: &Stop) -> Result<()> {
-    let deny = tools::cargo_tool("cargo-deny", "0.20.2", workspace, stop)?;
+    let deny = cargo_tool("cargo-deny", "0.20.2", workspace, stop)?;
     // Offline, cargo wants every crate of the lock file at hand, those for other systems included.
-    child::succeed(&mut workspace.cargo(&["fetch", "--locked", "--quiet"]), stop).context("cannot fetch the crates")?;
+    succeed(&mut workspace.cargo(&["fetch", "--locked", "--quiet"]), stop).context("cannot fetch the crates")?;
     // The fuzzers' lock is their own, and nothing else builds by it.
     let mut fuzzers = workspace.cargo(&["fetch", "--locked", "--quiet", "--manifest-path", "fuzz/Cargo.toml"]);
-    child::succeed(&mut fuzzers, stop)
+    succeed(&mut fuzzers, stop)
         .context("fuzz/Cargo.lock does not follow; run `cargo fetch --manifest-path fuzz/Cargo.toml`")?;
     let mut command = Command::new(deny);
     command.args(["--offline", "--locked", "--all-features", "check", "--hide-inclusion-graph"]);
-    child::succeed(command.args(["bans", "licenses", "sources"]).current_dir(&workspace.root), stop)?;
+    succeed(command.args(["bans", "licenses", "sources"]).current_dir(&workspace.root), stop)?;
     let mut tree = workspace.cargo(&["tree", "--locked", "--offline", "--prefix", "none", "--package", "todo"]);
-    let tree = child::output(tree.args(["--edges", "normal,build", "--no-dedupe"]))?;
+    let tree = output(tree.args(["--edges", "normal,build", "--no-dedupe"]))?;
     let crates = tree.lines().filter(|line| !line.is_empty()).collect::<BTreeSet<_>>().len();
     ensure!(
         crates <= MOST_CRATES,

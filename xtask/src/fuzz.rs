@@ -10,13 +10,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use devservers::workspace::Workspace;
+use devservers::{Process, Stop, machine, output, succeed};
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::child::{self, Running, Stop};
-use crate::machine;
-use crate::tools;
-use crate::workspace::Workspace;
+use crate::cargo_tools::cargo_tool;
 
 /// Options of `cargo xtask fuzz`.
 #[derive(clap::Args)]
@@ -132,15 +131,15 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
 
 /// Builds all of them; gives back where they are.
 fn build(root: &Path, workspace: &Workspace, stop: &Stop) -> Result<PathBuf> {
-    let tool = tools::cargo_tool("cargo-fuzz", "0.13.2", workspace, stop)?;
-    if child::output(Command::new("rustup").args(["run", TOOLCHAIN, "rustc", "--version"])).is_err() {
+    let tool = cargo_tool("cargo-fuzz", "0.13.2", workspace, stop)?;
+    if output(Command::new("rustup").args(["run", TOOLCHAIN, "rustc", "--version"])).is_err() {
         bail!("the fuzzers need the nightly compiler: rustup toolchain install {TOOLCHAIN} --profile minimal");
     }
     let mut command = Command::new(tool);
     command.args(["fuzz", "build", "--sanitizer", "none", "--fuzz-dir", "fuzz", "--target-dir"]).arg(root);
     // It builds with the cargo that it is told of, which here would be the one that runs this program.
     command.env_remove("CARGO").env("RUSTUP_TOOLCHAIN", TOOLCHAIN).current_dir(&workspace.root);
-    child::succeed(&mut command, stop)?;
+    succeed(&mut command, stop)?;
     // cargo-fuzz builds for the machine itself, and always by name.
     Ok(root.join(format!("{}-unknown-linux-gnu/release", std::env::consts::ARCH)))
 }
@@ -148,7 +147,7 @@ fn build(root: &Path, workspace: &Workspace, stop: &Stop) -> Result<PathBuf> {
 /// One of them at work.
 struct Fuzzer {
     name: &'static str,
-    process: Running,
+    process: Process,
     log: PathBuf,
     findings: PathBuf,
     scratch: PathBuf,
@@ -187,7 +186,7 @@ impl Fuzzer {
         command.args(["-rss_limit_mb=1024", "-print_final_stats=1"]);
         command.env("TMPDIR", &scratch);
         command.stdin(Stdio::null()).stdout(file.try_clone().context("cannot share a log")?).stderr(file);
-        let process = Running::start(&mut command)?;
+        let process = Process::start(&mut command)?;
         Ok(Self { name, process, log, findings, scratch, started: Instant::now(), cpu_seconds: 0.0, ended: None })
     }
 

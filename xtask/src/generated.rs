@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
+use devservers::workspace::{SERVER, Workspace};
+use devservers::{Stop, output, succeed};
 
 use crate::check;
-use crate::child::{self, Stop};
 use crate::clients;
-use crate::workspace::{SERVER, Workspace};
 
 /// What the binary is asked, and where its answer is kept. The first is what the clients are made from.
 const FILES: &[(&[&str], &str)] = &[
@@ -83,12 +83,12 @@ fn derive(workspace: &Workspace, stop: &Stop) -> Result<Vec<(String, String)>> {
         println!("nothing to derive: the workspace has no {} yet", SERVER.0);
         return Ok(Vec::new());
     }
-    child::succeed(&mut workspace.cargo(&["build", "--quiet", "--locked", "--package", SERVER.0]), stop)?;
+    succeed(&mut workspace.cargo(&["build", "--quiet", "--locked", "--package", SERVER.0]), stop)?;
     let binary = workspace.target.join("debug").join(SERVER.1);
     let ask = |(words, file): &(&[&str], &'static str)| {
         // From an empty place: a settings file in the working directory must not colour the answer.
         let mut command = Command::new(&binary);
-        let text = child::output(command.args(*words).current_dir(&workspace.target));
+        let text = output(command.args(*words).current_dir(&workspace.target));
         anyhow::Ok(((*file).to_owned(), text.with_context(|| format!("cannot derive {file}"))?))
     };
     let mut files = FILES.iter().map(ask).collect::<Result<Vec<_>>>()?;

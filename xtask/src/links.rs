@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
+use devservers::workspace::Workspace;
 use regex::Regex;
 
 use crate::check;
-use crate::workspace::Workspace;
 
 /// First components that are ours even when nothing is there yet, so that a misspelt room is noticed.
 const ROOMS: &[&str] = &[

@@ -4,42 +4,30 @@
 //! [`tools`] (programs installed on demand), [`postgres`], [`serve`] (the server under test) and [`machine`] (facts
 //! that stand beside a result).
 
+mod cargo_tools;
 mod check;
-mod child;
 mod clients;
+mod conformance;
 mod cover;
 mod deny;
-mod direction;
-mod drill;
+mod dependency_rules;
 mod fuzz;
 mod generated;
 mod links;
-mod machine;
+mod module_rules;
 mod mutants;
 mod new_domain;
-mod nginx;
-mod nodes;
-mod outside;
-mod pgbouncer;
-mod postgres;
-mod redis;
-mod serve;
 mod servers;
-mod soak;
 mod test;
-mod texts;
-mod tools;
-mod trace;
+mod translations;
 mod vendor;
-mod walls;
-mod workspace;
+
+use devservers::Stop;
+use devservers::workspace::Workspace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use crate::child::Stop;
-use crate::workspace::Workspace;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Mainstay's own commands", version)]
@@ -58,13 +46,7 @@ enum Verb {
     /// Write the files derived from the code, or say which are stale.
     Gen(generated::Args),
     /// Have other people's tools judge the document, the server and the clients made from it.
-    Outside(outside::Args),
-    /// Kill the server or its database at random moments and look for a lost or doubled write.
-    Soak(soak::Args),
-    /// Show that an acknowledged write had reached the disk before the answer left.
-    Trace(trace::Args),
-    /// Do to the server what enemies and accidents do, and judge what is seen from outside.
-    Drill(drill::Args),
+    Conformance(conformance::Args),
     /// Make the smallest domain that passes every gate, and add it to the server.
     NewDomain(new_domain::Args),
     /// Measure line coverage.
@@ -95,10 +77,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Test(args) => test::run(&args, &workspace, &stop),
         Verb::Check(args) => check::run(&args, &workspace, &stop),
         Verb::Gen(args) => generated::run(&args, &workspace, &stop),
-        Verb::Outside(args) => outside::run(&args, &workspace, &stop),
-        Verb::Soak(args) => soak::run(&args, &workspace, &stop),
-        Verb::Trace(args) => trace::run(&args, &workspace, &stop),
-        Verb::Drill(args) => drill::run(&args, &workspace, &stop),
+        Verb::Conformance(args) => conformance::run(&args, &workspace, &stop),
         Verb::NewDomain(args) => new_domain::run(&args, &workspace),
         Verb::Cover(args) => cover::run(&args, &workspace, &stop),
         Verb::Mutants(args) => mutants::run(&args, &workspace, &stop),

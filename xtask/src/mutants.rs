@@ -9,15 +9,14 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use devservers::workspace::Workspace;
+use devservers::{Process, Stop, machine, output, shown};
 use regex::RegexSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::child::{self, Running, Stop, shown};
-use crate::machine;
+use crate::cargo_tools::cargo_tool;
 use crate::servers::{POOLER_VARIABLE, POSTGRES_VARIABLE};
-use crate::tools;
-use crate::workspace::Workspace;
 
 /// Options of `cargo xtask mutants`.
 #[derive(clap::Args)]
@@ -122,7 +121,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     let excluded =
         RegexSet::new(EXCLUDED.map(|(pattern, _)| pattern)).context("a pattern of EXCLUDED cannot be read")?;
     by_file.values_mut().for_each(|known| known.survivors.retain(|name| !excluded.is_match(name)));
-    let tool = tools::cargo_tool("cargo-mutants", "27.1.0", workspace, stop)?;
+    let tool = cargo_tool("cargo-mutants", "27.1.0", workspace, stop)?;
     copy_to(&root.join("tree"), workspace)?;
     let mutation = Mutation { nice: args.nice, tool: &tool, root: &root, stop };
     for (file, packages) in wanted {
@@ -227,7 +226,7 @@ impl Mutation<'_> {
                     "both_databases",
                 ]);
             }
-            let status = Running::start(&mut command)?.wait(self.stop, LIMIT)?;
+            let status = Process::start(&mut command)?.wait(self.stop, LIMIT)?;
             // 2: some survived; 3: some took too long.
             if !matches!(status.code(), Some(0 | 2 | 3)) {
                 bail!("{} ended with {status}", shown(&command));
@@ -337,7 +336,7 @@ impl Known {
 
 /// What git would call a file.
 fn blob(path: &Path) -> Result<String> {
-    Ok(child::output(Command::new("git").args(["hash-object", "--no-filters"]).arg(path))?.trim().to_owned())
+    Ok(output(Command::new("git").args(["hash-object", "--no-filters"]).arg(path))?.trim().to_owned())
 }
 
 #[cfg(test)]

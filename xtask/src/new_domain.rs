@@ -7,9 +7,8 @@ use std::fs;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
-
-use crate::child;
-use crate::workspace::Workspace;
+use devservers::output;
+use devservers::workspace::Workspace;
 
 /// Options of `cargo xtask new-domain`.
 #[derive(clap::Args)]
@@ -109,7 +108,7 @@ pub fn run(args: &Args, workspace: &Workspace) -> Result<ExitCode> {
     }
     // Where a name stands in an order of names depends on the name.
     let mut format = Command::new("rustfmt");
-    child::output(format.args(["--edition", "2024"]).args(sources).current_dir(&workspace.root))?;
+    output(format.args(["--edition", "2024"]).args(sources).current_dir(&workspace.root))?;
     println!(
         "
 Next:
@@ -247,8 +246,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::workspace::Package;
-    use crate::{direction, links, texts, walls};
+    use crate::{dependency_rules, links, module_rules, translations};
 
     /// The real tree, in a folder of its own where a domain can be made.
     struct Copy(Workspace);
@@ -276,10 +274,10 @@ mod tests {
         }
     }
 
-    fn packages(workspace: &Workspace) -> Vec<Package> {
+    fn packages(workspace: &Workspace) -> Vec<devservers::workspace::Package> {
         let mut ask = Command::new("cargo");
         ask.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).current_dir(&workspace.root);
-        Workspace::read_from(&child::output(&mut ask).unwrap()).unwrap().packages
+        Workspace::read_from(&output(&mut ask).unwrap()).unwrap().packages
     }
 
     /// Its build and its own tests take minutes: a change of the templates is tried by hand, with the whole gate.
@@ -300,9 +298,9 @@ mod tests {
             main.contains("        .domain(recipes::domain())\n        .domain(audit_entries::domain())\n"),
             "{main}"
         );
-        direction::check(&copy.0).unwrap();
-        walls::check(&copy.0).unwrap();
-        texts::check(&copy.0).unwrap();
+        dependency_rules::check(&copy.0).unwrap();
+        module_rules::check(&copy.0).unwrap();
+        translations::check(&copy.0).unwrap();
         links::check(&copy.0).unwrap();
         let sources = copy.0.files().unwrap().into_iter().filter(|file| file.ends_with(".rs"));
         let made = ["domains/recipes/", "domains/audit_entries/", "domains/library/", "server/src/main.rs"];

@@ -3,11 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
-
-use crate::child::Stop;
-use crate::pgbouncer::PgBouncer;
-use crate::postgres::{Durability, Postgres};
-use crate::{redis, tools};
+use devservers::{Durability, PgBouncer, Postgres, Stop, find_or_install_redis, tools};
 
 /// The variable by which tests find the server they may make databases on.
 pub const POSTGRES_VARIABLE: &str = "MAINSTAY_TEST_POSTGRES";
@@ -44,7 +40,7 @@ pub struct Servers {
 impl Servers {
     /// Starts those that are not named. Each test that needs a Redis starts one by itself: only its programs must be there.
     pub fn start(named: &Named, stop: &Stop) -> Result<Self> {
-        redis::find_or_install(stop)?;
+        find_or_install_redis(stop)?;
         tools::system_tool("openssl", "openssl", stop)?;
         let given = |url: &Option<String>| url.clone().filter(|url| !url.is_empty());
         if let Some(postgres) = given(&named.postgres) {

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use devservers::workspace::Workspace;
+use devservers::{Process, Stop};
 
-use crate::child::{Running, Stop};
 use crate::servers::{Named, Servers};
-use crate::workspace::Workspace;
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -34,7 +34,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     // First, because most failures are found here and need no database.
     println!("[1/3] build");
     let mut build = workspace.cargo(&words);
-    let built = Running::start(build.arg("--no-run").args(&args.cargo_args))?.wait(stop, limit)?;
+    let built = Process::start(build.arg("--no-run").args(&args.cargo_args))?.wait(stop, limit)?;
     if !built.success() {
         return Ok(exit_code(built.code()));
     }
@@ -47,7 +47,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     let mut tests = workspace.cargo(&words);
     servers.tell(tests.args(&args.cargo_args));
     let left = limit.saturating_sub(start.elapsed());
-    let status = Running::start(&mut tests)?.wait(stop, left)?;
+    let status = Process::start(&mut tests)?.wait(stop, left)?;
     drop(servers);
     println!("tests {} after {} s", if status.success() { "passed" } else { "FAILED" }, start.elapsed().as_secs());
     Ok(exit_code(status.code()))

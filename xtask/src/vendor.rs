@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
+use devservers::workspace::Workspace;
+use devservers::{Scratch, Stop, output, succeed, tools};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::check;
-use crate::child::{self, Stop};
-use crate::serve::Scratch;
-use crate::tools;
-use crate::workspace::Workspace;
 
 const FOLDER: &str = "crates/web/assets/vendor";
 
@@ -85,7 +83,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
             let kept = workspace.root.join(FOLDER).join(&file.to);
             if file.to.ends_with(".gz") {
                 // Without name and time, so that the same content gives the same bytes.
-                child::succeed(Command::new("gzip").args(["-9", "-n", "-f", "-k"]).arg(&plain), stop)?;
+                succeed(Command::new("gzip").args(["-9", "-n", "-f", "-k"]).arg(&plain), stop)?;
                 fs::copy(plain.with_extension("gz"), &kept)
             } else {
                 fs::copy(&plain, &kept)
@@ -144,7 +142,7 @@ fn fetch(npm: &Path, package: &Package, scratch: &Path, stop: &Stop) -> Result<P
     let wanted = format!("{}@{}", package.name, package.version);
     let mut pack = Command::new(npm);
     pack.args(["pack", &wanted, "--json", "--silent", "--pack-destination"]).arg(scratch).current_dir(scratch);
-    let answer = child::output(&mut pack)?;
+    let answer = output(&mut pack)?;
     // Newer versions of npm answer with an object by name, older ones with a list.
     let answer: Value = serde_json::from_str(&answer).context("npm pack did not answer with JSON")?;
     let told = answer.get(0).or_else(|| answer.get(&package.name)).cloned().unwrap_or_default();
@@ -156,7 +154,7 @@ fn fetch(npm: &Path, package: &Package, scratch: &Path, stop: &Stop) -> Result<P
     }
     let unpacked = scratch.join(&package.name);
     fs::create_dir(&unpacked).context("cannot make a folder to unpack into")?;
-    child::succeed(Command::new("tar").arg("-xzf").arg(scratch.join(file)).arg("-C").arg(&unpacked), stop)?;
+    succeed(Command::new("tar").arg("-xzf").arg(scratch.join(file)).arg("-C").arg(&unpacked), stop)?;
     Ok(unpacked.join("package"))
 }
 
@@ -176,7 +174,7 @@ fn replaced(content: Vec<u8>, file: &Kept) -> Result<Vec<u8>> {
 }
 
 fn sha256(path: &Path) -> Result<String> {
-    let told = child::output(Command::new("sha256sum").arg("--").arg(path))?;
+    let told = output(Command::new("sha256sum").arg("--").arg(path))?;
     Ok(told.split_whitespace().next().unwrap_or_default().to_owned())
 }
 

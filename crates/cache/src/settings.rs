@@ -2,25 +2,26 @@ use kernel::Secret;
 
 use crate::KeySpace;
 
-/// What a node remembers, and where nodes share it.
+/// The cache of a node, and the Redis that nodes share.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
-    /// `memory:` for one node; `redis://user:password@host:6379/0` for several, `rediss://` where it is encrypted (with
-    /// `?sslrootcert=FILE` where its certificate is of an authority the system does not know),
-    /// `redis+sentinel://host:26379,host:26379/NAME` and `redis+cluster://host:6379,host:6379` where there are several
-    /// of it. A secret, because it may hold a password.
+    /// Backend for state shared between nodes: `memory:` for a single node, or the URL of a Redis for several nodes,
+    /// `redis://user:password@host:6379/0`. Use `rediss://` for an encrypted connection, with `?sslrootcert=FILE` if
+    /// the system does not know the authority of the certificate. Use `redis+sentinel://host:26379,host:26379/NAME` for
+    /// Redis Sentinel and `redis+cluster://host:6379,host:6379` for Redis Cluster. This is a secret, because it can
+    /// contain a password.
     #[schemars(extend("x-secret" = "url"))]
     pub url: Secret<String>,
-    /// The name of this deployment among those that share a Redis: everything that is kept there begins with `ms:NAME:`.
-    /// 1–64 letters, digits, `_`, `-`, `.`; the same on all nodes of a deployment, and another on every other. Empty: a
-    /// name that follows from the database and the secret, which is so by itself.
+    /// Name of this deployment among the deployments that share a Redis. All its keys in Redis begin with `ms:NAME:`.
+    /// 1–64 letters, digits, `_`, `-`, `.`. The name must be the same on all nodes of a deployment, and different for
+    /// each deployment. If it is empty, the server derives such a name from the database and the secret.
     pub namespace: String,
-    /// How much a node keeps in memory of its own, in bytes, 0–68719476736; 0: nothing, and without Redis whoever asks
-    /// has it loaded, also where another does so at the moment.
+    /// Size of the in-memory cache of a node, in bytes, 0–68719476736. 0 disables it. Without Redis, every caller then
+    /// loads the value, even while another caller is loading the same value.
     pub memory_bytes: u64,
-    /// How long an operation waits for Redis before it does without, in milliseconds, 5–5000; never past its own
-    /// deadline.
+    /// How long an operation waits for Redis before it continues without Redis, in milliseconds, 5–5000. It never waits
+    /// past its own deadline.
     pub timeout_ms: u64,
 }
 

@@ -15,12 +15,12 @@ use web::{Api, ApiBuilder, Body, BuildError, Endpoint, Method, Response, ServerS
 
 use crate::{RunningApp, Settings};
 
-/// For those who look after the server.
+/// The listener for metrics and health checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OperationsSettings {
-    /// Address and port on which `/metrics` and health are answered, to whoever can reach it. Port 0 takes a free one, which is
-    /// shown at the start.
+    /// Address and port for `/metrics` and the health checks. There is no authentication: anyone who can reach this
+    /// port can read them. Port 0 selects a free port; the server shows it at startup.
     pub listen: SocketAddr,
 }
 

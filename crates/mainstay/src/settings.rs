@@ -32,23 +32,23 @@ pub use sources::{Origin, PREFIX, SettingsBuilder, SettingsError};
 /// All settings, checked.
 #[derive(Clone)]
 pub struct Settings {
-    /// How careful the process is.
+    /// The mode the server runs in.
     pub mode: Mode,
-    /// From which keys are derived.
+    /// The secret from which all keys are derived.
     pub secret_key: Secret<String>,
-    /// Where people reach this.
+    /// The public URL of this server.
     pub public_url: String,
-    /// How requests are received.
+    /// The HTTP server.
     pub server: ServerSettings,
-    /// Where state lives.
+    /// The database.
     pub database: StoreSettings,
-    /// What is remembered, and where nodes share it.
+    /// The cache, and the Redis that nodes share.
     pub cache: CacheSettings,
-    /// How often callers may call.
+    /// Rate limits.
     pub limits: LimitSettings,
-    /// For those who look after it.
+    /// The listener for metrics and health checks.
     pub operations: OperationsSettings,
-    /// What is logged.
+    /// What the server logs, and in which format.
     pub log: LogSettings,
     sections: BTreeMap<String, Table>,
     secrets: Vec<(String, Secrecy)>,

@@ -6,52 +6,54 @@ use percent_encoding::utf8_percent_encode;
 use crate::Dialect;
 use crate::schemas::Schemas;
 
-/// Where the data lives and how much the store may take on at once.
+/// The database, and limits on the store's load.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSettings {
-    /// `sqlite://path` (`sqlite://data/mainstay.db`, `sqlite:///var/lib/mainstay/mainstay.db`; `%3F` and the like for signs
-    /// that mean something in a URL) or
-    /// `postgres://user:password@host:port/database`, with `?sslmode=verify-full` and the like as in libpq. A secret, because
-    /// it may hold a password.
+    /// Database URL: `sqlite://path` (`sqlite://data/mainstay.db`, `sqlite:///var/lib/mainstay/mainstay.db`) or
+    /// `postgres://user:password@host:port/database`. In a SQLite path, percent-encode characters that have a meaning
+    /// in URLs, for example `%3F` for `?`. A PostgreSQL URL takes options as in libpq, for example
+    /// `?sslmode=verify-full`. This is a secret, because it can contain a password.
     #[schemars(extend("x-secret" = "url"))]
     pub url: Secret<String>,
-    /// PostgreSQL: the same database for whoever brings the tables up to date: as the role that owns them, past a pooler.
-    /// Empty: `url` does that too. With another role in it, that of `url` may read and change rows, and nothing else.
+    /// PostgreSQL: URL of the same database for migrations. It names the role that owns the tables and connects
+    /// directly to the server, not through a connection pooler. If it is empty, migrations use `url`. If it names
+    /// another role than `url`, the role of `url` may only read and change rows.
     #[schemars(extend("x-secret" = "url"))]
     pub admin_url: Secret<String>,
-    /// PostgreSQL: standbys of the same database, in one URL (`postgres://user@a:5432,b:5432/mainstay`). Lists are read there,
-    /// as long as one is at most `replica_max_lag_ms` behind and has what the caller wrote through this process; each has
-    /// `pool_size` connections. Empty: there are none.
+    /// PostgreSQL: standbys of the same database, in one URL (`postgres://user@a:5432,b:5432/mainstay`). The server
+    /// reads lists from a standby if it is at most `replica_max_lag_ms` behind and has everything that the caller wrote
+    /// through this process. Each standby has `pool_size` connections. Empty means no standbys.
     #[schemars(extend("x-secret" = "url"))]
     pub replica_url: Secret<String>,
-    /// PostgreSQL: what the names of the schemas begin with, in a database that others use as well: with `mainstay_` the
-    /// tables of `auth` are in `mainstay_auth`. At most 23 lower-case letters, digits and `_`; it stays as it is for as long
-    /// as the database does. Empty: a schema is named as its domain.
+    /// PostgreSQL: prefix of the schema names, for a database that other applications also use. With `mainstay_`, the
+    /// tables of `auth` are in the schema `mainstay_auth`. At most 23 lower-case letters, digits and `_`. Never change
+    /// it for an existing database. If it is empty, each schema has the name of its domain.
     pub schema_prefix: String,
-    /// How far a standby may be behind, in milliseconds, 100–60000.
+    /// Maximum lag of a standby, in milliseconds, 100–60000.
     pub replica_max_lag_ms: u64,
-    /// SQLite: threads for reads that may scan, 1–64.
+    /// SQLite: number of threads for reads that may scan, 1–64.
     pub readers: usize,
-    /// PostgreSQL: connections for transactions and for reads that may scan, 1–1000. Each core has one more, for reads by
-    /// key. All processes together must stay below the server's `max_connections`.
+    /// PostgreSQL: size of the connection pool for transactions and for reads that may scan, 1–1000. Each core has one
+    /// more connection, for reads by key. The total of all processes must stay below the server's `max_connections`.
     pub pool_size: usize,
-    /// PostgreSQL: whether statements are kept prepared, and a connection's settings between transactions. `false` behind
-    /// a pooler that gives each transaction another connection (PgBouncer's transaction mode): then each statement is
-    /// parsed anew, and reads by key have no connections of their own.
+    /// PostgreSQL: whether a connection keeps prepared statements and its session settings between transactions. Set
+    /// `false` behind a pooler that gives each transaction another connection (PgBouncer's transaction mode). The
+    /// database then parses every statement again, and reads by key have no separate connections.
     pub prepared_statements: bool,
-    /// Operations that may wait for the writer, for a reader or for a connection, each 1–100000. They are served caller by
-    /// caller, in turns. One more is answered `store_busy` at once: it, or the last of the caller who has the most.
+    /// Maximum number of operations that wait for the writer, for a reader or for a connection, each 1–100000. Callers
+    /// take turns. If the queue is full, one operation is answered `store_busy` at once: the new one, or the last one
+    /// of the caller with the most waiting operations.
     pub queue: usize,
     /// How long an operation waits for a connection (PostgreSQL) or for a lock that another process holds (SQLite), in
-    /// milliseconds, 1–60000; never past its own deadline.
+    /// milliseconds, 1–60000. It never waits past its own deadline.
     pub wait_ms: u64,
-    /// How long a read that may scan may take once it has begun, in milliseconds, 50–60000; never past its own deadline.
-    /// One that takes longer is ended and answered `scan_timeout`: others wait for what it holds. The program's own reads
-    /// are not ended.
+    /// Time limit for a read that may scan, from its start, in milliseconds, 50–60000. A read never runs past its own
+    /// deadline. A longer read is stopped and answered `scan_timeout`, because other operations wait for the resources
+    /// it holds. The server's own reads have no limit.
     pub scan_ms: u64,
-    /// A statement that takes so long is told in the log, with the operation it belongs to, in milliseconds, 0–60000; 0:
-    /// none is.
+    /// Threshold of the slow statement log, in milliseconds, 0–60000. The server logs each statement that takes at
+    /// least this long, with the operation that ran it. 0 disables this log.
     pub slow_statement_ms: u64,
 }
 

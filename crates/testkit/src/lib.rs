@@ -7,7 +7,7 @@ mod database;
 mod openapi_check;
 mod raw_http;
 mod redact;
-mod redis;
+
 mod resource_contract;
 mod response;
 
@@ -15,8 +15,8 @@ pub use app::{App, Setup};
 pub use call::Call;
 pub use caller::{Caller, PASSWORD};
 pub use database::{Backend, TestDatabase, run};
+pub use devservers::{RedisCluster, RedisSentinel, RedisServer};
 pub use raw_http::{RawHttp, Served};
 pub use redact::redact;
-pub use redis::{RedisCluster, RedisSentinel, RedisServer};
 pub use resource_contract::Subject;
 pub use response::Response;

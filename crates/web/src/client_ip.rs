@@ -13,17 +13,17 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The most proxies one behind another. Those before them are not looked at.
 const MOST_HOPS: usize = 32;
 
-/// What the access log says of a client's address.
+/// How much of the client's IP address the access log contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClientAddress {
-    /// Nothing.
+    /// No address.
     None,
-    /// The network it is in, `203.0.113.0/24` or `2001:db8:1::/48`: enough to see where load comes from, and not which of some
-    /// hundred neighbours a person is.
+    /// Only the network, `203.0.113.0/24` or `2001:db8:1::/48`. This shows where load comes from, but does not identify
+    /// one person among the addresses of that network.
     #[default]
     Network,
-    /// The whole of it.
+    /// The full address.
     Full,
 }
 

@@ -7,84 +7,95 @@ use serde::{Deserialize, Serialize};
 use crate::client_ip::TrustedProxies;
 use crate::cors::Cors;
 
-/// How requests are received: the listener, its limits and its patience.
+/// The HTTP server: its listener, limits and timeouts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
-    /// Address and port to listen on. Port 0 takes a free one.
+    /// Address and port to listen on. Port 0 selects a free port.
     pub listen: SocketAddr,
-    /// How workers share work: `work-stealing`, or `per-core` for many connections with uniformly short handlers.
+    /// How worker threads share work: `work-stealing`, or `per-core` for many connections with uniformly short
+    /// handlers.
     pub runtime: RuntimeKind,
-    /// Proxies whose `X-Forwarded-For` is believed, by address or network: `10.0.0.0/8`, `::1`. Of anybody else's nothing is,
-    /// and limits by address count the peer's own.
+    /// Proxies whose `X-Forwarded-For` header the server trusts, by IP address or network: `10.0.0.0/8`, `::1`.
+    /// `X-Forwarded-For` from any other address is ignored, and address limits use the peer's IP.
     pub trusted_proxies: Vec<String>,
     /// Number of worker threads. 0 means one per core.
     pub workers: usize,
-    /// Connections open at once. Further ones wait in the system's backlog. Fewer where the process may not have so many files
-    /// open; the limit is raised as far as the system lets it, and the log tells when that is not enough.
+    /// Maximum number of open connections. Further connections wait in the operating system's backlog. Each connection
+    /// needs an open file: the server raises the process's open-file limit as far as the system allows. If the limit is
+    /// still too low, the server accepts fewer connections and logs this.
     pub max_connections: usize,
-    /// Connections that one client address may have open at once (of IPv6 its network, `/64`); 0 means a quarter of all, but no
-    /// fewer than 1,024. Further ones are closed. Those of trusted proxies are not counted.
+    /// Maximum number of open connections from one client IP address. IPv6 addresses are counted by network (`/64`). 0
+    /// means a quarter of `max_connections`, but at least 1,024. Further connections are closed. Connections from
+    /// trusted proxies are not counted.
     pub max_connections_per_address: usize,
-    /// Largest request body, in bytes. An operation whose published schema bounds its body takes what that lets through, or
-    /// 16 KiB where it is less; for it an escaped character counts, beyond this size, as the character.
+    /// Maximum size of a request body, in bytes. If the published schema of an operation limits the size of its body,
+    /// the maximum is the largest body that the schema allows, but at least 16 KiB. If such a body is larger than this
+    /// setting, each escaped character counts as the character itself.
     pub max_body_bytes: usize,
-    /// Memory that bodies above 16 KiB may take together, in bytes, until each is answered; as much again is for parts of
-    /// smaller ones. Who finds none free within two seconds is answered `overloaded`.
+    /// Memory for all request bodies above 16 KiB together, in bytes. A body uses this memory until its request is
+    /// answered. A second pool of the same size holds parts of smaller bodies. A request that gets no memory within two
+    /// seconds is answered 503 `overloaded`.
     pub body_memory_bytes: usize,
-    /// A page of a list ends with the item that fills so many bytes, and the cursor of the next; one item that has more by
-    /// itself is a page.
+    /// Maximum size of the items on one page of a list, in bytes. If the next item does not fit, the page ends and
+    /// contains the cursor of the next page. A single item that is larger than this size is a page by itself.
     pub page_bytes: usize,
-    /// Memory that answers above 16 KiB may take together, in bytes, until they have left; one client address has at most
-    /// a quarter of it. A read for whose answer there is none within a second is answered `overloaded`.
+    /// Memory for all responses above 16 KiB together, in bytes. A response uses this memory until it is sent. One
+    /// client IP address can use at most a quarter of it. A read whose response gets no memory within one second is
+    /// answered 503 `overloaded`.
     pub answer_memory_bytes: usize,
-    /// Largest header section, in bytes (names and values together).
+    /// Maximum size of the header section, in bytes (names and values together).
     pub max_header_bytes: usize,
-    /// Most header fields in one request.
+    /// Maximum number of header fields in one request.
     pub max_headers: usize,
-    /// Time a client has to send a request's headers, and an idle connection may stay open, in milliseconds.
+    /// Time limit for a client to send the headers of a request, in milliseconds. An idle connection is closed after
+    /// the same time.
     pub header_timeout_ms: u64,
-    /// Time for a whole request, from its headers until its answer begins, in milliseconds.
+    /// Time limit for a whole request, from its headers to the start of the response, in milliseconds.
     pub request_timeout_ms: u64,
-    /// Time a client has to take each 16 KiB of an answer that waits for it, in milliseconds.
+    /// Time limit for a client to receive each 16 KiB of a response, in milliseconds. The limit applies while the
+    /// response waits for the client.
     pub write_timeout_ms: u64,
-    /// Requests one HTTP/2 connection may have open at once.
+    /// Maximum number of open requests on one HTTP/2 connection.
     pub max_streams: u32,
-    /// Time between "not ready" and the closing of the listener on shutdown, in milliseconds.
+    /// Delay on shutdown between reporting "not ready" and closing the listener, in milliseconds.
     pub drain_delay_ms: u64,
-    /// Time open requests have to finish on shutdown, in milliseconds. Then they are cut.
+    /// Time limit for open requests to finish on shutdown, in milliseconds. The server then closes their connections.
     pub drain_timeout_ms: u64,
-    /// Bodies smaller than this are never compressed, in bytes.
+    /// Minimum size of a response body for compression, in bytes. The server never compresses smaller bodies.
     pub compress_above_bytes: usize,
-    /// Whether `/docs` and `/redoc` are served: the pages on which people read the API and try it.
+    /// Whether the server serves `/docs` and `/redoc`, the web pages for reading and trying the API.
     pub docs: bool,
-    /// Which other origins' pages may call the API.
+    /// Which other origins may call the API.
     pub cors: CorsSettings,
 }
 
-/// How workers share work.
+/// How worker threads share work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RuntimeKind {
-    /// One runtime; an idle worker takes work from a busy one.
+    /// One runtime. An idle worker thread takes work from a busy one.
     WorkStealing,
-    /// A runtime for each core that shares nothing.
+    /// One runtime per core. The runtimes share nothing.
     PerCore,
 }
 
-/// Cross-origin requests (the Fetch standard's CORS protocol). Closed unless origins are named.
+/// Cross-origin requests (the CORS protocol of the Fetch standard). They are refused unless origins are listed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CorsSettings {
-    /// Origins whose pages may call the API: scheme, host and port, as in `https://app.example.com`. No wildcards.
+    /// Origins whose pages may call the API: scheme, host and port, for example `https://app.example.com`. Wildcards
+    /// are not supported.
     pub origins: Vec<String>,
-    /// Request headers that those pages may send, besides those the API itself reads.
+    /// Additional request headers that pages of these origins may send. Headers that the API itself reads are always
+    /// allowed.
     pub allowed_headers: Vec<String>,
-    /// Response headers that those pages may read, besides those the API itself sends.
+    /// Additional response headers that pages of these origins may read. Headers that the API itself sends are always
+    /// readable.
     pub exposed_headers: Vec<String>,
-    /// Whether those pages may send cookies.
+    /// Whether pages of these origins may send cookies.
     pub credentials: bool,
-    /// How long a browser may remember a preflight's answer, in seconds.
+    /// How long a browser may cache the response to a preflight request, in seconds.
     pub max_age_s: u32,
 }
 

@@ -4,14 +4,14 @@ use mainstay::SettingsOf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The algorithms access tokens can be signed with (RFC 7518, RFC 8037).
+/// Algorithms for signing access tokens (RFC 7518, RFC 8037).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum SigningAlgorithm {
     /// Ed25519: the smallest and fastest.
     EdDSA,
     /// ECDSA on P-256 with SHA-256.
     ES256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256 and 2048 bits, for whoever can verify nothing else.
+    /// RSASSA-PKCS1-v1_5 with SHA-256 and 2048 bits, for clients that can verify nothing else.
     RS256,
 }
 
@@ -31,49 +31,54 @@ impl SigningAlgorithm {
     }
 }
 
-/// Accounts, passwords, tokens.
+/// Accounts, passwords and tokens.
 #[mainstay::settings]
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuthSettings {
-    /// Whether anyone may register. When false, only `mainstay admin create` makes accounts.
+    /// Whether anyone can register an account. If `false`, only `mainstay admin create` can create accounts.
     pub registration_open: bool,
-    /// Fewest characters of a new password, 8–128. NIST SP 800-63B-4 asks for 15 where the password is the only factor;
-    /// set 15 unless that would keep your users out. 8 is its floor, and the default because block list and hashing
-    /// stand behind it.
+    /// Minimum length of a new password in characters, 8–128. NIST SP 800-63B-4 requires 15 if the password is the only
+    /// factor. Set 15 unless that would keep your users out. NIST's lowest value is 8. It is the default here because a
+    /// block list and password hashing give further protection.
     pub password_min_characters: u32,
-    /// Passwords hashed at once; each takes `hash_memory_kib` of memory and a core. 0 means one per core.
+    /// Maximum number of passwords hashed at the same time. Each uses `hash_memory_kib` of memory and one core. 0 means
+    /// one per core.
     pub hash_permits: usize,
-    /// Requests that may wait for their turn to hash. One more is answered 503 at once: of the network that has most waiting,
-    /// so that one alone cannot keep the others out.
+    /// Maximum number of requests that wait to hash a password. If the queue is full, one request is answered 503 at
+    /// once. It is a request of the network with the most waiting requests, so that one network cannot block the
+    /// others.
     pub hash_queue: usize,
-    /// Memory of one argon2id hash, in KiB, 19456 or more (OWASP's least).
+    /// Memory of one argon2id hash, in KiB, 19456 or more (OWASP's minimum).
     pub hash_memory_kib: u32,
-    /// Passes of argon2id over its memory, 2–100.
+    /// Number of argon2id passes over its memory, 2–100.
     pub hash_passes: u32,
-    /// Lanes of argon2id, 1–16.
+    /// Number of argon2id lanes (its parallelism parameter), 1–16.
     pub hash_lanes: u32,
     /// Lifetime of an access token, in seconds, 30–3600.
     pub access_token_s: u64,
-    /// Time after which a session that was not refreshed ends, in seconds.
+    /// Maximum idle time of a session, in seconds. A session that is not refreshed within this time ends.
     pub refresh_idle_s: u64,
-    /// Time after which a session ends whatever happens, in seconds.
+    /// Maximum lifetime of a session, in seconds. It ends even if it is refreshed.
     pub refresh_absolute_s: u64,
-    /// How long a spent refresh token gives its successor once more, as long as that was not used, in seconds, 0–60: two
-    /// tabs refresh at once, or an answer is lost. 0 ends the session at once.
+    /// How long a used refresh token still returns the same successor token, in seconds, 0–60, as long as the successor
+    /// is unused. This helps when two browser tabs refresh at the same time or a response is lost. With 0, the session
+    /// ends as soon as a used token is sent again.
     pub refresh_grace_s: u64,
-    /// Sessions of one account, 1–10000. Where there would be one more, the one that was not used for longest ends.
+    /// Maximum number of sessions of one account, 1–10000. If a new session would exceed it, the least recently used
+    /// session ends.
     pub sessions_per_account: u32,
-    /// What new signing keys are made for: `EdDSA`, `ES256` or `RS256`.
+    /// Algorithm of new signing keys: `EdDSA`, `ES256` or `RS256`.
     pub signing_algorithm: SigningAlgorithm,
-    /// How long a new signing key is published before it signs, in seconds, so that whoever keeps the key set knows it.
+    /// How long the server publishes a new signing key before it signs with the key, in seconds. In this time, clients
+    /// that cache the key set learn the new key.
     pub key_publish_lead_s: u64,
-    /// How old this process's copy of the key set may be, in seconds. Also the least time between two looks for a key
-    /// it does not know, whatever is sent.
+    /// Maximum age of this process's copy of the key set, in seconds. It is also the minimum time between two lookups
+    /// of an unknown key, regardless of what clients send.
     pub key_reload_s: u64,
-    /// Verified tokens kept in memory, 1–10000000; about 1 KB each.
+    /// Number of verified tokens kept in memory, 1–10000000. Each uses about 1 KB.
     pub token_cache_entries: usize,
-    /// How long a session ended on another node may still be let in here, in seconds, 0–60. 0 asks the database on each
-    /// request.
+    /// How long this node may still accept a session that another node ended, in seconds, 0–60. With 0, the server asks
+    /// the database on each request.
     pub session_recheck_s: u64,
 }
 

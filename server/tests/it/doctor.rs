@@ -119,7 +119,7 @@ fn a_database_that_is_away_is_told() {
 #[test]
 fn what_is_wrong_with_limits_and_redis_is_told() {
     let folder = Folder::new();
-    let mut redis = RedisServer::start();
+    let mut redis = RedisServer::start().unwrap();
     let url = redis.url().to_owned();
     let codes = |more: &[(&str, &str)]| {
         let (_, codes) = doctor(&folder, &[&GOOD[..], &[("MAINSTAY_CACHE__URL", url.as_str())], more].concat());
@@ -128,9 +128,9 @@ fn what_is_wrong_with_limits_and_redis_is_told() {
     assert_eq!(codes(&[]), set([]));
     assert_eq!(codes(&[("MAINSTAY_LIMITS__ENABLED", "false")]), set(["limits_off"]));
     assert_eq!(codes(&[("MAINSTAY_SERVER__TRUSTED_PROXIES", "")]), set(["proxy_not_named"]));
-    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).unwrap();
     assert_eq!(codes(&[]), set(["redis_evicts"]));
-    redis.kill();
+    redis.kill().unwrap();
     assert_eq!(codes(&[]), set(["redis_not_answering"]));
 }
 
@@ -206,7 +206,7 @@ fn what_a_servers_indexes_lack_is_told() {
 #[test]
 fn what_a_deployment_is_called_in_redis_is_told() {
     let folder = Folder::new();
-    let redis = RedisServer::start();
+    let redis = RedisServer::start().unwrap();
     let url = redis.url();
     let good = [&GOOD[..], &[("MAINSTAY_CACHE__URL", url.as_str())]].concat();
     let name = |variables: &[(&str, &str)]| {
@@ -219,7 +219,9 @@ fn what_a_deployment_is_called_in_redis_is_told() {
     Server::run(mainstay(&folder).args(["serve", "--listen", "127.0.0.1:0"]).envs(serve.iter().copied())).kill();
     let own = name(&good);
     assert_eq!(own.as_str().map(str::len), Some(16), "{own}");
-    assert!(redis.cli(&["--scan"]).lines().all(|key| key.starts_with(&format!("ms:{}:", own.as_str().unwrap()))));
+    assert!(
+        redis.cli(&["--scan"]).unwrap().lines().all(|key| key.starts_with(&format!("ms:{}:", own.as_str().unwrap())))
+    );
     let named = [&good[..], &[("MAINSTAY_CACHE__NAMESPACE", "shop")]].concat();
     assert_eq!(name(&named), "shop");
     let said = run(mainstay(&folder).arg("doctor").envs(named.iter().copied()), "");

@@ -48,7 +48,7 @@ async fn set(manager: &ConnectionManager, key: &str, value: &str) -> Result<(), 
 #[test]
 fn a_connection_manager_asks_and_runs_scripts() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let manager = open(&server.url()).await;
         assert!(manager.is_up());
         set(&manager, "a", "1").await.unwrap();
@@ -57,7 +57,7 @@ fn a_connection_manager_asks_and_runs_scripts() {
         for _ in 0..2 {
             assert_eq!(manager.connection().unwrap().run(script.key("a").arg("x"), soon()).await, Ok("1x".to_owned()));
             // Known to Redis or not.
-            server.cli(&["SCRIPT", "FLUSH"]);
+            server.cli(&["SCRIPT", "FLUSH"]).unwrap();
         }
         assert_eq!(manager.asked(), Asked { asked: 4, failed: 0, timeouts: 0 });
         assert_eq!(
@@ -71,12 +71,12 @@ fn a_connection_manager_asks_and_runs_scripts() {
 #[test]
 fn a_redis_that_is_away_at_the_start_is_found_later() {
     run(async {
-        let mut server = RedisServer::start();
-        server.kill();
+        let mut server = RedisServer::start().unwrap();
+        server.kill().unwrap();
         let manager = open(&server.url()).await;
         assert_eq!(get(&manager, "a").await, Err(Unavailable::NotAsked));
         assert_eq!(manager.asked().asked, 0);
-        server.restart();
+        server.restart().unwrap();
         until_up(&manager).await;
         assert_eq!(get(&manager, "a").await, Ok(None));
     });
@@ -85,16 +85,16 @@ fn a_redis_that_is_away_at_the_start_is_found_later() {
 #[test]
 fn another_process_is_another_era_also_when_it_has_what_the_first_had() {
     run(async {
-        let mut server = RedisServer::start();
+        let mut server = RedisServer::start().unwrap();
         let manager = open(&server.url()).await;
         let first = until_up(&manager).await;
         set(&manager, "a", "old").await.unwrap();
-        server.cli(&["SAVE"]);
+        server.cli(&["SAVE"]).unwrap();
         let connection = manager.connection().unwrap();
-        server.kill();
+        server.kill().unwrap();
         until_down(&manager).await;
         assert_eq!(get(&manager, "a").await, Err(Unavailable::NotAsked));
-        server.restart();
+        server.restart().unwrap();
         let second = until_up(&manager).await;
         assert_ne!(first, second);
         assert_eq!(get(&manager, "a").await, Ok(Some("old".to_owned())), "it came back with the snapshot");
@@ -104,7 +104,7 @@ fn another_process_is_another_era_also_when_it_has_what_the_first_had() {
         assert_eq!(**connection.run_id(), *first);
         // The same process on a new connection is the same run id.
         let other_number = manager.connection().unwrap().number();
-        server.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+        server.cli(&["CLIENT", "KILL", "TYPE", "normal"]).unwrap();
         let mut watch = manager.watch();
         let again = |status: &Status| matches!(status, Status::Up { number, .. } if *number > other_number);
         timeout(PATIENCE, watch.wait_for(again)).await.unwrap().unwrap();
@@ -115,9 +115,9 @@ fn another_process_is_another_era_also_when_it_has_what_the_first_had() {
 #[test]
 fn a_frozen_redis_costs_each_question_its_bound_and_then_nothing() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let manager = open(&server.url()).await;
-        server.freeze();
+        server.freeze().unwrap();
         // Those that were asked together count once: the connection is not given up for one hiccup.
         let mut together = JoinSet::new();
         for _ in 0..50 {
@@ -134,7 +134,7 @@ fn a_frozen_redis_costs_each_question_its_bound_and_then_nothing() {
         assert_eq!(get(&manager, "a").await, Err(Unavailable::NotAsked));
         assert_eq!(manager.asked().timeouts, timeouts);
         until_down(&manager).await;
-        server.thaw();
+        server.thaw().unwrap();
         until_up(&manager).await;
         assert_eq!(get(&manager, "a").await, Ok(None));
     });
@@ -143,12 +143,12 @@ fn a_frozen_redis_costs_each_question_its_bound_and_then_nothing() {
 #[test]
 fn one_hiccup_does_not_end_a_connection() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let manager = open(&server.url()).await;
         let before = manager.connection().unwrap().number();
-        server.freeze();
+        server.freeze().unwrap();
         assert_eq!(get(&manager, "a").await, Err(Unavailable::Unanswered));
-        server.thaw();
+        server.thaw().unwrap();
         assert_eq!(get(&manager, "a").await, Ok(None));
         assert_eq!(manager.connection().unwrap().number(), before);
     });
@@ -157,7 +157,7 @@ fn one_hiccup_does_not_end_a_connection() {
 #[test]
 fn a_caller_with_little_time_says_nothing_of_redis() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let manager = ConnectionManager::open(
             Topology::new(&server.url()).unwrap(),
             &KeySpace::new("test").unwrap(),
@@ -165,14 +165,14 @@ fn a_caller_with_little_time_says_nothing_of_redis() {
             &Random::seeded(1),
         )
         .await;
-        server.freeze();
+        server.freeze().unwrap();
         for _ in 0..5 {
             let until = Instant::now() + Duration::from_millis(5);
             let got: Result<(), _> = manager.ask(redis::cmd("GET").arg("a"), until).await;
             assert_eq!(got, Err(Unavailable::Unanswered));
         }
         assert!(manager.is_up());
-        server.thaw();
+        server.thaw().unwrap();
         assert_eq!(get(&manager, "a").await, Ok(None));
     });
 }
@@ -180,13 +180,13 @@ fn a_caller_with_little_time_says_nothing_of_redis() {
 #[test]
 fn a_connection_on_which_nothing_is_asked_is_looked_at() {
     run(async {
-        let mut server = RedisServer::start();
+        let mut server = RedisServer::start().unwrap();
         let manager = open(&server.url()).await;
-        server.freeze();
+        server.freeze().unwrap();
         until_down(&manager).await;
-        server.thaw();
+        server.thaw().unwrap();
         until_up(&manager).await;
-        server.kill();
+        server.kill().unwrap();
         until_down(&manager).await;
     });
 }
@@ -194,7 +194,7 @@ fn a_connection_on_which_nothing_is_asked_is_looked_at() {
 #[test]
 fn what_redis_refuses_does_not_end_the_connection() {
     run(async {
-        let server = RedisServer::with(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]);
+        let server = RedisServer::with(&["--maxmemory", "1", "--maxmemory-policy", "noeviction"]).unwrap();
         let manager = open(&server.url()).await;
         let before = manager.connection().unwrap().number();
         assert_eq!(set(&manager, "a", "1").await, Err(Unavailable::Refused), "it is full");
@@ -214,16 +214,16 @@ fn what_redis_refuses_does_not_end_the_connection() {
 #[test]
 fn a_server_that_became_a_replica_is_not_asked() {
     run(async {
-        let (server, other) = (RedisServer::start(), RedisServer::start());
+        let (server, other) = (RedisServer::start().unwrap(), RedisServer::start().unwrap());
         let manager = open(&server.url()).await;
-        server.cli(&["REPLICAOF", "127.0.0.1", &other.port().to_string()]);
+        server.cli(&["REPLICAOF", "127.0.0.1", &other.port().to_string()]).unwrap();
         let mut answer = set(&manager, "a", "1").await;
         while manager.is_up() {
             answer = set(&manager, "a", "1").await;
         }
         assert!(answer.is_err(), "{answer:?}");
         assert!(!open(&server.url()).await.is_up());
-        server.cli(&["REPLICAOF", "NO", "ONE"]);
+        server.cli(&["REPLICAOF", "NO", "ONE"]).unwrap();
         until_up(&manager).await;
     });
 }
@@ -231,7 +231,7 @@ fn a_server_that_became_a_replica_is_not_asked() {
 #[test]
 fn a_wrong_password_is_redis_away() {
     run(async {
-        let server = RedisServer::with(&["--requirepass", "p@ss"]);
+        let server = RedisServer::with(&["--requirepass", "p@ss"]).unwrap();
         let at = |login: &str| server.url().replace("127.0.0.1", &format!("{login}@127.0.0.1"));
         assert!(!open(&server.url()).await.is_up());
         assert!(!open(&at(":wrong")).await.is_up());
@@ -242,8 +242,8 @@ fn a_wrong_password_is_redis_away() {
 #[test]
 fn a_connection_manager_that_is_closed_or_dropped_leaves_no_connection() {
     run(async {
-        let server = RedisServer::start();
-        let clients = || server.cli(&["CLIENT", "LIST", "TYPE", "normal"]).lines().count();
+        let server = RedisServer::start().unwrap();
+        let clients = || server.cli(&["CLIENT", "LIST", "TYPE", "normal"]).unwrap().lines().count();
         // The one that asks is one.
         let alone = clients();
         let manager = open(&server.url()).await;
@@ -269,15 +269,15 @@ async fn until_are(count: usize, clients: impl Fn() -> usize) {
 #[test]
 fn a_question_whose_caller_is_gone_leaves_nothing() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let manager = open(&server.url()).await;
-        server.freeze();
+        server.freeze().unwrap();
         for _ in 0..20_000 {
             let asked = get(&manager, "a");
             // It is polled once, and dropped.
             let _ = timeout(Duration::ZERO, asked).await;
         }
-        server.thaw();
+        server.thaw().unwrap();
         while !manager.is_up() {
             tokio::task::yield_now().await;
         }
@@ -288,20 +288,20 @@ fn a_question_whose_caller_is_gone_leaves_nothing() {
 #[test]
 fn sentinels_lead_to_the_master_and_to_the_next() {
     run(async {
-        let mut servers = RedisSentinel::start();
+        let mut servers = RedisSentinel::start().unwrap();
         let manager = open(&servers.url()).await;
         let first = until_up(&manager).await;
         set(&manager, "a", "1").await.unwrap();
-        servers.failover();
+        servers.failover().unwrap();
         let second = until_another(&manager, &first).await;
         set(&manager, "a", "2").await.unwrap();
-        assert_eq!(servers.master().cli(&["GET", "a"]).trim(), "2");
+        assert_eq!(servers.master().unwrap().cli(&["GET", "a"]).unwrap().trim(), "2");
         // Back to the first process: what it holds from before is of another time.
-        servers.failover();
+        servers.failover().unwrap();
         let third = until_another(&manager, &second).await;
         assert_ne!(first, third);
         assert_eq!(get(&manager, "a").await, Ok(Some("2".to_owned())));
-        servers.kill_master();
+        servers.kill_master().unwrap();
         until_another(&manager, &third).await;
         set(&manager, "a", "3").await.unwrap();
     });
@@ -326,7 +326,7 @@ async fn until_another(manager: &ConnectionManager, run_id: &str) -> String {
 #[test]
 fn a_cluster_is_asked_as_one() {
     run(async {
-        let cluster = RedisCluster::start();
+        let cluster = RedisCluster::start().unwrap();
         let manager = open(&cluster.url()).await;
         assert!(manager.is_up());
         for key in ["a", "b", "c", "d", "e", "f"] {

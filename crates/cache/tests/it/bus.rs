@@ -76,7 +76,7 @@ fn a_node_alone_hears_nobody_and_misses_nothing() {
 #[test]
 fn what_a_node_says_all_others_hear_and_it_itself_does_not() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let (a, b, c) =
             (Node::start(&server.url()).await, Node::start(&server.url()).await, Node::start(&server.url()).await);
         a.say("1").await.unwrap();
@@ -101,7 +101,7 @@ fn what_a_node_says_all_others_hear_and_it_itself_does_not() {
 #[test]
 fn nodes_are_counted_as_soon_as_one_listens() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let (_a, _b) = (Node::start(&server.url()).await, Node::start(&server.url()).await);
         let c = Node::start(&server.url()).await;
         assert_eq!(c.bus.nodes(), 3, "it has not waited for the others to say that they are there");
@@ -111,17 +111,17 @@ fn nodes_are_counted_as_soon_as_one_listens() {
 #[test]
 fn while_redis_is_away_nobody_is_current_and_afterwards_all_are_told_of_the_gap() {
     run(async {
-        let mut server = RedisServer::start();
+        let mut server = RedisServer::start().unwrap();
         let (a, b) = (Node::start(&server.url()).await, Node::start(&server.url()).await);
         a.until("both are counted", || a.bus.nodes() == 2).await;
-        server.kill();
+        server.kill().unwrap();
         for node in [&a, &b] {
             node.until("it is not current", || !node.bus.is_current()).await;
         }
         a.until("the link is down", || !a.backend.is_there()).await;
         assert_eq!(a.say("lost").await, Err(Unavailable::NotAsked));
         assert_eq!(a.bus.nodes(), 2, "as last known");
-        server.restart();
+        server.restart().unwrap();
         for node in [&a, &b] {
             node.until("it is current again", || node.bus.is_current()).await;
             assert_eq!(node.gaps(), 2, "{:?}", node.told());
@@ -136,10 +136,10 @@ fn while_redis_is_away_nobody_is_current_and_afterwards_all_are_told_of_the_gap(
 #[test]
 fn a_node_that_was_cut_off_is_told_of_the_gap_also_when_redis_went_on() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let (a, b) = (Node::start(&server.url()).await, Node::start(&server.url()).await);
         // The connections on which they listen.
-        server.cli(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        server.cli(&["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap();
         a.say("in between").await.unwrap();
         b.until("it knows of the gap", || b.gaps() == 2).await;
         a.say("afterwards").await.unwrap();
@@ -151,13 +151,13 @@ fn a_node_that_was_cut_off_is_told_of_the_gap_also_when_redis_went_on() {
 #[test]
 fn a_frozen_redis_is_noticed_and_nothing_of_before_is_lost() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let (a, b) = (Node::start(&server.url()).await, Node::start(&server.url()).await);
-        server.freeze();
+        server.freeze().unwrap();
         for node in [&a, &b] {
             node.until("it is not current", || !node.bus.is_current()).await;
         }
-        server.thaw();
+        server.thaw().unwrap();
         for node in [&a, &b] {
             node.until("it is current again", || node.bus.is_current()).await;
             assert!(node.gaps() >= 2, "{:?}", node.told());
@@ -170,7 +170,7 @@ fn a_frozen_redis_is_noticed_and_nothing_of_before_is_lost() {
 #[test]
 fn one_who_panics_and_one_who_is_slow_do_not_keep_the_others_from_hearing() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let (a, b) = (Node::start(&server.url()).await, Node::start(&server.url()).await);
         b.bus.subscribe("news", |_| panic!("as the test wants it"));
         let (gate, open) = std::sync::mpsc::channel::<()>();
@@ -199,7 +199,7 @@ fn one_who_panics_and_one_who_is_slow_do_not_keep_the_others_from_hearing() {
 #[test]
 fn a_message_has_a_bound() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let (a, b) = (Node::start(&server.url()).await, Node::start(&server.url()).await);
         let long = "x".repeat(Bus::MOST_BYTES);
         a.say(&long).await.unwrap();
@@ -211,11 +211,11 @@ fn a_message_has_a_bound() {
 #[test]
 fn what_strangers_publish_is_passed_over() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let (a, b) = (Node::start(&server.url()).await, Node::start(&server.url()).await);
-        let channel = server.cli(&["PUBSUB", "CHANNELS"]);
+        let channel = server.cli(&["PUBSUB", "CHANNELS"]).unwrap();
         for message in ["", "short", "just sixteen byte", "0123456789abcdef\u{7f}topic", "0123456789abcdef"] {
-            assert_eq!(server.cli(&["PUBLISH", channel.trim(), message]).trim(), "2");
+            assert_eq!(server.cli(&["PUBLISH", channel.trim(), message]).unwrap().trim(), "2");
         }
         a.say("1").await.unwrap();
         b.hears("1").await;
@@ -226,7 +226,7 @@ fn what_strangers_publish_is_passed_over() {
 #[test]
 fn products_on_different_databases_of_one_redis_do_not_hear_each_other() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let (a, b) = (Node::start(&server.url()).await, Node::start(&server.url()).await);
         let other = Node::start(&server.url().replace("/0", "/1")).await;
         other.say("not for you").await.unwrap();
@@ -241,9 +241,9 @@ fn products_on_different_databases_of_one_redis_do_not_hear_each_other() {
 #[test]
 fn after_a_failover_all_listen_to_the_new_master() {
     run(async {
-        let mut servers = RedisSentinel::start();
+        let mut servers = RedisSentinel::start().unwrap();
         let (a, b) = (Node::start(&servers.url()).await, Node::start(&servers.url()).await);
-        servers.failover();
+        servers.failover().unwrap();
         for node in [&a, &b] {
             node.until("it is told of the gap", || node.gaps() >= 2).await;
             node.until("it is current", || node.bus.is_current()).await;
@@ -251,7 +251,7 @@ fn after_a_failover_all_listen_to_the_new_master() {
         a.until("it is heard", || a.backend.is_there()).await;
         a.say("1").await.unwrap();
         b.hears("1").await;
-        servers.kill_master();
+        servers.kill_master().unwrap();
         for node in [&a, &b] {
             node.until("it is told of the gap", || node.gaps() >= 3).await;
             node.until("it is current", || node.bus.is_current() && node.backend.is_there()).await;
@@ -264,7 +264,7 @@ fn after_a_failover_all_listen_to_the_new_master() {
 #[test]
 fn nodes_hear_each_other_over_a_cluster() {
     run(async {
-        let cluster = RedisCluster::start();
+        let cluster = RedisCluster::start().unwrap();
         let (a, b) = (Node::start(&cluster.url()).await, Node::start(&cluster.url()).await);
         for n in 0..20 {
             a.say(&format!("a{n}")).await.unwrap();

@@ -37,11 +37,11 @@ fn memory_is_always_there_and_nobody_elses() {
 #[test]
 fn a_redis_that_is_away_is_no_error_and_a_wrong_url_is_one_that_keeps_the_password() {
     run(async {
-        let mut server = RedisServer::start();
-        server.kill();
+        let mut server = RedisServer::start().unwrap();
+        server.kill().unwrap();
         let backend = open(&server.url()).await.unwrap();
         assert!(!backend.is_there() && backend.is_shared());
-        server.restart();
+        server.restart().unwrap();
         until(|| backend.is_there()).await;
         let other = backend.clone();
         backend.close().await;
@@ -59,7 +59,7 @@ fn a_redis_that_is_away_is_no_error_and_a_wrong_url_is_one_that_keeps_the_passwo
 #[test]
 fn an_encrypted_redis_is_asked_when_its_certificate_is_believed_and_for_its_name() {
     run(async {
-        let server = RedisServer::encrypted();
+        let server = RedisServer::encrypted().unwrap();
         let (port, root) = (server.port(), server.authority());
         let root = root.display();
         let backend = open(&format!("rediss://localhost:{port}/0?sslrootcert={root}")).await.unwrap();

@@ -107,7 +107,7 @@ async fn together(nodes: &[Node], calls_each: usize, charges: &[Charge]) -> usiz
 #[test]
 fn exactly_as_many_go_through_as_there_are_over_all_nodes() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let all = nodes(3, &server.url()).await;
         assert_eq!(together(&all, 50, &[charge("a", 200, LONG)]).await, 200);
     });
@@ -116,7 +116,7 @@ fn exactly_as_many_go_through_as_there_are_over_all_nodes() {
 #[test]
 fn a_call_takes_from_all_of_its_buckets_or_from_none() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let all = nodes(3, &server.url()).await;
         let (small, large) = (charge("small", 40, LONG), charge("large", 1000, LONG));
         assert_eq!(together(&all, 20, &[large, small]).await, 40);
@@ -133,7 +133,7 @@ fn a_call_takes_from_all_of_its_buckets_or_from_none() {
 #[test]
 fn what_is_given_back_on_one_node_can_be_taken_on_all_and_no_more() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let all = nodes(2, &server.url()).await;
         let one = charge("a", 3, LONG);
         for n in 0..20 {
@@ -154,7 +154,7 @@ fn what_is_given_back_on_one_node_can_be_taken_on_all_and_no_more() {
 #[test]
 fn it_stands_as_in_memory() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let node = Node::start(&server.url()).await;
         let one = charge("a", 10, Duration::from_secs(1000));
         let three = node.take(&[Charge { cost: 3, ..one }]).await;
@@ -168,9 +168,9 @@ fn it_stands_as_in_memory() {
         assert!(refused.reset > Duration::from_secs(60) && refused.reset <= Duration::from_secs(100), "{refused:?}");
         assert_eq!((other.is_enough, other.remaining, other.reset), (true, 5, Duration::ZERO));
         // It is gone from Redis when the bucket is full again.
-        let keys = server.cli(&["KEYS", "ms:test:{limits}:*"]);
+        let keys = server.cli(&["KEYS", "ms:test:{limits}:*"]).unwrap();
         let key = keys.lines().find(|key| !key.ends_with(":run_id")).unwrap();
-        let left: u64 = server.cli(&["PTTL", key]).trim().parse().unwrap();
+        let left: u64 = server.cli(&["PTTL", key]).unwrap().trim().parse().unwrap();
         assert!((200_000..=300_000).contains(&left), "{left}");
     });
 }
@@ -178,7 +178,7 @@ fn it_stands_as_in_memory() {
 #[test]
 fn what_was_taken_comes_back_by_the_clock_of_redis() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let node = Node::start(&server.url()).await;
         let one = [charge("a", 20, Duration::from_secs(1))];
         let began = Instant::now();
@@ -194,7 +194,7 @@ fn what_was_taken_comes_back_by_the_clock_of_redis() {
 #[test]
 fn a_flood_that_is_refused_does_not_reach_redis() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let node = Node::start(&server.url()).await;
         let one = [charge("a", 5, LONG)];
         assert_eq!(node.admitted(6, &one).await, 5);
@@ -209,17 +209,17 @@ fn a_flood_that_is_refused_does_not_reach_redis() {
 #[test]
 fn a_redis_that_is_killed_and_comes_back_empty_gives_no_more() {
     run(async {
-        let mut server = RedisServer::start();
+        let mut server = RedisServer::start().unwrap();
         let all = nodes(2, &server.url()).await;
         let one = [charge("a", 100, LONG)];
         let mut admitted = together(&all, 10, &one).await;
         assert_eq!(admitted, 80);
-        server.kill();
+        server.kill().unwrap();
         for node in &all {
             node.until_away().await;
             admitted += node.admitted(50, &one).await;
         }
-        server.restart();
+        server.restart().unwrap();
         for node in &all {
             node.until_there().await;
         }
@@ -241,14 +241,14 @@ fn a_redis_that_is_killed_and_comes_back_empty_gives_no_more() {
 #[test]
 fn a_redis_that_comes_back_with_an_older_snapshot_gives_no_more() {
     run(async {
-        let mut server = RedisServer::start();
+        let mut server = RedisServer::start().unwrap();
         let all = nodes(2, &server.url()).await;
         let one = [charge("a", 100, LONG)];
         let mut admitted = together(&all, 2, &one).await;
-        server.cli(&["SAVE"]);
+        server.cli(&["SAVE"]).unwrap();
         admitted += together(&all, 10, &one).await;
         assert_eq!(admitted, 96);
-        server.restart();
+        server.restart().unwrap();
         for node in &all {
             node.until_there().await;
         }
@@ -256,7 +256,7 @@ fn a_redis_that_comes_back_with_an_older_snapshot_gives_no_more() {
         assert!(admitted <= 100, "{admitted}");
         // Also for nodes that knew nothing of before: the snapshot has the record of another process.
         drop(all);
-        server.restart();
+        server.restart().unwrap();
         let new = nodes(2, &server.url()).await;
         admitted += together(&new, 20, &one).await;
         assert!(admitted <= 100, "{admitted}");
@@ -266,11 +266,11 @@ fn a_redis_that_comes_back_with_an_older_snapshot_gives_no_more() {
 #[test]
 fn a_redis_that_is_emptied_while_it_runs_gives_no_more() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let all = nodes(2, &server.url()).await;
         let one = [charge("a", 100, LONG)];
         let mut admitted = together(&all, 10, &one).await;
-        server.cli(&["FLUSHALL"]);
+        server.cli(&["FLUSHALL"]).unwrap();
         admitted += together(&all, 20, &one).await;
         assert!(admitted <= 100, "{admitted}");
     });
@@ -279,10 +279,10 @@ fn a_redis_that_is_emptied_while_it_runs_gives_no_more() {
 #[test]
 fn a_node_that_begins_with_an_emptied_redis_is_corrected_by_one_that_knew_it() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let (old, one) = (Node::start(&server.url()).await, [charge("a", 100, LONG)]);
         assert_eq!(old.admitted(50, &one).await, 50);
-        server.cli(&["FLUSHALL"]);
+        server.cli(&["FLUSHALL"]).unwrap();
         let new = Node::start(&server.url()).await;
         assert!(new.take(&one).await.is_admitted(), "it cannot know");
         assert!(!old.take(&one).await.is_admitted());
@@ -293,13 +293,13 @@ fn a_node_that_begins_with_an_emptied_redis_is_corrected_by_one_that_knew_it() {
 #[test]
 fn a_first_start_gives_the_full_quota_and_so_does_a_node_that_begins_beside_others() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let first = Node::start(&server.url()).await;
         assert_eq!(first.admitted(5, &[charge("a", 10, LONG)]).await, 5);
         let second = Node::start(&server.url()).await;
         assert_eq!(second.admitted(20, &[charge("a", 10, LONG)]).await, 5);
         // A connection that was lost and found again loses nothing.
-        server.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+        server.cli(&["CLIENT", "KILL", "TYPE", "normal"]).unwrap();
         second.until_away().await;
         second.until_there().await;
         assert_eq!(second.admitted(20, &[charge("b", 10, LONG)]).await, 10);
@@ -309,18 +309,18 @@ fn a_first_start_gives_the_full_quota_and_so_does_a_node_that_begins_beside_othe
 #[test]
 fn a_frozen_redis_is_answered_for_within_bounds_and_gives_no_more() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let all = nodes(2, &server.url()).await;
         let one = [charge("a", 100, LONG)];
         let mut admitted = together(&all, 10, &one).await;
-        server.freeze();
+        server.freeze().unwrap();
         // Each wait is bounded, by `take`.
         admitted += together(&all, 5, &one).await;
         for node in &all {
             node.until_away().await;
         }
         admitted += together(&all, 5, &one).await;
-        server.thaw();
+        server.thaw().unwrap();
         for node in &all {
             node.until_there().await;
         }
@@ -332,12 +332,12 @@ fn a_frozen_redis_is_answered_for_within_bounds_and_gives_no_more() {
 #[test]
 fn while_redis_is_away_all_nodes_together_let_through_what_the_rate_gives_and_no_more() {
     run(async {
-        let mut server = RedisServer::start();
+        let mut server = RedisServer::start().unwrap();
         let all = nodes(3, &server.url()).await;
         let one = [charge("a", 300, Duration::from_secs(1))];
         // Empty at the moment it is lost.
         let began = Instant::now();
-        server.kill();
+        server.kill().unwrap();
         for node in &all {
             node.until_away().await;
         }
@@ -359,12 +359,12 @@ fn while_redis_is_away_all_nodes_together_let_through_what_the_rate_gives_and_no
 #[test]
 fn what_went_through_while_redis_stood_still_is_not_given_again() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let all = nodes(2, &server.url()).await;
         let one = [charge("a", 200, Duration::from_secs(4))];
         let began = Instant::now();
         let mut admitted = together(&all, 200, &one).await;
-        server.freeze();
+        server.freeze().unwrap();
         for node in &all {
             node.until_away().await;
         }
@@ -376,7 +376,7 @@ fn what_went_through_while_redis_stood_still_is_not_given_again() {
             assert!(Instant::now() < until, "it lets through its share: {alone}");
         }
         admitted += alone;
-        server.thaw();
+        server.thaw().unwrap();
         all[0].until_there().await;
         // The first that is back is given what the other owes, which that one tells with its first question.
         let given = all[0].admitted(200, &one).await;
@@ -396,7 +396,7 @@ fn what_went_through_while_redis_stood_still_is_not_given_again() {
 #[test]
 fn a_node_that_is_cut_off_adds_at_most_its_share() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let all = nodes(2, &server.url()).await;
         let one = [charge("a", 60, Duration::from_secs(1))];
         let began = Instant::now();
@@ -415,16 +415,16 @@ fn a_node_that_is_cut_off_adds_at_most_its_share() {
 #[test]
 fn where_it_is_so_set_nothing_goes_through_while_redis_is_away() {
     run(async {
-        let mut server = RedisServer::start();
+        let mut server = RedisServer::start().unwrap();
         let node = Node::with(&server.url(), WhenUnavailable::Refuse).await;
         let one = [charge("a", 1000, Duration::from_secs(1)), charge("b", 1000, Duration::from_secs(1))];
         assert!(node.take(&one).await.is_admitted());
-        server.kill();
+        server.kill().unwrap();
         node.until_away().await;
         let refused = node.take(&one).await;
         assert!(refused.states().iter().all(|one| !one.is_enough && one.reset == Duration::from_secs(1)));
         assert_eq!(refused.states().len(), 2);
-        server.restart();
+        server.restart().unwrap();
         let until = Instant::now() + PATIENCE;
         while !node.take(&one).await.is_admitted() {
             assert!(Instant::now() < until);
@@ -435,14 +435,14 @@ fn where_it_is_so_set_nothing_goes_through_while_redis_is_away() {
 #[test]
 fn a_redis_that_is_full_is_done_without_and_gives_no_more() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         let all = nodes(2, &server.url()).await;
         let one = [charge("a", 100, LONG)];
         let mut admitted = together(&all, 5, &one).await;
-        server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+        server.cli(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
         admitted += together(&all, 20, &one).await;
         assert!(all[0].backend.is_there());
-        server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+        server.cli(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
         admitted += together(&all, 30, &one).await;
         assert_eq!(admitted, 100, "nothing was lost either");
     });
@@ -451,11 +451,11 @@ fn a_redis_that_is_full_is_done_without_and_gives_no_more() {
 #[test]
 fn the_limit_holds_over_a_failover() {
     run(async {
-        let mut servers = RedisSentinel::start();
+        let mut servers = RedisSentinel::start().unwrap();
         let all = nodes(2, &servers.url()).await;
         let one = [charge("a", 100, LONG)];
         let mut admitted = together(&all, 10, &one).await;
-        servers.kill_master();
+        servers.kill_master().unwrap();
         for node in &all {
             node.until_there().await;
         }
@@ -467,7 +467,7 @@ fn the_limit_holds_over_a_failover() {
 #[test]
 fn the_limit_holds_over_a_cluster() {
     run(async {
-        let cluster = RedisCluster::start();
+        let cluster = RedisCluster::start().unwrap();
         let (a, b) = (Node::start(&cluster.url()).await, Node::start(&cluster.url()).await);
         let charges = [charge("a", 100, LONG), charge("b", 1000, LONG), charge("c", 1000, LONG)];
         assert_eq!(together(&[a, b], 20, &charges).await, 100);

@@ -96,7 +96,7 @@ async fn are_apart(url: &str) {
 
 /// Whatever lies in Redis, and every channel, has a deployment's name in it.
 fn is_named(server: &RedisServer) -> usize {
-    let (keys, channels) = (server.cli(&["--scan"]), server.cli(&["PUBSUB", "CHANNELS"]));
+    let (keys, channels) = (server.cli(&["--scan"]).unwrap(), server.cli(&["PUBSUB", "CHANNELS"]).unwrap());
     for name in keys.lines().chain(channels.lines()).filter(|name| !name.is_empty()) {
         assert!(name.starts_with("ms:one:") || name.starts_with("ms:two:"), "{name}");
     }
@@ -106,7 +106,7 @@ fn is_named(server: &RedisServer) -> usize {
 #[test]
 fn two_deployments_on_one_redis_do_not_meet() {
     run(async {
-        let server = RedisServer::start();
+        let server = RedisServer::start().unwrap();
         are_apart(&server.url()).await;
         assert!(is_named(&server) > 4);
     });
@@ -115,7 +115,7 @@ fn two_deployments_on_one_redis_do_not_meet() {
 #[test]
 fn two_deployments_on_one_cluster_do_not_meet() {
     run(async {
-        let mut cluster = RedisCluster::start();
+        let mut cluster = RedisCluster::start().unwrap();
         are_apart(&cluster.url()).await;
         assert!(cluster.servers().iter().map(is_named).sum::<usize>() > 4);
     });

@@ -103,7 +103,7 @@ async fn keeps_again(node: &Node, ctx: &Ctx, value: u64) {
 
 #[tokio::test]
 async fn what_one_node_has_loaded_another_finds() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let config = || CacheConfig::new("number").keep_absent(MINUTE);
     let (one, two) = (node_with(&server.url(), config()).await, node_with(&server.url(), config()).await);
     let ctx = ctx();
@@ -119,13 +119,13 @@ async fn what_one_node_has_loaded_another_finds() {
 
 #[tokio::test]
 async fn what_stays_on_its_node_is_not_shared() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let config = || CacheConfig::new("number").local_only();
     let (one, two) = (node_with(&server.url(), config()).await, node_with(&server.url(), config()).await);
     let ctx = ctx();
     assert_eq!(ask(&one.numbers, &ctx, &key(), 1).await, 1);
     assert_eq!(ask(&two.numbers, &ctx, &key(), 2).await, 2);
-    assert_eq!(server.cli(&["DBSIZE"]).trim(), "0");
+    assert_eq!(server.cli(&["DBSIZE"]).unwrap().trim(), "0");
     // It is forgotten there all the same.
     one.forget(Target::Key(key())).await;
     until(|| !two.has(&ctx)).await;
@@ -134,7 +134,7 @@ async fn what_stays_on_its_node_is_not_shared() {
 
 #[tokio::test]
 async fn what_one_node_forgets_all_forget() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     for (way, value) in ways().into_iter().zip(1..) {
         let (one, two) = (node(&server.url()).await, node(&server.url()).await);
         let ctx = ctx();
@@ -150,7 +150,7 @@ async fn what_one_node_forgets_all_forget() {
 
 #[tokio::test]
 async fn a_load_that_was_under_way_is_kept_nowhere() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     for way in ways() {
         let (one, two, three) = (node(&server.url()).await, node(&server.url()).await, node(&server.url()).await);
         let (ctx, gate) = (ctx(), Gate::default());
@@ -172,14 +172,14 @@ async fn a_load_that_was_under_way_is_kept_nowhere() {
 
 /// A user who hears nothing until it is allowed to.
 fn deaf_url(server: &RedisServer) -> String {
-    server.cli(&["ACL", "SETUSER", "two", "on", ">secret", "~*", "resetchannels", "+@all"]);
+    server.cli(&["ACL", "SETUSER", "two", "on", ">secret", "~*", "resetchannels", "+@all"]).unwrap();
     server.url().replace("redis://", "redis://two:secret@")
 }
 
 /// The one that loads slowly does not hear of it: Redis alone keeps its value out.
 #[tokio::test]
 async fn a_slow_load_does_not_put_back_what_was_forgotten_even_where_it_is_not_told() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let deaf_url = deaf_url(&server);
     for way in ways() {
         let (one, three) = (node(&server.url()).await, node(&server.url()).await);
@@ -201,22 +201,22 @@ async fn a_slow_load_does_not_put_back_what_was_forgotten_even_where_it_is_not_t
 
 #[tokio::test]
 async fn what_a_node_did_not_hear_is_not_served_from_its_memory_afterwards() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let deaf_url = deaf_url(&server);
     let one = node(&server.url()).await;
     let two = deaf_node(&deaf_url, tagged()).await;
     let ctx = ctx();
-    server.cli(&["ACL", "SETUSER", "two", "&*"]);
+    server.cli(&["ACL", "SETUSER", "two", "&*"]).unwrap();
     two.is_whole().await;
     share(&one, &ctx, &server.url(), 1).await;
     assert_eq!(ask(&two.numbers, &ctx, &key(), 9).await, 1);
     until(|| two.has(&ctx)).await;
     // It is thrown out, and does not hear what comes now.
-    server.cli(&["ACL", "SETUSER", "two", "resetchannels"]);
+    server.cli(&["ACL", "SETUSER", "two", "resetchannels"]).unwrap();
     until(|| !two.bus.is_current()).await;
     one.forget(Target::Key(key())).await;
     assert_eq!(one.cache.stats().pending_invalidations, 0);
-    server.cli(&["ACL", "SETUSER", "two", "&*"]);
+    server.cli(&["ACL", "SETUSER", "two", "&*"]).unwrap();
     two.is_whole().await;
     assert_eq!(ask(&two.numbers, &ctx, &key(), 2).await, 2);
 }
@@ -224,7 +224,7 @@ async fn what_a_node_did_not_hear_is_not_served_from_its_memory_afterwards() {
 /// A change that nobody was told of yet, and whose caller goes away.
 #[tokio::test]
 async fn a_change_that_is_dropped_before_it_is_announced_is_held_everywhere() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let (one, two) = (node(&server.url()).await, node(&server.url()).await);
     let ctx = ctx();
     share(&one, &ctx, &server.url(), 1).await;
@@ -238,7 +238,7 @@ async fn a_change_that_is_dropped_before_it_is_announced_is_held_everywhere() {
 
 #[tokio::test]
 async fn while_a_change_is_open_on_one_node_no_node_keeps_it() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     for way in ways() {
         let (one, two, three) = (node(&server.url()).await, node(&server.url()).await, node(&server.url()).await);
         let ctx = ctx();
@@ -262,7 +262,7 @@ async fn while_a_change_is_open_on_one_node_no_node_keeps_it() {
 
 #[tokio::test]
 async fn a_node_that_ends_in_the_middle_of_a_change_leaves_nothing_old_and_nothing_that_lasts() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let (one, two) = (node(&server.url()).await, node(&server.url()).await);
     let ctx = ctx();
     share(&one, &ctx, &server.url(), 1).await;
@@ -274,20 +274,20 @@ async fn a_node_that_ends_in_the_middle_of_a_change_leaves_nothing_old_and_nothi
     for value in 2..5 {
         assert_eq!(ask(&two.numbers, &ctx, &key(), value).await, value);
     }
-    let left = server.cli(&["--scan", "--pattern", "*k:number:1"]);
+    let left = server.cli(&["--scan", "--pattern", "*k:number:1"]).unwrap();
     let left = left.trim();
     assert!(!left.is_empty() && !left.contains('\n'), "{left}");
-    let ms: i64 = server.cli(&["PTTL", left]).trim().parse().unwrap();
+    let ms: i64 = server.cli(&["PTTL", left]).unwrap().trim().parse().unwrap();
     assert!((1..=10_000).contains(&ms), "{ms}");
     // That time is over.
-    server.cli(&["DEL", left]);
+    server.cli(&["DEL", left]).unwrap();
     assert_eq!(ask(&two.numbers, &ctx, &key(), 5).await, 5);
     assert_eq!(ask(&two.numbers, &ctx, &key(), 6).await, 5);
 }
 
 #[tokio::test]
 async fn of_two_changes_that_overlap_each_keeps_things_out_until_its_own_end() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let (one, two, three) = (node(&server.url()).await, node(&server.url()).await, node(&server.url()).await);
     let ctx = ctx();
     let first = one.cache.invalidate(vec![Target::Key(key())], soon()).await;
@@ -301,7 +301,7 @@ async fn of_two_changes_that_overlap_each_keeps_things_out_until_its_own_end() {
 
 #[tokio::test]
 async fn a_change_without_an_outcome_is_held_everywhere() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let (one, two) = (node(&server.url()).await, node(&server.url()).await);
     let ctx = ctx();
     share(&one, &ctx, &server.url(), 1).await;
@@ -317,12 +317,12 @@ async fn a_change_without_an_outcome_is_held_everywhere() {
 
 #[tokio::test]
 async fn whoever_goes_away_while_it_forgets_has_forgotten() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let (one, two) = (node(&server.url()).await, node(&server.url()).await);
     let ctx = ctx();
     share(&one, &ctx, &server.url(), 1).await;
     assert_eq!(ask(&two.numbers, &ctx, &key(), 9).await, 1);
-    server.freeze();
+    server.freeze().unwrap();
     let forgetting = {
         let cache = one.cache.clone();
         tokio::spawn(async move { cache.forget(vec![Target::Key(key())], soon()).await })
@@ -331,7 +331,7 @@ async fn whoever_goes_away_while_it_forgets_has_forgotten() {
     forgetting.abort();
     let _ = forgetting.await;
     assert_eq!(ask(&one.numbers, &ctx, &key(), 2).await, 2);
-    server.thaw();
+    server.thaw().unwrap();
     one.is_whole().await;
     two.is_whole().await;
     // It was told, and hears of it within two seconds.
@@ -343,17 +343,17 @@ async fn whoever_goes_away_while_it_forgets_has_forgotten() {
 
 #[tokio::test]
 async fn a_redis_that_is_killed_and_comes_back_empty_costs_loads_and_nothing_else() {
-    let mut server = RedisServer::start();
+    let mut server = RedisServer::start().unwrap();
     let (one, two) = (node(&server.url()).await, node(&server.url()).await);
     let ctx = ctx();
     share(&one, &ctx, &server.url(), 1).await;
-    server.kill();
+    server.kill().unwrap();
     until(|| !one.backend.is_there() && !two.backend.is_there()).await;
     assert_eq!(ask(&one.numbers, &ctx, &Key::of("number").id(2), 2).await, 2);
     one.forget(Target::Key(key())).await;
     assert_eq!(one.cache.stats().pending_invalidations, 1);
     assert_eq!(ask(&one.numbers, &ctx, &key(), 5).await, 5);
-    server.restart_empty();
+    server.restart_empty().unwrap();
     one.is_whole().await;
     two.is_whole().await;
     share(&one, &ctx, &server.url(), 6).await;
@@ -363,17 +363,17 @@ async fn a_redis_that_is_killed_and_comes_back_empty_costs_loads_and_nothing_els
 
 #[tokio::test]
 async fn an_older_snapshot_brings_nothing_back() {
-    let mut server = RedisServer::start();
+    let mut server = RedisServer::start().unwrap();
     let ctx = ctx();
     {
         let one = node(&server.url()).await;
         share(&one, &ctx, &server.url(), 1).await;
-        server.cli(&["SAVE"]);
+        server.cli(&["SAVE"]).unwrap();
         one.forget(Target::Key(key())).await;
         share(&one, &ctx, &server.url(), 2).await;
-        server.restart();
+        server.restart().unwrap();
         // The old value is there again.
-        assert!(server.cli(&["--scan", "--pattern", "*v:number:1"]).contains("v:number:1"));
+        assert!(server.cli(&["--scan", "--pattern", "*v:number:1"]).unwrap().contains("v:number:1"));
         one.is_whole().await;
         assert_ne!(ask(&one.numbers, &ctx, &key(), 3).await, 1);
     }
@@ -383,12 +383,12 @@ async fn an_older_snapshot_brings_nothing_back() {
 
 #[tokio::test]
 async fn a_frozen_redis_makes_nobody_wait_for_long_and_no_memory_is_trusted_meanwhile() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let (one, two) = (node(&server.url()).await, node(&server.url()).await);
     let ctx = ctx();
     share(&one, &ctx, &server.url(), 1).await;
     assert_eq!(ask(&two.numbers, &ctx, &key(), 9).await, 1);
-    server.freeze();
+    server.freeze().unwrap();
     // Each ends, although the deadline is far: it is the link's bound that ends them.
     tokio::time::timeout(Duration::from_secs(20), async {
         one.forget(Target::Key(key())).await;
@@ -398,7 +398,7 @@ async fn a_frozen_redis_makes_nobody_wait_for_long_and_no_memory_is_trusted_mean
     })
     .await
     .unwrap();
-    server.thaw();
+    server.thaw().unwrap();
     one.is_whole().await;
     two.is_whole().await;
     for node in [&one, &two] {
@@ -409,15 +409,15 @@ async fn a_frozen_redis_makes_nobody_wait_for_long_and_no_memory_is_trusted_mean
 /// One node may read in Redis and not write: what it has forgotten there is still what was before.
 #[tokio::test]
 async fn a_node_does_without_what_it_could_not_forget() {
-    let server = RedisServer::start();
-    server.cli(&["ACL", "SETUSER", "one", "on", ">secret", "~*", "&*", "+@all"]);
+    let server = RedisServer::start().unwrap();
+    server.cli(&["ACL", "SETUSER", "one", "on", ">secret", "~*", "&*", "+@all"]).unwrap();
     let url = server.url().replace("redis://", "redis://one:secret@");
     let (one, two) = (node(&url).await, node(&server.url()).await);
     let ctx = ctx();
     for way in ways() {
         share(&one, &ctx, &server.url(), 1).await;
         one.forget(Target::Key(Key::of("number").id("other"))).await;
-        server.cli(&["ACL", "SETUSER", "one", "-eval", "-evalsha"]);
+        server.cli(&["ACL", "SETUSER", "one", "-eval", "-evalsha"]).unwrap();
         one.forget(way.clone()).await;
         assert_eq!(one.cache.stats().pending_invalidations, 1);
         // Two could still find it in Redis.
@@ -425,7 +425,7 @@ async fn a_node_does_without_what_it_could_not_forget() {
             assert_eq!(ask(&one.numbers, &ctx, &key(), value).await % 10, 2, "{way:?}");
         }
         one.forget(Target::Key(Key::of("number").id("other"))).await;
-        server.cli(&["ACL", "SETUSER", "one", "+eval", "+evalsha"]);
+        server.cli(&["ACL", "SETUSER", "one", "+eval", "+evalsha"]).unwrap();
         one.is_whole().await;
         until(|| !two.has(&ctx)).await;
         assert_ne!(ask(&two.numbers, &ctx, &key(), 4).await, 1, "{way:?}");
@@ -436,13 +436,13 @@ async fn a_node_does_without_what_it_could_not_forget() {
 
 #[tokio::test]
 async fn a_redis_that_is_full_forgets_and_is_done_without() {
-    let server = RedisServer::with(&["--maxmemory", "4mb", "--maxmemory-policy", "noeviction"]);
+    let server = RedisServer::with(&["--maxmemory", "4mb", "--maxmemory-policy", "noeviction"]).unwrap();
     let (one, two) = (node(&server.url()).await, node(&server.url()).await);
     let ctx = ctx();
     share(&one, &ctx, &server.url(), 1).await;
     let invalidation = one.cache.invalidate(vec![Target::Key(Key::of("number").id("open"))], soon()).await;
-    server.cli(&["EVAL", "return redis.call('SET', KEYS[1], string.rep('x', 6000000))", "1", "fill"]);
-    assert!(server.cli(&["SET", "more", "x"]).contains("OOM"));
+    server.cli(&["EVAL", "return redis.call('SET', KEYS[1], string.rep('x', 6000000))", "1", "fill"]).unwrap();
+    assert!(server.cli(&["SET", "more", "x"]).unwrap().contains("OOM"));
     for target in [Target::Key(key()), Target::Tag(Tag::of("tens").id(0)), Target::Under(Key::of("number"))] {
         one.forget(target).await;
     }
@@ -451,13 +451,13 @@ async fn a_redis_that_is_full_forgets_and_is_done_without() {
     assert_eq!(one.cache.stats().pending_invalidations, 0, "a full Redis forgets");
     assert_eq!(ask(&two.numbers, &ctx, &key(), 2).await, 2);
     assert_eq!(ask(&one.numbers, &ctx, &key(), 3).await, 3);
-    server.cli(&["FLUSHALL"]);
+    server.cli(&["FLUSHALL"]).unwrap();
     share(&one, &ctx, &server.url(), 4).await;
 }
 
 #[tokio::test]
 async fn everywhere_one_node_loads_and_the_others_wait_for_it() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let config = || CacheConfig::new("number").everywhere();
     let (one, two) = (node_with(&server.url(), config()).await, node_with(&server.url(), config()).await);
     let (ctx, gate) = (ctx(), Gate::default());
@@ -486,7 +486,7 @@ async fn everywhere_one_node_loads_and_the_others_wait_for_it() {
 
 #[tokio::test]
 async fn everywhere_nobody_waits_past_half_of_its_time_for_a_node_that_is_gone() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let config = || CacheConfig::new("number").everywhere();
     let (one, two) = (node_with(&server.url(), config()).await, node_with(&server.url(), config()).await);
     let gate = Gate::default();
@@ -501,7 +501,7 @@ async fn everywhere_nobody_waits_past_half_of_its_time_for_a_node_that_is_gone()
 
 #[tokio::test]
 async fn an_old_value_of_another_node_is_not_taken_for_a_fresh_one() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let config = || CacheConfig::new("number").keep(MINUTE).stale(MINUTE);
     let (one, two) = (node_with(&server.url(), config()).await, node_with(&server.url(), config()).await);
     let ctx = ctx();
@@ -515,7 +515,7 @@ async fn an_old_value_of_another_node_is_not_taken_for_a_fresh_one() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_loaded() {
-    let server = RedisServer::start();
+    let server = RedisServer::start().unwrap();
     let one = node_with(&server.url(), CacheConfig::new("number")).await;
     let two = node(&server.url()).await;
     let texts: Cached<String> = two.cache.configure(CacheConfig::new("text")).unwrap();
@@ -544,18 +544,18 @@ async fn story(url: &str) {
 
 #[tokio::test]
 async fn a_cluster_shares_and_forgets_as_one_redis_does() {
-    let cluster = RedisCluster::start();
+    let cluster = RedisCluster::start().unwrap();
     story(&cluster.url()).await;
 }
 
 #[tokio::test]
 async fn after_a_failover_nothing_old_is_found() {
-    let mut sentinel = RedisSentinel::start();
+    let mut sentinel = RedisSentinel::start().unwrap();
     story(&sentinel.url()).await;
     let one = node(&sentinel.url()).await;
     let ctx = ctx();
     share(&one, &ctx, &sentinel.url(), 1).await;
-    sentinel.failover();
+    sentinel.failover().unwrap();
     one.forget(Target::Key(key())).await;
     one.is_whole().await;
     assert_ne!(ask(&one.numbers, &ctx, &key(), 2).await, 1);
@@ -567,7 +567,7 @@ async fn after_a_failover_nothing_old_is_found() {
 /// node is never given less than was done before; and in the end the other node agrees.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_happens_to_redis_nobody_reads_on_the_same_node_what_was_forgotten_there() {
-    let mut server = RedisServer::start();
+    let mut server = RedisServer::start().unwrap();
     let (one, two) = (node(&server.url()).await, node(&server.url()).await);
     let database = Arc::new(AtomicU64::new(0));
     let promised = Arc::new(AtomicU64::new(0));
@@ -606,12 +606,12 @@ async fn whatever_happens_to_redis_nobody_reads_on_the_same_node_what_was_forgot
         }
         promised.store(value, Ordering::SeqCst);
         match value {
-            100 => drop(server.cli(&["SAVE"])),
-            200 | 600 => server.freeze(),
-            300 | 700 => server.thaw(),
-            400 => server.kill(),
-            500 => server.restart(),
-            800 => server.restart_empty(),
+            100 => drop(server.cli(&["SAVE"]).unwrap()),
+            200 | 600 => server.freeze().unwrap(),
+            300 | 700 => server.thaw().unwrap(),
+            400 => server.kill().unwrap(),
+            500 => server.restart().unwrap(),
+            800 => server.restart_empty().unwrap(),
             _ => {}
         }
         // What happens next happens to one that works.

@@ -77,9 +77,9 @@ fn meaning(property: &serde_json::Value) -> String {
 /// A settings file with every default, each commented out with a `#` and no space: it changes nothing as it is.
 pub fn default_file(program: &str, sections: &[Section]) -> String {
     let mut text = format!(
-        "# Every setting with its default: `{program} config default` prints this file.\n\
-         # Save it as mainstay.toml, and take the `#` off the lines you change.\n\
-         # Environment variables win over the file, flags over both.\n",
+        "# All settings with their defaults. `{program} config default` prints this file.\n\
+         # Save it as mainstay.toml, and remove the `#` from each line that you change.\n\
+         # Environment variables override this file. Flags override both.\n",
     );
     let mut heading = String::new();
     for entry in entries(sections) {
@@ -102,17 +102,18 @@ pub fn default_file(program: &str, sections: &[Section]) -> String {
 pub fn settings(program: &str, sections: &[Section]) -> String {
     let mut text = format!(
         "# Settings\n\n\
-         Read once, at the start: defaults, then `mainstay.toml` in the working directory (or `--config FILE`), then the\n\
-         environment, then flags. A name that is not in this list, or a value that cannot be, keeps the server from\n\
-         starting, and the message says what to write instead. `{program} config check` judges settings without starting,\n\
-         `{program} config show` prints what is in force. In the environment a list is written with commas.\n\n\
-         Printed by `{program} config reference`; to change it, change the code.\n",
+         The server reads its settings once, at startup, from four sources: the defaults, the file `mainstay.toml` in the\n\
+         working directory (or `--config FILE`), environment variables, and flags. A later source overrides an earlier one.\n\
+         If a name is unknown or a value is invalid, the server does not start, and the error message says what to write\n\
+         instead. `{program} config check` validates the settings without starting the server. `{program} config show`\n\
+         prints the settings in effect. In an environment variable, separate the items of a list with commas.\n\n\
+         `{program} config reference` generates this page. To change it, change the doc comments in the code.\n",
     );
     let mut heading = None;
     for entry in entries(sections) {
         if heading.as_ref() != Some(&entry.heading) {
             let title =
-                if entry.heading.is_empty() { "At the top".to_owned() } else { format!("`[{}]`", entry.heading) };
+                if entry.heading.is_empty() { "Top level".to_owned() } else { format!("`[{}]`", entry.heading) };
             // Writing to a string cannot fail.
             let _ = write!(text, "\n## {title}\n\n| Key | Default | Environment | Meaning |\n|---|---|---|---|\n");
             heading = Some(entry.heading.clone());

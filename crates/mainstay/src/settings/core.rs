@@ -9,52 +9,56 @@ use super::SettingsOf;
 use super::public_url::PublicUrl;
 use crate::OperationsSettings;
 
-/// How careful the process is.
+/// The mode the server runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// For one's own machine: listens on loopback only, makes its own secrets.
+    /// For local development: listens on loopback only and generates its own secrets.
     #[default]
     Development,
-    /// For real: refuses to start with a missing or default secret.
+    /// For production: refuses to start if a secret is missing or guessable.
     Production,
 }
 
-/// Settings of the process as a whole.
+/// Settings of the whole process.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CoreSettings {
-    /// `development` (loopback only, generated secrets) or `production` (refuses default secrets).
+    /// `development` (listens on loopback only, generates secrets) or `production` (refuses to start if the secret is
+    /// missing or guessable).
     pub mode: Mode,
-    /// From which every key is derived; 32 characters or more. In development one is made and kept beside the data.
-    /// Make one with `openssl rand -base64 48`.
+    /// The secret from which all keys are derived, 32 characters or more. In development, the server generates one and
+    /// stores it next to the data. Generate your own with `openssl rand -base64 48`.
     pub secret_key: Secret<String>,
-    /// The address people reach this at, as in `https://api.example.com`, or `https://example.com/app` where a proxy takes
-    /// `/app` off the paths. Links in mails and tokens' issuer come from it, never from a request. May be empty in
-    /// development: tokens then name `urn:mainstay:development` as their issuer.
+    /// The public URL of this server, for example `https://api.example.com`. If a reverse proxy strips a path prefix
+    /// such as `/app`, include the prefix: `https://example.com/app`. The server uses this URL, never the request, for
+    /// links in emails and for the issuer of tokens. It may be empty in development: the issuer is then
+    /// `urn:mainstay:development`.
     pub public_url: String,
 }
 
-/// What is logged, and how.
+/// What the server logs, and in which format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// `trace`, `debug`, `info`, `warn` or `error`; also by target, as in `info,mainstay::access=off`.
+    /// Log level: `trace`, `debug`, `info`, `warn` or `error`. A target can have its own level, for example
+    /// `info,mainstay::access=off`.
     pub filter: String,
-    /// `text` for people, `json` for machines (one object a line).
+    /// Log format: `text` for people, or `json` for machines (one object per line).
     pub format: LogFormat,
-    /// What the line of each request says of the client's address: `none`, its `network` (`203.0.113.0/24`,
-    /// `2001:db8:1::/48`), or `full`. An address is about a person: keep it whole only where you need it, and not for long.
+    /// How much of the client's IP address the access log contains: `none`, only the `network` (`203.0.113.0/24`,
+    /// `2001:db8:1::/48`), or `full`. An IP address is personal data. Log the full address only if you need it, and do
+    /// not keep it for long.
     pub client_address: ClientAddress,
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text, for people.
     Text,
-    /// For machines.
+    /// One JSON object per line, for machines.
     Json,
 }
 

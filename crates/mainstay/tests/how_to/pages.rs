@@ -112,6 +112,6 @@ fn the_korean_readme_follows() {
 fn the_proxy_that_is_shown_is_the_one_that_is_tried() {
     let root: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", ".."].iter().collect();
     let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
-    let (page, tried) = (read("docs/how-to/run-three-nodes.md"), read("xtask/src/nginx.conf.txt"));
-    assert!(page.contains(&format!("```nginx\n{tried}```\n")), "quote xtask/src/nginx.conf.txt as it is");
+    let (page, tried) = (read("docs/how-to/run-three-nodes.md"), read("crates/devservers/src/nginx.conf.txt"));
+    assert!(page.contains(&format!("```nginx\n{tried}```\n")), "quote crates/devservers/src/nginx.conf.txt as it is");
 }

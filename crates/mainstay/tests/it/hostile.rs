@@ -1,4 +1,4 @@
-//! Behind a real socket: clients that mean harm. `cargo xtask drill` does the same to the whole server, and measures.
+//! Behind a real socket: clients that mean harm. `cargo resilience chaos` does the same to the whole server, and measures.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -232,7 +232,7 @@ fn limits_can_be_off() {
 #[test]
 fn of_many_at_once_on_three_nodes_as_many_are_let_through_as_the_limit_says() {
     testkit::run(async {
-        let redis = RedisServer::start();
+        let redis = RedisServer::start().unwrap();
         let setup =
             setup("address: 100/1h by address on get_open,user: off,one: 5/1h by address on get_report,reports: off")
                 .set("cache.url", redis.url());
@@ -263,7 +263,7 @@ fn of_many_at_once_on_three_nodes_as_many_are_let_through_as_the_limit_says() {
 #[test]
 fn deployments_that_share_a_redis_have_an_allowance_each() {
     testkit::run(async {
-        let redis = RedisServer::start();
+        let redis = RedisServer::start().unwrap();
         let with_redis = || setup("address: 3/1h by address on get_open,user: off").set("cache.url", redis.url());
         let one = with_redis().start(TestDatabase::fresh(Backend::Sqlite).await).await;
         let other = with_redis().start(TestDatabase::fresh(Backend::Sqlite).await).await;
@@ -281,7 +281,7 @@ fn deployments_that_share_a_redis_have_an_allowance_each() {
         // Each by its own name, whoever chose it.
         let named = one.another_node(|setup| setup.set("cache.namespace", "shop")).await.unwrap();
         get(&named, "/api/v1/open", A).await.expect(200);
-        let keys = redis.cli(&["--scan"]);
+        let keys = redis.cli(&["--scan"]).unwrap();
         let names: std::collections::BTreeSet<_> = keys.lines().filter_map(|key| key.split(':').nth(1)).collect();
         assert!(names.len() == 3 && names.contains("shop"), "{keys}");
     });

@@ -202,7 +202,7 @@ both! {
     }
 
     async fn under_load_no_read_after_an_acknowledged_write_is_older_than_it(db: TestDatabase) {
-        let redis = RedisServer::start();
+        let redis = RedisServer::start().unwrap();
         let memory = app(db).await;
         race(&memory, 150).await;
         let shared = memory.another_node(|setup| setup.set("cache.url", redis.url())).await.unwrap();
@@ -244,7 +244,7 @@ async fn race(app: &App, turns: i64) {
 #[test]
 fn other_nodes_hear_of_a_change() {
     testkit::run(async {
-        let redis = RedisServer::start();
+        let redis = RedisServer::start().unwrap();
         let setup = App::with(people::domain).and(domain).set("cache.url", redis.url());
         let here = setup.start(TestDatabase::fresh(Backend::Sqlite).await).await;
         let there = here.second_node().await;

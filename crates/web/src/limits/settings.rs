@@ -3,28 +3,29 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::Line;
 
-/// How often callers may call.
+/// Rate limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitSettings {
-    /// Whether there are limits.
+    /// Whether rate limits are enabled.
     pub enabled: bool,
-    /// More limits, or other ones in the place of those that are there: `NAME: QUOTA/WINDOW by PARTS`, parts of `address`,
-    /// `user`, `operation` joined by `+`, then `on OPERATION+OPERATION` (by `operationId`; `*`: all) and a quota of its own for
-    /// a tier (`anonymous`, `user`, `admin`): `address: 6000/1m by address on * admin=60000`. `address: off` takes one away.
+    /// Additional rate limits, or replacements for existing ones. Each entry is `NAME: QUOTA/WINDOW by PARTS`, where
+    /// `PARTS` are `address`, `user` and `operation`, joined by `+`. An entry can continue with `on
+    /// OPERATION+OPERATION` (by `operationId`; `*` means all) and with a separate quota for a tier (`anonymous`,
+    /// `user`, `admin`): `address: 6000/1m by address on * admin=60000`. `address: off` removes the limit `address`.
     pub policies: Vec<String>,
-    /// While Redis is away: `share` (each node lets through its part of every limit) or `refuse` (nothing that is limited goes
-    /// through).
+    /// What the server does while Redis is unavailable: `share` (each node allows its share of every limit) or `refuse`
+    /// (every request with a rate limit is refused).
     pub without_redis: WhenBackendDown,
 }
 
-/// What happens to limits that nodes share while what they share is away.
+/// What happens to rate limits shared between nodes while their backend is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WhenBackendDown {
-    /// Each node lets through its part.
+    /// Each node allows its share of every limit.
     Share,
-    /// Nothing goes through.
+    /// Every request with a rate limit is refused.
     Refuse,
 }
 

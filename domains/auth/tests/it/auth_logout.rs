@@ -76,7 +76,7 @@ testkit::both! {
     }
 
     async fn nodes_that_share_a_redis_are_told_at_once(db: TestDatabase) {
-        let mut redis = testkit::RedisServer::start();
+        let mut redis = testkit::RedisServer::start().unwrap();
         let app = setup().set("cache.url", redis.url()).set("auth.session_recheck_s", 60).start(db).await;
         let second = app.second_node().await;
         let (ada, bob) = (app.user("Ada").await, app.user("Bob").await);
@@ -92,7 +92,7 @@ testkit::both! {
         tokio::time::timeout(Duration::from_secs(5), hears).await.expect("it is told, the clock stands still");
         bob.on(&second).get("/api/v1/who").await.expect(200);
         // Without Redis it is as before: nothing fails, and the database is asked.
-        redis.kill();
+        redis.kill().unwrap();
         bob.post(PATH).await.expect(204);
         app.clock().advance(Duration::from_secs(60));
         is_out(&bob, &second).await;

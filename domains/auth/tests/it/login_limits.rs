@@ -193,7 +193,7 @@ testkit::both! {
     }
 
     async fn nodes_that_share_a_redis_count_guesses_together(db: TestDatabase) {
-        let redis = RedisServer::start();
+        let redis = RedisServer::start().unwrap();
         let app = limited("login: 5/1d by address").set("cache.url", redis.url()).start(db).await;
         let second = app.second_node().await;
         let ada = app.user("Ada").await;

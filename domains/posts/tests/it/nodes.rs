@@ -9,7 +9,7 @@ use crate::posts::published;
 
 /// The Redis is gone when the test is.
 async fn three(db: TestDatabase) -> (App, RedisServer) {
-    let redis = RedisServer::start();
+    let redis = RedisServer::start().unwrap();
     let shared = app(db).await;
     let with_redis = async || shared.another_node(|setup| setup.set("cache.url", redis.url())).await.unwrap();
     let (first, others) = (with_redis().await, [with_redis().await, with_redis().await]);
