@@ -16,6 +16,16 @@ struct Row {
 }
 
 const TESTKIT: &str = "crates/testkit";
+/// What joins into an app.
+const PLATFORM: &[&str] = &[
+    "crates/kernel",
+    "crates/macros",
+    "crates/web",
+    "crates/store",
+    "crates/cache",
+    "crates/resource",
+    "crates/telemetry",
+];
 const DEVSERVERS: &str = "crates/devservers";
 
 /// The first row that fits is the one that counts: exceptions stand above the rule they except.
@@ -29,6 +39,8 @@ const ROWS: &[Row] = &[
         tests_may: &["crates/mainstay"],
         why: "a resource is where a row meets the wire: the one platform crate that joins several",
     },
+    row("crates/app", PLATFORM, "an app joins the platform crates; it knows no command line"),
+    row("crates/cli", &["crates/*"], "the process drives an app"),
     Row {
         place: "crates/mainstay",
         may: &["crates/*"],

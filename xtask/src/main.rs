@@ -1,8 +1,7 @@
 //! The project's own commands: `cargo xtask --help` lists them.
 //!
-//! One file per command; the rest is what several share: [`child`] (processes), [`workspace`] (what cargo knows),
-//! [`tools`] (programs installed on demand), [`postgres`], [`serve`] (the server under test) and [`machine`] (facts
-//! that stand beside a result).
+//! One file per command, and one per check of `cargo xtask check`; [`servers`] and [`cargo_tools`] are what several share.
+//! Private servers, and what cargo knows of the workspace, come from `devservers`.
 
 mod cargo_tools;
 mod check;

@@ -34,7 +34,7 @@ const MAY_HOLD_GLOBALS: &[(&str, &str)] = &[
 ];
 
 /// Where the process is: its environment, its arguments, its end. `docs/decisions/0011-the-process-is-in-the-facade.md`.
-const THE_PROCESS: &str = "crates/mainstay/src/run";
+const THE_PROCESS: &str = "crates/cli/src";
 
 /// Types whose static would be shared mutable state. A `LazyLock` of a plain value is a constant and passes.
 const SHARED_STATE: &[&str] =
@@ -46,7 +46,8 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     let mut sources = Vec::new();
     for file in workspace.files()? {
         let [room @ ("crates" | "domains"), _, "src", ..] = file.split('/').collect::<Vec<_>>()[..] else { continue };
-        let is_for_tests = ["crates/testkit/", "crates/fuzzing/", "crates/devservers/"].iter().any(|place| file.starts_with(place));
+        let is_for_tests =
+            ["crates/testkit/", "crates/fuzzing/", "crates/devservers/"].iter().any(|place| file.starts_with(place));
         if file.ends_with(".rs") && !is_for_tests {
             let tokens = tokens(&workspace.read(&file)?).with_context(|| file.clone())?;
             sources.push((room == "domains", file, tokens));
@@ -324,7 +325,7 @@ mod tests {
             fn h() { env::args().next(); std::process::exit(1) }
         ";
         assert_eq!(found("crates/web/src/lib.rs", source), [3, 5, 5]);
-        assert!(found("crates/mainstay/src/run/settings.rs", source).is_empty());
+        assert!(found("crates/cli/src/settings.rs", source).is_empty());
     }
 
     #[test]

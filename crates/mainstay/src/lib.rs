@@ -1,33 +1,12 @@
 #![doc = include_str!("../README.md")]
 
-// What the macros write names `::mainstay`, here too.
-extern crate self as mainstay;
-
-mod allocator;
-mod app;
-mod cache_wiring;
-mod cpu_pool;
-mod database;
-mod deployment;
-mod domain;
-mod erasure;
-mod idempotency;
-mod metrics;
-mod run;
-mod settings;
-
-pub use allocator::Allocator;
-pub use app::{App, Boot, RunningApp, StartError};
-pub use cpu_pool::{CpuPool, CpuPoolError, Turn};
-pub use database::Database;
-pub use domain::Domain;
-pub use macros::{ApiError, Resource, Row, delete, get, input, patch, post, put, settings, view};
-pub use metrics::OperationsSettings;
-pub use run::{CheckContext, Command, Finding, Invocation, Severity, run};
-pub use settings::{
-    CoreSettings, Ignored, LogFormat, LogSettings, Mode, Origin, PREFIX, Section, Settings, SettingsBuilder,
-    SettingsError, SettingsOf, WhyIgnored,
+pub use app::{
+    Allocator, App, Boot, CheckContext, Command, CoreSettings, CpuPool, CpuPoolError, Database, Domain, Finding,
+    Ignored, Invocation, LogFormat, LogSettings, Mode, OperationsSettings, Origin, PREFIX, RunningApp, Section,
+    Settings, SettingsBuilder, SettingsError, SettingsOf, Severity, StartError, Turn, WhyIgnored,
 };
+pub use cli::run;
+pub use macros::{ApiError, Resource, Row, delete, get, input, patch, post, put, settings, view};
 pub use {cache, kernel, resource, store, telemetry, web};
 
 /// Everything a domain's code usually names.
@@ -45,8 +24,5 @@ pub mod prelude {
     };
 }
 
-/// What the macros write out needs; not for people.
 #[doc(hidden)]
-pub mod __private {
-    pub use {regex, schemars, serde, serde_json};
-}
+pub use app::__private;

@@ -290,9 +290,8 @@ fn each_finding_is_documented_and_has_a_test_that_causes_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let read =
         |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut files =
-        vec![root.join("crates/mainstay/src/run/doctor.rs"), root.join("domains/auth/src/doctor_checks.rs")];
-    let folder = std::fs::read_dir(root.join("crates/mainstay/src/run/doctor")).unwrap();
+    let mut files = vec![root.join("crates/cli/src/doctor.rs"), root.join("domains/auth/src/doctor_checks.rs")];
+    let folder = std::fs::read_dir(root.join("crates/cli/src/doctor")).unwrap();
     files.extend(folder.map(|entry| entry.unwrap().path()));
     let (mut made, mut tests) = (BTreeSet::new(), String::new());
     for file in &files {

@@ -284,7 +284,8 @@ impl App {
     }
 
     /// What `doctor` looks at in its domains.
-    pub(crate) fn doctor_checks(&self) -> Vec<crate::domain::DoctorCheck> {
+    #[doc(hidden)]
+    pub fn doctor_checks(&self) -> Vec<crate::DoctorCheck> {
         self.domains.iter().flat_map(|domain| domain.doctor_checks.iter().cloned()).collect()
     }
 

@@ -6,7 +6,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{serve, terminal};
-use crate::StartError;
+use app::StartError;
 
 type Result<T> = std::result::Result<T, StartError>;
 

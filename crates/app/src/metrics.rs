@@ -31,7 +31,7 @@ impl Default for OperationsSettings {
 }
 
 /// How the operations listener is served.
-pub(crate) fn server(settings: &Settings) -> ServerSettings {
+pub fn server(settings: &Settings) -> ServerSettings {
     ServerSettings { listen: settings.operations.listen, docs: false, max_connections: 64, ..ServerSettings::default() }
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn server(settings: &Settings) -> ServerSettings {
 ///
 /// # Errors
 /// Never for what we put into it.
-pub(crate) fn api(running: &RunningApp, clock: Clock, random: Random) -> Result<Arc<Api>, BuildError> {
+pub fn api(running: &RunningApp, clock: Clock, random: Random) -> Result<Arc<Api>, BuildError> {
     let watched =
         Watched { store: running.store.clone(), cache: running.cache().clone(), backend: running.backend().clone() };
     let mut api = ApiBuilder::new(server(&running.settings), clock, random);

@@ -3,7 +3,7 @@
 use kernel::Ctx;
 use store::{Reads, Store, StoreError};
 
-use super::Finding;
+use app::Finding;
 
 /// Tables of fewer rows are read whole as fast as by an index.
 const MANY_ROWS: i64 = 50_000;

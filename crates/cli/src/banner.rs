@@ -6,8 +6,8 @@ use web::ApiBuilder;
 
 use super::Program;
 use super::settings::Loaded;
-use crate::settings::shown;
-use crate::{Mode, RunningApp, Settings};
+use app::shown_url;
+use app::{Mode, RunningApp, Settings};
 
 /// What a person reads first: where everything is, and what to do next. Names nothing that is not there.
 pub fn text(
@@ -41,7 +41,7 @@ pub fn text(
     }
     line("Data", &place(settings));
     if settings.cache.url.expose() != "memory:" {
-        line("Cache", &shown::url(settings.cache.url.expose()));
+        line("Cache", &shown_url(settings.cache.url.expose()));
     }
     line(
         "Migrated",
@@ -65,7 +65,7 @@ pub fn text(
 fn place(settings: &Settings) -> String {
     match settings.database.sqlite_file() {
         Some(file) => std::path::absolute(&file).unwrap_or_else(|_| file.into()).display().to_string(),
-        None => shown::url(settings.database.url.expose()),
+        None => shown_url(settings.database.url.expose()),
     }
 }
 

@@ -7,7 +7,7 @@ use kernel::{Clock, Random};
 use store::StoreSettings;
 
 use super::secret;
-use crate::{App, Origin, RunningApp, SettingsBuilder};
+use app::{App, Origin, RunningApp, SettingsBuilder};
 
 /// The app as it describes itself, over a database of its own that is gone afterwards: whatever is configured is
 /// neither read nor touched.

@@ -4,8 +4,8 @@ use cache::{Backend, KeySpace};
 use kernel::{Ctx, Random, SecretKey};
 use store::Store;
 
-use super::Finding;
-use crate::{Settings, deployment};
+use app::Finding;
+use app::{Settings, deployment};
 
 /// The part of Redis that is this deployment's, where it is known: a database without tables has no deployment yet.
 pub async fn space(settings: &Settings, database: Option<&Store>, ctx: &Ctx) -> Option<KeySpace> {

@@ -6,9 +6,10 @@ use std::path::Path;
 use kernel::{Ctx, Time};
 use store::{Dialect, EventHandlers, MigrateError, OpenErrorKind, Reads, Store, StoreError};
 
-use super::{Finding, PATIENCE, indexes};
-use crate::Settings;
-use crate::run::Program;
+use super::{PATIENCE, indexes};
+use crate::Program;
+use app::Finding;
+use app::Settings;
 
 /// Findings after which a domain's tables may not be what this program thinks.
 pub const HIDES_TABLES: &[&str] =

@@ -4,15 +4,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
 use kernel::{Clock, Ctx, Random, Secret};
 
-use super::{Program, prompt, serve};
-use crate::run::settings::Loaded;
 use crate::{RunningApp, StartError};
 
 /// Time for each step of a command.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks a person for a new password; `true` reads it from standard input even where that is a terminal.
+pub type AskPassword = fn(bool) -> Result<Secret<String>, StartError>;
 
 type Outcome = Pin<Box<dyn Future<Output = Result<String, StartError>> + Send>>;
 type Run = Arc<dyn Fn(Invocation) -> Outcome + Send + Sync>;
@@ -23,13 +23,20 @@ type Run = Arc<dyn Fn(Invocation) -> Outcome + Send + Sync>;
 /// Described here and not by the parser's own types, so that a domain knows no command line.
 #[derive(Clone)]
 pub struct Command {
-    pub(super) path: &'static str,
-    pub(super) about: &'static str,
-    pub(super) details: &'static str,
-    pub(super) group_about: &'static str,
-    pub(super) arguments: Vec<(&'static str, &'static str)>,
-    pub(super) switches: Vec<(&'static str, &'static str)>,
-    pub(super) first_step: Option<(&'static str, &'static str)>,
+    #[doc(hidden)]
+    pub path: &'static str,
+    #[doc(hidden)]
+    pub about: &'static str,
+    #[doc(hidden)]
+    pub details: &'static str,
+    #[doc(hidden)]
+    pub group_about: &'static str,
+    #[doc(hidden)]
+    pub arguments: Vec<(&'static str, &'static str)>,
+    #[doc(hidden)]
+    pub switches: Vec<(&'static str, &'static str)>,
+    #[doc(hidden)]
+    pub first_step: Option<(&'static str, &'static str)>,
     run: Run,
 }
 
@@ -105,6 +112,7 @@ pub struct Invocation {
     switches: Vec<&'static str>,
     clock: Clock,
     random: Random,
+    ask: AskPassword,
 }
 
 impl fmt::Debug for Invocation {
@@ -148,32 +156,34 @@ impl Invocation {
     /// # Errors
     /// When there is none, or the two differ.
     pub async fn new_password(&self, is_piped: bool) -> Result<Secret<String>, StartError> {
+        let ask = self.ask;
         // On a thread of its own, so that a signal is heard while a person thinks.
-        let asked = tokio::task::spawn_blocking(move || prompt::new_password(is_piped)).await;
+        let asked = tokio::task::spawn_blocking(move || ask(is_piped)).await;
         asked.map_err(|error| StartError::caused("the password could not be asked for", error))?
     }
 }
 
 /// A command with what was given to it, before there is an app.
 #[derive(Debug)]
-pub(super) struct Invoked {
-    pub(super) command: Command,
-    pub(super) values: Vec<(&'static str, String)>,
-    pub(super) switches: Vec<&'static str>,
+pub struct Invoked {
+    /// The command.
+    pub command: Command,
+    /// What was given for each argument, by its name.
+    pub values: Vec<(&'static str, String)>,
+    /// The flags that were given.
+    pub switches: Vec<&'static str>,
 }
 
-/// Starts the app, runs the command over it, and says what it answers.
-pub(super) fn invoke(program: &Program<'_>, invoked: Invoked, loaded: &Loaded) -> Result<()> {
-    let _log = serve::log(loaded)?;
-    serve::runtime(&loaded.settings)?.block_on(async {
-        let (clock, random) = (Clock::system(), Random::os());
-        let running = program.app().start(loaded.settings.clone(), clock.clone(), random.clone()).await?;
-        let store = running.store.clone();
-        let Invoked { command, values, switches } = invoked;
-        let work = (command.run)(Invocation { running, path: command.path, values, switches, clock, random });
-        let outcome = prompt::interruptible(&program.name, work).await;
-        store.close().await;
-        program.tell(&outcome??);
-        Ok(())
-    })
+impl Invoked {
+    /// Runs it over a started app.
+    pub fn run(
+        self,
+        running: RunningApp,
+        clock: Clock,
+        random: Random,
+        ask: AskPassword,
+    ) -> impl Future<Output = Result<String, StartError>> + Send {
+        let Self { command, values, switches } = self;
+        (command.run)(Invocation { running, path: command.path, values, switches, clock, random, ask })
+    }
 }

@@ -13,7 +13,7 @@ use web::{Reserved, RuntimeKind, Server};
 use super::doctor::files;
 use super::settings::Loaded;
 use super::{Program, banner, descriptors, say, terminal};
-use crate::{LogFormat, Settings, WhyIgnored, metrics};
+use app::{LogFormat, Settings, WhyIgnored, metrics};
 
 /// The addresses that will be served on.
 pub struct Listeners {

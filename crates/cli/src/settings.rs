@@ -11,7 +11,7 @@ use store::StoreSettings;
 
 use super::cli::Flags;
 use super::secret;
-use crate::{Ignored, Origin, Section, Settings, SettingsBuilder};
+use app::{Ignored, Origin, Section, Settings, SettingsBuilder};
 
 /// The settings file that is read when none is named and this one is there.
 const USUAL_FILE: &str = "mainstay.toml";

@@ -6,7 +6,7 @@ mod environment;
 mod guessable;
 mod public_url;
 mod section;
-pub(crate) mod shown;
+mod shown;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -27,6 +27,7 @@ use crate::OperationsSettings;
 pub use self::core::{CoreSettings, LogFormat, LogSettings, Mode};
 pub use environment::{Ignored, WhyIgnored};
 pub use section::{Section, SettingsOf};
+pub use shown::shown_url;
 pub use sources::{Origin, PREFIX, SettingsBuilder, SettingsError};
 
 /// All settings, checked.
@@ -102,7 +103,8 @@ impl Settings {
     }
 
     /// The secrets that are written in a settings file.
-    pub(crate) fn secrets_in(&self, text: &str) -> Vec<&str> {
+    #[doc(hidden)]
+    pub fn secrets_in(&self, text: &str) -> Vec<&str> {
         let Ok(table) = text.parse::<Table>() else { return Vec::new() };
         let is_written = |(key, secrecy): &&(String, Secrecy)| {
             written(&table, key).is_some_and(|value| secrecy.shown(value) != value)

@@ -8,86 +8,23 @@ mod machine;
 mod redis;
 mod settings;
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kernel::{Clock, Ctx, Random};
-use serde::Serialize;
-use store::Store;
 
 use super::cli::Flags;
 use super::settings::{Loaded, Purpose};
 use super::{Program, reference, say, serve};
-use crate::Settings;
+use app::{CheckContext, Finding, Severity};
 
 /// Time for everything that is asked of the database by one part.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Columns of what a person reads.
 const WIDTH: usize = 80;
-
-/// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// It loses data, lets strangers in, or breaks under load.
-    Serious,
-    /// It is worth a thought.
-    Advice,
-}
-
-/// Something that would hurt in production.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// Its stable name, in snake_case.
-    pub code: &'static str,
-    /// How much it matters.
-    pub severity: Severity,
-    /// What is so, in a sentence.
-    pub what: String,
-    /// What to do about it.
-    pub fix: String,
-}
-
-impl Finding {
-    /// One that loses data, lets strangers in, or breaks under load.
-    pub fn serious(code: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { code, severity: Severity::Serious, what: what.into(), fix: fix.into() }
-    }
-
-    /// One that is worth a thought.
-    pub fn advice(code: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { code, severity: Severity::Advice, what: what.into(), fix: fix.into() }
-    }
-}
-
-/// What a domain's own check may look at ([`Domain::check`](crate::Domain::check)).
-#[derive(Clone)]
-pub struct CheckContext {
-    /// The settings in force.
-    pub settings: Settings,
-    /// The database, if it is there, answers, and has every table this program knows.
-    pub database: Option<Store>,
-    /// Memory this process may use, in bytes, where the machine says so.
-    pub memory_bytes: Option<u64>,
-    clock: Clock,
-    random: Random,
-}
-
-impl fmt::Debug for CheckContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CheckContext")
-    }
-}
-
-impl CheckContext {
-    /// A context for asking the database, with its own bounded time.
-    pub fn ctx(&self) -> Ctx {
-        Ctx::system("doctor", PATIENCE, &self.clock, &self.random)
-    }
-}
 
 /// Examines everything and says what was found. The exit code is 1 when something is serious.
 pub fn run(program: &Program<'_>, flags: &Flags, is_json: bool) -> Result<ExitCode> {

@@ -13,8 +13,8 @@ use crate::settings::SettingsOf;
 use crate::{Boot, CheckContext, Command, Finding, Section, StartError};
 
 pub(crate) type Provide = Box<dyn FnOnce(Boot) -> Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>> + Send>;
-pub(crate) type DoctorCheck =
-    Arc<dyn Fn(CheckContext) -> Pin<Box<dyn Future<Output = Vec<Finding>> + Send>> + Send + Sync>;
+/// A check that a domain brings to the doctor.
+pub type DoctorCheck = Arc<dyn Fn(CheckContext) -> Pin<Box<dyn Future<Output = Vec<Finding>> + Send>> + Send + Sync>;
 /// Also says which kinds of things the endpoints keep.
 pub(crate) type MakeEndpoints =
     Box<dyn Fn(&Loaders, &Cache, ETags, &mut HashSet<String>) -> Result<Vec<Endpoint>, String> + Send>;

@@ -21,7 +21,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(15);
 
 /// What a [`DeploymentId`] identifies.
-pub(crate) struct DeploymentKind;
+pub struct DeploymentKind;
 
 impl IdKind for DeploymentKind {
     const PREFIX: &'static str = "dep";
@@ -29,7 +29,7 @@ impl IdKind for DeploymentKind {
 }
 
 /// A deployment: all the nodes that have one database.
-pub(crate) type DeploymentId = Id<DeploymentKind>;
+pub type DeploymentId = Id<DeploymentKind>;
 
 /// The platform's own part of every app that tells deployments apart.
 pub(crate) fn domain() -> Domain {
@@ -38,7 +38,7 @@ pub(crate) fn domain() -> Domain {
 }
 
 /// The deployment's id, if it has been started before.
-pub(crate) async fn find_id(store: &Store, ctx: &Ctx) -> Result<Option<DeploymentId>, StoreError> {
+pub async fn find_id(store: &Store, ctx: &Ctx) -> Result<Option<DeploymentId>, StoreError> {
     store::find_id(&store.read(ctx)).await
 }
 
@@ -62,7 +62,7 @@ pub(crate) async fn id(store: &Store, ctx: &Ctx) -> Result<DeploymentId, StoreEr
 ///
 /// # Errors
 /// When the settings name it wrongly.
-pub(crate) fn key_space(settings: &CacheSettings, secret: &SecretKey, id: DeploymentId) -> Result<KeySpace, String> {
+pub fn key_space(settings: &CacheSettings, secret: &SecretKey, id: DeploymentId) -> Result<KeySpace, String> {
     if !settings.namespace.is_empty() {
         return KeySpace::new(&settings.namespace);
     }

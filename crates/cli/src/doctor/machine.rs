@@ -6,8 +6,8 @@ use std::path::Path;
 use rustix::fs::{statfs, statvfs};
 
 use super::super::descriptors;
-use super::Finding;
-use crate::Settings;
+use app::Finding;
+use app::Settings;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(kind(0x6969, here).unwrap().code, "database_on_network");
         assert!(kind(0xef53, here).is_none(), "ext4");
         assert!(room(10 * 1024 * MIB, Some(1 << 20), here).is_none() && room(10 * 1024 * MIB, None, here).is_none());
-        use super::super::Severity::{Advice, Serious};
+        use app::Severity::{Advice, Serious};
         assert_eq!(severity(room(512 * MIB, None, here)), Some(("disk_nearly_full", Advice)));
         assert_eq!(severity(room(100 * MIB, None, here)), Some(("disk_nearly_full", Serious)));
         assert_eq!(severity(room(10 * 1024 * MIB, Some(5), here)), Some(("disk_nearly_full", Serious)));

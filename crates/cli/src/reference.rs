@@ -7,7 +7,7 @@ use kernel::{ApiError, ErrorDoc};
 use toml::{Table, Value};
 use web::{Api, RequestError};
 
-use crate::{PREFIX, Section};
+use app::{PREFIX, Section};
 
 /// Columns of a comment in the default settings file.
 const WIDTH: usize = 100;

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Par
 use clap_complete::Shell;
 
 use super::Program;
-use super::command::{Command, Invoked};
+use app::{Command, Invoked};
 
 /// The commands every program has. Those of its domains are added to them, and so are its name and version.
 #[derive(Debug, Parser)]
@@ -216,7 +216,7 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{App, Domain};
+    use app::{App, Domain};
 
     fn app() -> App {
         let create = Command::new("shelf add", "Put a shelf up", |_| async { Ok(String::new()) })

@@ -5,7 +5,7 @@ use std::thread;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::Settings;
+use app::Settings;
 use web::ServerSettings;
 
 /// The log, the runtime's own, the operations listener and its connections, Redis, mail that is sent.

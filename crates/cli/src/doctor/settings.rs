@@ -1,8 +1,8 @@
 //! What the settings say. Needs neither network nor database.
 
-use super::Finding;
-use crate::run::settings::Loaded;
-use crate::{Ignored, Mode, Settings};
+use crate::settings::Loaded;
+use app::Finding;
+use app::{Ignored, Mode, Settings};
 
 pub fn check(loaded: &Loaded) -> Vec<Finding> {
     let mut found = of_settings(&loaded.settings);
@@ -81,7 +81,7 @@ fn of_settings(settings: &Settings) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Origin, SettingsBuilder};
+    use app::{Origin, SettingsBuilder};
 
     fn codes(set: &[(&str, &str)]) -> Vec<&'static str> {
         let mut builder = SettingsBuilder::new(Vec::new());

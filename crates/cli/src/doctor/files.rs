@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Finding;
-use crate::run::settings::{Loaded, SECRET_FILE};
+use crate::settings::{Loaded, SECRET_FILE};
+use app::Finding;
 
 pub fn check(loaded: &Loaded) -> Vec<Finding> {
     let mut found = open_to_all(loaded);

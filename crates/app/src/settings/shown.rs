@@ -24,7 +24,7 @@ impl Secrecy {
         match self {
             _ if value.is_empty() => String::new(),
             Self::Whole => DOTS.to_owned(),
-            Self::Url => url(value),
+            Self::Url => shown_url(value),
         }
     }
 }
@@ -54,7 +54,7 @@ const HARMLESS: &[&str] = &[
 
 /// A URL without what is secret in it: no password, and no parameter but those known to be harmless. Where a sign that was not
 /// encoded could have moved a part of the password elsewhere, nothing but the scheme.
-pub(crate) fn url(text: &str) -> String {
+pub fn shown_url(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         // `memory:`
         return if text == "memory:" { text.to_owned() } else { DOTS.to_owned() };
@@ -130,7 +130,7 @@ mod tests {
             ("rediss://h#hunter2", "rediss://••••••••"),
             ("hunter2", "••••••••"),
         ] {
-            assert_eq!(url(given), shown);
+            assert_eq!(shown_url(given), shown);
         }
     }
 

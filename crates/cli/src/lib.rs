@@ -1,4 +1,4 @@
-//! The process: its arguments, environment, files, signals and exit codes. Nothing else in the house knows any of them.
+#![doc = include_str!("../README.md")]
 
 mod banner;
 mod cli;
@@ -23,17 +23,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use kernel::Clock;
 
-use crate::run::cli::{ConfigVerb, DbVerb, ServeArgs, Verb};
-use crate::run::settings::Purpose;
-use crate::{App, Ignored, Settings};
-
-pub use command::{Command, Invocation};
-pub use doctor::{CheckContext, Finding, Severity};
+use crate::cli::{ConfigVerb, DbVerb, ServeArgs, Verb};
+use crate::settings::Purpose;
+use app::{App, Ignored, Settings};
 
 /// Makes a program of an app: `fn main() -> ExitCode { mainstay::run(app) }`.
 ///
 /// It serves, and has the commands that keep a server: `migrate`, `db copy`, `doctor`, `openapi`, `config`, `errors`, `completions`, and those
-/// that the app's domains bring ([`Domain::command`](crate::Domain::command)); `--help` tells all of them. Settings come
+/// that the app's domains bring ([`Domain::command`](app::Domain::command)); `--help` tells all of them. Settings come
 /// from the defaults, a file, the environment and flags. SIGTERM and Ctrl-C let open requests finish. The app is asked
 /// for as often as it is needed, hence a function.
 pub fn run(app: impl Fn() -> App) -> ExitCode {
