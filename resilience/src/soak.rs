@@ -24,7 +24,7 @@ use serde_json::json;
 pub struct Args {
     /// Which database to soak.
     #[arg(long, value_enum)]
-    database: Kind,
+    database: CrashKind,
     /// How many crashes.
     #[arg(long, default_value_t = 200)]
     cycles: u64,
@@ -46,7 +46,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Kind {
+enum CrashKind {
     Sqlite,
     Postgres,
 }
@@ -62,10 +62,10 @@ enum Victim {
 
 impl Victim {
     /// SQLite lives in the server. PostgreSQL takes turns with it.
-    fn of(kind: Kind, cycle: u64) -> Self {
+    fn of(kind: CrashKind, cycle: u64) -> Self {
         match (kind, cycle % 4) {
-            (Kind::Postgres, 1) => Self::DatabaseQuit,
-            (Kind::Postgres, 3) => Self::DatabaseKill,
+            (CrashKind::Postgres, 1) => Self::DatabaseQuit,
+            (CrashKind::Postgres, 3) => Self::DatabaseKill,
             _ => Self::Server,
         }
     }
@@ -77,7 +77,7 @@ const DATABASE: &str = "soak";
 
 /// Runs the cycles, judges after each, and writes the result down whatever it is.
 pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> {
-    if args.database == Kind::Sqlite {
+    if args.database == CrashKind::Sqlite {
         tools::system_tool("sqlite3", "sqlite3", stop)?;
     }
     let binary = match &args.binary {
@@ -89,7 +89,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     println!("seed {seed}");
     let start = Instant::now();
 
-    let mut ledger = Ledger::default();
+    let mut ledger = AcknowledgedWrites::default();
     let mut progress = Progress::default();
     let outcome = drill(args, binary, &scratch, &mut Draw(seed), &mut ledger, &mut progress, stop);
     // A drill broken off says nothing, so nothing is written down.
@@ -101,7 +101,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     let findings = &progress.findings;
     let is_clean = outcome.is_ok() && findings.is_clean();
     let verdict = if is_clean { "nothing lost, nothing twice, nothing invented" } else { "FAILED" };
-    let name = if args.database == Kind::Sqlite { "sqlite" } else { "postgres" };
+    let name = if args.database == CrashKind::Sqlite { "sqlite" } else { "postgres" };
     println!(
         "{verdict}: {} crashes, {} acknowledged, {} sent, {} lost, {} twice, {} invented",
         progress.cycles,
@@ -151,15 +151,15 @@ fn drill(
     binary: PathBuf,
     scratch: &Scratch,
     draw: &mut Draw,
-    ledger: &mut Ledger,
+    ledger: &mut AcknowledgedWrites,
     progress: &mut Progress,
     stop: &Stop,
 ) -> Result<()> {
     let data = scratch.path().join("data");
     std::fs::create_dir(&data).context("cannot make the data directory")?;
     let mut database = match args.database {
-        Kind::Sqlite => Database::Sqlite(data.join("mainstay.db")),
-        Kind::Postgres => {
+        CrashKind::Sqlite => Database::Sqlite(data.join("mainstay.db")),
+        CrashKind::Postgres => {
             let postgres = Postgres::start(Durability::Full, stop)?;
             postgres.psql("postgres", &format!("create database {DATABASE}"))?;
             Database::Postgres(Box::new(postgres))
@@ -186,7 +186,7 @@ fn drill(
         let victim = Victim::of(args.database, cycle);
         let acks = args.min_acks + draw.below(args.min_acks.max(1));
         let pause = Duration::from_micros(draw.below(20_000));
-        let plan = Plan { cycle, acks, pause };
+        let plan = SoakPlan { cycle, acks, pause };
         let first_ack = write_until_crash(&plan, &mut writers, ledger, stop, || match (victim, &mut database) {
             (Victim::DatabaseQuit, Database::Postgres(postgres)) => postgres.crash(Signal::SIGQUIT),
             (Victim::DatabaseKill, Database::Postgres(postgres)) => postgres.crash(Signal::SIGKILL),
@@ -243,7 +243,7 @@ fn kill(server: &mut Process) -> Result<()> {
 }
 
 /// When a cycle ends.
-struct Plan {
+struct SoakPlan {
     cycle: u64,
     acks: u64,
     pause: Duration,
@@ -252,9 +252,9 @@ struct Plan {
 /// Lets every writer write until `crash` has happened, and enters what they sent and heard. Returns how long the first
 /// acknowledgement took: with the restart before it, the recovery.
 fn write_until_crash(
-    plan: &Plan,
+    plan: &SoakPlan,
     writers: &mut [Caller],
-    ledger: &mut Ledger,
+    ledger: &mut AcknowledgedWrites,
     stop: &Stop,
     crash: impl FnOnce() -> Result<()>,
 ) -> Result<Duration> {
@@ -330,12 +330,12 @@ fn write(writer: &mut Caller, cycle: u64, number: usize, acks: &AtomicU64, is_ov
 
 /// Every title ever sent, and whether its 201 was seen. It lives in this process, which nobody kills.
 #[derive(Default)]
-struct Ledger {
+struct AcknowledgedWrites {
     sent: HashMap<String, bool>,
     answers: BTreeMap<String, u64>,
 }
 
-impl Ledger {
+impl AcknowledgedWrites {
     fn enter(&mut self, sent: Vec<Sent>) {
         for Sent { title, status } in sent {
             let answer = status.map_or("none".to_owned(), |status| status.to_string());
@@ -410,7 +410,7 @@ impl Database {
     }
 }
 
-fn judge(database: &Database, ledger: &Ledger, progress: &mut Progress) -> Result<()> {
+fn judge(database: &Database, ledger: &AcknowledgedWrites, progress: &mut Progress) -> Result<()> {
     let titles = database.titles().context("cannot read what is stored")?;
     progress.stored = titles.lines().count();
     progress.findings = ledger.compare(titles.lines());
@@ -436,7 +436,7 @@ mod tests {
 
     #[test]
     fn the_ledger_finds_what_is_wrong() {
-        let mut ledger = Ledger::default();
+        let mut ledger = AcknowledgedWrites::default();
         let sent = |title: &str, status| Sent { title: title.to_owned(), status };
         ledger.enter(vec![sent("a", Some(201)), sent("b", Some(201)), sent("c", None), sent("d", Some(503))]);
         assert_eq!(ledger.acknowledged(), 2);
@@ -450,8 +450,8 @@ mod tests {
 
     #[test]
     fn postgres_takes_turns_with_its_server() {
-        let victims: Vec<_> = (0..4).map(|cycle| Victim::of(Kind::Postgres, cycle)).collect();
+        let victims: Vec<_> = (0..4).map(|cycle| Victim::of(CrashKind::Postgres, cycle)).collect();
         assert_eq!(victims, [Victim::Server, Victim::DatabaseQuit, Victim::Server, Victim::DatabaseKill]);
-        assert!((0..4).all(|cycle| Victim::of(Kind::Sqlite, cycle) == Victim::Server));
+        assert!((0..4).all(|cycle| Victim::of(CrashKind::Sqlite, cycle) == Victim::Server));
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use devservers::workspace::Workspace;
 use devservers::{Stop, succeed};
 
-use crate::{deny, dependency_rules, generated, links, module_rules, translations, vendor};
+use crate::{deny, dependency_rules, generated, links, module_rules, retired_words, translations, vendor};
 
 /// Options of `cargo xtask check`.
 #[derive(clap::Args)]
@@ -35,6 +35,11 @@ const STEPS: &[Step] = &[
         name: "modules",
         fix: "move the code to the file it belongs in, or add an exception with its reason to xtask/src/module_rules.rs",
         run: |workspace, _| module_rules::check(workspace),
+    },
+    Step {
+        name: "words",
+        fix: "use the standard word that is named; the table is xtask/src/retired_words.rs",
+        run: |workspace, _| retired_words::check(workspace),
     },
     Step {
         name: "links",

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use devservers::mainstay::{self, Launch};
-use devservers::nodes::{Nodes, Plan};
+use devservers::nodes::{Nodes, NodesPlan};
 use devservers::workspace::Workspace;
 use devservers::{Durability, Postgres, Process, Scratch, Stop, free_port, machine, shown};
 use serde_json::Value;
@@ -77,11 +77,11 @@ impl Database {
 struct Step {
     name: &'static str,
     fix: &'static str,
-    run: Kind,
+    run: DatabaseKind,
 }
 
 /// What a step needs.
-enum Kind {
+enum DatabaseKind {
     /// Files alone.
     Files(fn(&Room<'_>) -> Result<()>),
     /// A server, once for each that was asked for.
@@ -93,22 +93,22 @@ const STEPS: &[Step] = &[
     Step {
         name: "lint",
         fix: "mend what makes docs/openapi.json, or switch the rule off with its reason in conformance/",
-        run: Kind::Files(lint::run),
+        run: DatabaseKind::Files(lint::run),
     },
     Step {
         name: "browser",
         fix: "mend the page: crates/web/src/docs_ui.rs and crates/web/assets/own; --pictures FOLDER keeps pictures",
-        run: Kind::Server(browser::run),
+        run: DatabaseKind::Server(browser::run),
     },
     Step {
         name: "clients",
         fix: "run `cargo xtask gen`; then mend what the document says, or clients/typescript/src/index.ts",
-        run: Kind::Server(clients::run),
+        run: DatabaseKind::Server(clients::run),
     },
     Step {
         name: "schemathesis",
         fix: "mend the answer or the document; the report shows the request as a curl command",
-        run: Kind::Server(schemathesis::run),
+        run: DatabaseKind::Server(schemathesis::run),
     },
 ];
 
@@ -182,7 +182,7 @@ impl Served {
             Subject::One(database) => Self::start_one(database, binary, &scratch, stop)?,
             Subject::Many(count) => {
                 let durability = Durability::Throwaway;
-                let plan = Plan { binary: &binary, durability, count: usize::from(count), variables: Vec::new() };
+                let plan = NodesPlan { binary: &binary, durability, count: usize::from(count), variables: Vec::new() };
                 let nodes = Nodes::start(&plan, scratch.path(), stop, |_, shared, _, _| Ok(shared))?;
                 (nodes.front(), Servers::Many(Box::new(nodes)))
             }
@@ -314,13 +314,13 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     };
     for step in STEPS.iter().filter(wanted) {
         match &step.run {
-            Kind::Files(run) => {
+            DatabaseKind::Files(run) => {
                 println!("== {}", step.name);
                 let start = Instant::now();
                 record(step.name, step.fix, start, run(&room));
                 stop.check()?;
             }
-            Kind::Server(run) => {
+            DatabaseKind::Server(run) => {
                 for subject in subjects {
                     let name = format!("{} {}", step.name, subject.name());
                     println!("== {name}");

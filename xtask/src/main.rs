@@ -16,6 +16,7 @@ mod links;
 mod module_rules;
 mod mutants;
 mod new_domain;
+mod retired_words;
 mod servers;
 mod test;
 mod translations;

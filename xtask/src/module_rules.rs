@@ -96,7 +96,7 @@ fn faults(is_domain: bool, file: &str, tokens: &[Token], guards: &BTreeSet<&str>
             faults.extend(sql(tokens)?);
         }
         if name == "service.rs" {
-            faults.extend(http_types(tokens));
+            faults.extend(http_names(tokens));
         }
         if name == "model.rs" {
             faults.extend(asynchrony(tokens));
@@ -139,7 +139,7 @@ pub fn inner(literal: &str) -> &str {
     &literal[open..close]
 }
 
-fn http_types(tokens: &[Token]) -> Vec<(usize, String)> {
+fn http_names(tokens: &[Token]) -> Vec<(usize, String)> {
     let is_path = |window: &&[Token]| {
         ["web", "http", "axum", "hyper"].contains(&window[0].text.as_str())
             && window[1].text == ":"

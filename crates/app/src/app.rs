@@ -10,7 +10,7 @@ use resource::{Cursors, Loaders};
 use store::{Applied, EventHandlers, Migrations, Store, StoreError, Tx};
 use web::{Api, ApiBuilder, Authenticate, ETags, State};
 
-use crate::cache_wiring::{Answers as CachedResponses, Shared};
+use crate::cache_wiring::{Answers as CachedResponses, CacheWiring};
 use crate::erasure::{self, Eraser, Erasing};
 use crate::idempotency::{self, Answers, Cleanup};
 use crate::settings::{Settings, SettingsError, SettingsOf};
@@ -85,7 +85,7 @@ pub struct Boot {
     secret: SecretKey,
     state: Arc<Mutex<State>>,
     authenticator: Arc<Mutex<Option<Arc<dyn Authenticate>>>>,
-    shared: Shared,
+    shared: CacheWiring,
 }
 
 impl fmt::Debug for Boot {
@@ -180,7 +180,7 @@ pub struct RunningApp {
     pub settings: Arc<Settings>,
     cleanup: Arc<Cleanup>,
     erasing: Arc<Erasing>,
-    shared: Shared,
+    shared: CacheWiring,
 }
 
 impl RunningApp {
@@ -361,7 +361,7 @@ impl App {
         let applied = migrate(&store, &sets, &clock).await?;
         let ctx = Ctx::system("start", Duration::from_secs(30), &clock, &random);
         let space = deployment::key_space(&settings.cache, &secret, deployment::id(&store, &ctx).await?);
-        let shared = Shared::open(&settings, &space.map_err(StartError::new)?, &random).await?;
+        let shared = CacheWiring::open(&settings, &space.map_err(StartError::new)?, &random).await?;
         let store = store.watched_by(shared.watch());
         let store = match session_check {
             Some(check) => store.checking_sessions(check),

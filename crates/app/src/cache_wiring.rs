@@ -25,14 +25,14 @@ use crate::{Settings, StartError};
 
 /// What nodes share, opened.
 #[derive(Debug, Clone)]
-pub(crate) struct Shared {
+pub(crate) struct CacheWiring {
     pub(crate) backend: Backend,
     pub(crate) bus: Bus,
     pub(crate) cache: Cache,
     wanted: Arc<OnceLock<HashSet<String>>>,
 }
 
-impl Shared {
+impl CacheWiring {
     pub(crate) async fn open(settings: &Settings, space: &KeySpace, random: &Random) -> Result<Self, StartError> {
         let opened = Backend::open(&settings.cache, space, random).await;
         let backend = opened.map_err(|e| StartError::new(e.to_string()))?;
@@ -75,7 +75,7 @@ impl Shared {
 }
 
 /// How long it may take, in all, to tell other nodes of one change. What takes longer is caught up on.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Forgets what transactions touch.
 struct Forgetting {
@@ -91,7 +91,7 @@ impl CommitObserver for Forgetting {
         if targets.is_empty() {
             return None;
         }
-        Some(Box::new(Changed(self.cache.begin(targets, Instant::now() + PATIENCE))))
+        Some(Box::new(Changed(self.cache.begin(targets, Instant::now() + TIMEOUT))))
     }
 }
 

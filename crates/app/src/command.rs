@@ -9,7 +9,7 @@ use kernel::{Clock, Ctx, Random, Secret};
 use crate::{RunningApp, StartError};
 
 /// Time for each step of a command.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Asks a person for a new password; `true` reads it from standard input even where that is a terminal.
 pub type AskPassword = fn(bool) -> Result<Secret<String>, StartError>;
@@ -134,7 +134,7 @@ impl Invocation {
 
     /// A context for the next step, with time of its own: a person may type between two.
     pub fn ctx(&self) -> Ctx {
-        Ctx::system(self.path, PATIENCE, &self.clock, &self.random)
+        Ctx::system(self.path, TIMEOUT, &self.clock, &self.random)
     }
 
     /// A service that a domain has put in.

@@ -199,7 +199,7 @@ impl Jobs {
         self.more.notify_one();
     }
 
-    fn next(&self, patience: Option<Duration>) -> Next {
+    fn next(&self, timeout: Option<Duration>) -> Next {
         let mut list = self.list();
         loop {
             if let Some(job) = list.waiting.pop_front() {
@@ -208,11 +208,11 @@ impl Jobs {
             if list.is_closed {
                 return Next::End;
             }
-            let Some(patience) = patience else {
+            let Some(timeout) = timeout else {
                 list = self.more.wait(list).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let (woken, is_over) = self.more.wait_timeout(list, patience).unwrap_or_else(PoisonError::into_inner);
+            let (woken, is_over) = self.more.wait_timeout(list, timeout).unwrap_or_else(PoisonError::into_inner);
             list = woken;
             if is_over.timed_out() && list.waiting.is_empty() {
                 return Next::Rest;
@@ -259,16 +259,16 @@ mod tests {
     async fn so_many_at_once_so_many_waiting_and_no_more() {
         let work = CpuPool::new(1, 1).unwrap();
         let (release, gate) = mpsc::channel::<()>();
-        let patience = ctx(30_000);
-        let mut first = std::pin::pin!(work.run(&patience, move || gate.recv().is_ok()));
-        let mut second = std::pin::pin!(work.run(&patience, || 2));
+        let long = ctx(30_000);
+        let mut first = std::pin::pin!(work.run(&long, move || gate.recv().is_ok()));
+        let mut second = std::pin::pin!(work.run(&long, || 2));
         // Polled once each, in this order: the first runs, the second waits.
         tokio::select! { biased; _ = &mut first => unreachable!(), _ = &mut second => unreachable!(), () = async {} => {} }
-        assert_eq!(work.run(&patience, || 3).await, Err(CpuPoolError::WorkBusy), "the queue is full");
+        assert_eq!(work.run(&long, || 3).await, Err(CpuPoolError::WorkBusy), "the queue is full");
         release.send(()).unwrap();
         assert_eq!(first.await, Ok(true));
         assert_eq!(second.await, Ok(2));
-        assert_eq!(work.run(&patience, || 3).await, Ok(3), "both places are free again");
+        assert_eq!(work.run(&long, || 3).await, Ok(3), "both places are free again");
     }
 
     #[tokio::test]

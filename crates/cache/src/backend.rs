@@ -1,16 +1,16 @@
 use kernel::Random;
 use tokio::time::Instant;
 
-use crate::settings::Place;
+use crate::settings::CacheLocation;
 use crate::{CacheSettings, KeySpace, OpenError, Unavailable};
 
 /// Where what is more than one node's lies: nowhere, as there is one node, or in a Redis. Cheap to clone; the
 /// connection ends with the last clone and whatever was made of it.
 #[derive(Clone, Debug)]
-pub struct Backend(Kind);
+pub struct Backend(BackendKind);
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum BackendKind {
     Memory,
     #[cfg(feature = "redis")]
     Redis(crate::redis::ConnectionManager),
@@ -44,8 +44,8 @@ impl Backend {
     pub async fn open(settings: &CacheSettings, space: &KeySpace, random: &Random) -> Result<Self, OpenError> {
         settings.validate().map_err(OpenError::Settings)?;
         match settings.place().map_err(OpenError::Settings)? {
-            Place::Memory => Ok(Self::memory()),
-            Place::Redis(url) => Self::redis(url, settings, space, random).await,
+            CacheLocation::Memory => Ok(Self::memory()),
+            CacheLocation::Redis(url) => Self::redis(url, settings, space, random).await,
         }
     }
 
@@ -53,7 +53,7 @@ impl Backend {
     async fn redis(url: &str, settings: &CacheSettings, space: &KeySpace, random: &Random) -> Result<Self, OpenError> {
         let topology = crate::redis::Topology::new(url).map_err(OpenError::Settings)?;
         let timeout = std::time::Duration::from_millis(settings.timeout_ms);
-        Ok(Self(Kind::Redis(crate::redis::ConnectionManager::open(topology, space, timeout, random).await)))
+        Ok(Self(BackendKind::Redis(crate::redis::ConnectionManager::open(topology, space, timeout, random).await)))
     }
 
     /// The settings were refused before.
@@ -64,29 +64,29 @@ impl Backend {
 
     /// One node, by itself.
     pub const fn memory() -> Self {
-        Self(Kind::Memory)
+        Self(BackendKind::Memory)
     }
 
     /// Whether other nodes see what is put there.
     pub const fn is_shared(&self) -> bool {
-        !matches!(self.0, Kind::Memory)
+        !matches!(self.0, BackendKind::Memory)
     }
 
     /// Whether it answers, as far as is known: memory always does.
     pub fn is_there(&self) -> bool {
         match &self.0 {
-            Kind::Memory => true,
+            BackendKind::Memory => true,
             #[cfg(feature = "redis")]
-            Kind::Redis(manager) => manager.is_up(),
+            BackendKind::Redis(manager) => manager.is_up(),
         }
     }
 
     /// How often Redis was asked; zeros in memory.
     pub fn asked(&self) -> Asked {
         match &self.0 {
-            Kind::Memory => Asked::default(),
+            BackendKind::Memory => Asked::default(),
             #[cfg(feature = "redis")]
-            Kind::Redis(manager) => manager.asked(),
+            BackendKind::Redis(manager) => manager.asked(),
         }
     }
 
@@ -97,12 +97,12 @@ impl Backend {
     #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "with Redis it waits"))]
     pub async fn facts(&self, until: Instant) -> Result<Option<Facts>, Unavailable> {
         match &self.0 {
-            Kind::Memory => {
+            BackendKind::Memory => {
                 let _ = until;
                 Ok(None)
             }
             #[cfg(feature = "redis")]
-            Kind::Redis(manager) => {
+            BackendKind::Redis(manager) => {
                 let info: String = manager.ask(&::redis::cmd("INFO"), until).await?;
                 let value =
                     |name: &str| info.lines().find_map(|connection| connection.strip_prefix(name)?.strip_prefix(':'));
@@ -116,9 +116,9 @@ impl Backend {
     /// Lets go of the connection, of every clone. What is asked afterwards is answered as if Redis were away.
     pub async fn close(&self) {
         match &self.0 {
-            Kind::Memory => {}
+            BackendKind::Memory => {}
             #[cfg(feature = "redis")]
-            Kind::Redis(manager) => manager.close().await,
+            BackendKind::Redis(manager) => manager.close().await,
         }
     }
 
@@ -126,8 +126,8 @@ impl Backend {
     #[cfg(feature = "redis")]
     pub(crate) const fn manager(&self) -> Option<&crate::redis::ConnectionManager> {
         match &self.0 {
-            Kind::Memory => None,
-            Kind::Redis(manager) => Some(manager),
+            BackendKind::Memory => None,
+            BackendKind::Redis(manager) => Some(manager),
         }
     }
 }

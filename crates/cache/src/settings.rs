@@ -60,16 +60,16 @@ impl CacheSettings {
             KeySpace::new(&self.namespace).map_err(|advice| format!("`namespace` is not acceptable: {advice}"))?;
         }
         match self.place()? {
-            Place::Memory => Ok(()),
-            Place::Redis(url) => check_redis(url),
+            CacheLocation::Memory => Ok(()),
+            CacheLocation::Redis(url) => check_redis(url),
         }
     }
 
-    pub(crate) fn place(&self) -> Result<Place<'_>, String> {
+    pub(crate) fn place(&self) -> Result<CacheLocation<'_>, String> {
         let url = self.url.expose().as_str();
         match url {
-            "memory:" => Ok(Place::Memory),
-            _ if SCHEMES.iter().any(|scheme| url.starts_with(scheme)) => Ok(Place::Redis(url)),
+            "memory:" => Ok(CacheLocation::Memory),
+            _ if SCHEMES.iter().any(|scheme| url.starts_with(scheme)) => Ok(CacheLocation::Redis(url)),
             _ => Err("`url` must be `memory:` or begin with `redis://`, `rediss://`, `redis+sentinel://` or \
                       `redis+cluster://`: `redis://localhost:6379/0`"
                 .to_owned()),
@@ -94,7 +94,7 @@ const SCHEMES: [&str; 4] = ["redis://", "rediss://", "redis+sentinel://", "redis
 
 /// Where the URL points.
 #[derive(Debug)]
-pub(crate) enum Place<'a> {
+pub(crate) enum CacheLocation<'a> {
     Memory,
     Redis(&'a str),
 }

@@ -23,7 +23,7 @@ pub(super) fn copy(program: &Program<'_>, from: &str, to: Option<String>, loaded
     };
     let from = StoreSettings { wait_ms: named.wait_ms, ..StoreSettings::at(from) };
     let sets = program.app().migration_sets();
-    let mut told = Told { last: Instant::now() };
+    let mut told = CopyProgressPrinter { last: Instant::now() };
     let copied = serve::runtime(&loaded.settings)?
         .block_on(store::copy(&from, &to, &sets, &Clock::system(), &mut |progress| told.tell(progress)))
         .context("the copy is not whole")?;
@@ -38,11 +38,11 @@ pub(super) fn copy(program: &Program<'_>, from: &str, to: Option<String>, loaded
     Ok(())
 }
 
-struct Told {
+struct CopyProgressPrinter {
     last: Instant,
 }
 
-impl Told {
+impl CopyProgressPrinter {
     /// On standard error, which nobody's script reads: each table's end, and once a second what is between.
     fn tell(&mut self, progress: CopyProgress<'_>) {
         let CopyProgress { domain, table, stage, rows, of } = progress;

@@ -21,7 +21,7 @@ use super::{Program, reference, say, serve};
 use app::{CheckContext, Finding, Severity};
 
 /// Time for everything that is asked of the database by one part.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Columns of what a person reads.
 const WIDTH: usize = 80;
@@ -64,7 +64,7 @@ fn check(program: &Program<'_>, loaded: &Loaded) -> Result<(Vec<Finding>, Option
     findings.extend(machine::check(&loaded.settings));
     serve::runtime(&loaded.settings)?.block_on(async {
         let (clock, random) = (Clock::system(), Random::os());
-        let ctx = Ctx::system("doctor", PATIENCE, &clock, &random);
+        let ctx = Ctx::system("doctor", TIMEOUT, &clock, &random);
         let (database, found) = database::check(program, &loaded.settings, &ctx).await;
         findings.extend(found);
         let is_current = !findings.iter().any(|finding| database::HIDES_TABLES.contains(&finding.code));

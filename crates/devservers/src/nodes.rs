@@ -32,7 +32,7 @@ struct Node {
 }
 
 /// What to start.
-pub struct Plan<'a> {
+pub struct NodesPlan<'a> {
     /// The server's binary.
     pub binary: &'a Path,
     /// What the database promises.
@@ -44,7 +44,7 @@ pub struct Plan<'a> {
 }
 
 /// Where a node finds what it shares with the others, if not at the place itself.
-pub struct Shared {
+pub struct SharedUrls {
     /// The database.
     pub database_url: String,
     /// Redis.
@@ -54,10 +54,10 @@ pub struct Shared {
 impl Nodes {
     /// Starts all of it in `folder`. `through` may lead a node, by its number, to what is shared on a way of its own.
     pub fn start(
-        plan: &Plan<'_>,
+        plan: &NodesPlan<'_>,
         folder: &Path,
         stop: &Stop,
-        mut through: impl FnMut(usize, Shared, &Postgres, &RedisServer) -> Result<Shared>,
+        mut through: impl FnMut(usize, SharedUrls, &Postgres, &RedisServer) -> Result<SharedUrls>,
     ) -> Result<Self> {
         let postgres = Postgres::start(plan.durability, stop)?;
         let redis = RedisServer::start()?;
@@ -71,8 +71,8 @@ impl Nodes {
         ];
         let mut nodes = Vec::new();
         for number in 0..plan.count {
-            let shared = Shared { database_url: postgres.url(), cache_url: redis.url() };
-            let Shared { database_url, cache_url } = through(number, shared, &postgres, &redis)?;
+            let shared = SharedUrls { database_url: postgres.url(), cache_url: redis.url() };
+            let SharedUrls { database_url, cache_url } = through(number, shared, &postgres, &redis)?;
             let data = folder.join(format!("data-{number}"));
             fs::create_dir(&data).context("cannot make a data directory")?;
             let mut variables: Vec<(String, String)> =

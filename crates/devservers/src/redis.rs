@@ -17,7 +17,7 @@ use crate::scratch::Scratch;
 use crate::tools;
 
 /// How long a server may take to do what it is asked for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause between two looks.
 const LOOK: Duration = Duration::from_millis(5);
 /// Ports end here, so that each has room for its second one.
@@ -140,7 +140,7 @@ impl RedisServer {
         }
         let began = Instant::now();
         while !self.try_start()? {
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > TIMEOUT {
                 bail!("Redis does not start again: {}", self.log());
             }
         }
@@ -220,7 +220,7 @@ impl RedisServer {
         let mut process = started?;
         let is_encrypted = self.arguments.iter().any(|argument| argument == "--tls-port");
         let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < TIMEOUT {
             if is_ready(self.port, is_encrypted) {
                 // Somebody else's may answer there.
                 let is_ours = process.ended()?.is_none();
@@ -372,7 +372,7 @@ fn cli(port: u16, command: &[&str]) -> Result<String> {
 fn until(what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
     let began = Instant::now();
     while !is_so()? {
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > TIMEOUT {
             bail!("waited in vain until {what}");
         }
         thread::sleep(LOOK);
@@ -392,7 +392,7 @@ fn is_ready(port: u16, is_encrypted: bool) -> bool {
         if is_encrypted {
             return Ok(true);
         }
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         stream.write_all(b"PING\r\n")?;
         let mut answer = [0; 7];
         stream.read_exact(&mut answer)?;

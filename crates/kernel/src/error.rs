@@ -44,7 +44,7 @@ pub struct ErrorDoc {
 
 /// Where in a request an error was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Place {
+pub enum RequestPart {
     /// In the body; the pointer is a JSON pointer (RFC 6901) into it.
     Body,
     /// In the query string; the pointer is `/` and the parameter's name.
@@ -55,14 +55,14 @@ pub enum Place {
     Header,
 }
 
-impl Place {
+impl RequestPart {
     /// The word on the wire.
     pub const fn name(self) -> &'static str {
         match self {
-            Place::Body => "body",
-            Place::Query => "query",
-            Place::Path => "path",
-            Place::Header => "header",
+            RequestPart::Body => "body",
+            RequestPart::Query => "query",
+            RequestPart::Path => "path",
+            RequestPart::Header => "header",
         }
     }
 }
@@ -71,7 +71,7 @@ impl Place {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldError {
     /// Where the value stands.
-    pub place: Place,
+    pub place: RequestPart,
     /// JSON pointer to the value, by wire names. A missing field is named itself, not its parent.
     pub pointer: String,
     /// Stable name of the rule it breaks: `required`, `type`, `length`, `unknown_field` …
@@ -99,7 +99,7 @@ impl ValidationErrors {
     }
 
     /// Adds an error unless the same rule is already broken at the same place.
-    pub fn add(&mut self, place: Place, pointer: impl Into<String>, code: &'static str, message: Text) {
+    pub fn add(&mut self, place: RequestPart, pointer: impl Into<String>, code: &'static str, message: Text) {
         if self.is_full() {
             return;
         }
@@ -212,11 +212,11 @@ mod tests {
     fn a_list_of_errors_has_an_end_and_each_of_them_too() {
         let mut errors = ValidationErrors::new();
         for _ in 0..2 {
-            errors.add(Place::Body, "가".repeat(10_000), "type", text!("must be {kinds}", kinds = "null"));
+            errors.add(RequestPart::Body, "가".repeat(10_000), "type", text!("must be {kinds}", kinds = "null"));
         }
         assert!(!errors.is_full());
         for n in 0..2 * ValidationErrors::MOST {
-            errors.add(Place::Body, format!("/{n}"), "type", text!("must be {kinds}", kinds = "null"));
+            errors.add(RequestPart::Body, format!("/{n}"), "type", text!("must be {kinds}", kinds = "null"));
         }
         assert!(errors.is_full());
         let list = errors.into_sorted();

@@ -27,7 +27,7 @@ pub use clock::{Clock, Time, TimeError};
 pub use code::Code;
 pub use ctx::{Ctx, DeadlinePassed, network_of};
 pub use decimal::{Decimal, DecimalError};
-pub use error::{ApiError, ErrorDoc, FieldError, Invalid, Place, ValidationErrors};
+pub use error::{ApiError, ErrorDoc, FieldError, Invalid, RequestPart, ValidationErrors};
 pub use id::{Id, IdError, IdKind, IdOf};
 pub use identity::{
     AccountDeleted, AccountId, AccountKind, AccountRegistered, Identity, OrgId, OrgKind, Role, SessionId, SessionKind,

@@ -71,7 +71,7 @@ impl Text {
         for piece in pieces(template) {
             match piece {
                 Piece::Words(words) => out.write_str(words)?,
-                Piece::Place(name) => match self.arguments.iter().find(|(known, _)| *known == name) {
+                Piece::Placeholder(name) => match self.arguments.iter().find(|(known, _)| *known == name) {
                     Some((_, Argument::Word(word))) => out.write_str(word)?,
                     Some((_, Argument::Text(text))) => text.write(catalogue, out)?,
                     None => write!(out, "{{{name}}}")?,
@@ -260,7 +260,7 @@ impl Catalogue {
 
 enum Piece<'a> {
     Words(&'a str),
-    Place(&'a str),
+    Placeholder(&'a str),
 }
 
 /// The pieces of a template. A brace written twice stands for itself, as in `format!`.
@@ -276,7 +276,7 @@ fn pieces(mut rest: &str) -> impl Iterator<Item = Piece<'_>> {
             (Piece::Words(&rest[..1]), 2)
         } else {
             match rest.find('}').filter(|end| *end > 0) {
-                Some(end) => (Piece::Place(&rest[1..end]), end + 1),
+                Some(end) => (Piece::Placeholder(&rest[1..end]), end + 1),
                 None => (Piece::Words(&rest[..1]), 1),
             }
         };
@@ -289,7 +289,7 @@ fn pieces(mut rest: &str) -> impl Iterator<Item = Piece<'_>> {
 fn places(template: &str) -> Vec<&str> {
     let mut names: Vec<&str> = pieces(template)
         .filter_map(|piece| match piece {
-            Piece::Place(name) => Some(name),
+            Piece::Placeholder(name) => Some(name),
             Piece::Words(_) => None,
         })
         .collect();

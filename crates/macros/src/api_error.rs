@@ -5,14 +5,14 @@ use syn::{Data, DeriveInput, Fields, Ident, LitStr, Result, Token, parse2};
 
 use crate::attributes::{docs, error, snake_case};
 
-enum Kind {
+enum VariantKind {
     /// `#[api(from)]`
     From,
     /// `#[api(Code, "message")]`, optionally `name = "stable_name"`.
     Own { code: Ident, message: LitStr, name: Option<LitStr> },
 }
 
-impl Parse for Kind {
+impl Parse for VariantKind {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let code: Ident = input.parse()?;
         if code == "from" {
@@ -72,8 +72,8 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
         let attr = variant.attrs.iter().find(|a| a.path().is_ident("api")).ok_or_else(|| {
             error(variant, "say what the caller sees: `#[api(NotFound, \"There is no …\")]`, or `#[api(from)]`")
         })?;
-        match attr.parse_args::<Kind>()? {
-            Kind::From => {
+        match attr.parse_args::<VariantKind>()? {
+            VariantKind::From => {
                 let Fields::Unnamed(inner) = &variant.fields else {
                     return Err(error(variant, "`#[api(from)]` wraps one error: `Store(StoreError)`"));
                 };
@@ -98,7 +98,7 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
                     }
                 });
             }
-            Kind::Own { code, message, name } => {
+            VariantKind::Own { code, message, name } => {
                 let name = name.map_or_else(|| snake_case(&v.to_string()), |n| n.value());
                 let documented = docs(&variant.attrs);
                 let meaning = if documented.is_empty() { message.value() } else { documented.replace('\n', " ") };

@@ -6,7 +6,7 @@ use syn::{FnArg, Ident, ItemFn, LitInt, LitStr, Result, ReturnType, Token, parse
 
 use crate::attributes::{Seconds, docs, error, here};
 
-struct Place {
+struct RoutePath {
     path: LitStr,
     is_root: bool,
     limits: Vec<LitStr>,
@@ -15,7 +15,7 @@ struct Place {
     cache_of: Option<LitStr>,
 }
 
-impl Parse for Place {
+impl Parse for RoutePath {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let path: LitStr = input.parse()?;
         let mut place = Self { path, is_root: false, limits: Vec::new(), cost: None, cache: None, cache_of: None };
@@ -57,7 +57,7 @@ impl Parse for Place {
 }
 
 pub(crate) fn expand(method: &str, attribute: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let place: Place = parse2(attribute)?;
+    let place: RoutePath = parse2(attribute)?;
     let path = place.path.value();
     if !path.starts_with('/') || (path.len() > 1 && path.ends_with('/')) {
         return Err(error(&place.path, "a path begins with a slash and does not end with one"));

@@ -8,7 +8,7 @@ pub(crate) const TRUE_OR_FALSE: Text = text!("must be `true` or `false`");
 
 /// What a column holds, in the words of migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FieldKind {
     /// `id`
     Id,
     /// `time`
@@ -27,10 +27,10 @@ pub enum Kind {
     Blob,
 }
 
-impl Kind {
+impl FieldKind {
     /// Whether rows can be put in order by it, alike on both databases.
     pub(crate) const fn is_ordered(self) -> bool {
-        !matches!(self, Kind::Json | Kind::Blob)
+        !matches!(self, FieldKind::Json | FieldKind::Blob)
     }
 }
 
@@ -41,7 +41,7 @@ impl Kind {
 )]
 pub trait FieldType: Clone + Into<Value> {
     /// What the column holds.
-    const KIND: Kind;
+    const KIND: FieldKind;
     /// Whether it can be NULL.
     const IS_NULLABLE: bool = false;
     /// Reads a filter's text.
@@ -66,7 +66,7 @@ fn schema_of<T: JsonSchema>() -> serde_json::Value {
 }
 
 impl<K: IdKind> FieldType for Id<K> {
-    const KIND: Kind = Kind::Id;
+    const KIND: FieldKind = FieldKind::Id;
 
     fn parse(text: &str) -> Result<Value, Text> {
         text.parse::<Self>().map(Into::into).map_err(|e| e.text())
@@ -78,7 +78,7 @@ impl<K: IdKind> FieldType for Id<K> {
 }
 
 impl FieldType for Time {
-    const KIND: Kind = Kind::Time;
+    const KIND: FieldKind = FieldKind::Time;
 
     fn parse(text: &str) -> Result<Value, Text> {
         text.parse::<Self>().map(Into::into).map_err(|_| time_text(text))
@@ -90,7 +90,7 @@ impl FieldType for Time {
 }
 
 impl FieldType for bool {
-    const KIND: Kind = Kind::Bool;
+    const KIND: FieldKind = FieldKind::Bool;
 
     fn parse(text: &str) -> Result<Value, Text> {
         parse_bool(text).map(Value::Bool).ok_or(TRUE_OR_FALSE)
@@ -104,7 +104,7 @@ impl FieldType for bool {
 macro_rules! whole_numbers {
     ($($t:ty),*) => {
         $(impl FieldType for $t {
-            const KIND: Kind = Kind::Int;
+            const KIND: FieldKind = FieldKind::Int;
 
             fn parse(text: &str) -> Result<Value, Text> {
                 let number = parse_whole(text).and_then(|number| Self::try_from(number).ok());
@@ -122,7 +122,7 @@ macro_rules! whole_numbers {
 whole_numbers!(i64, i32, u32);
 
 impl FieldType for String {
-    const KIND: Kind = Kind::Text;
+    const KIND: FieldKind = FieldKind::Text;
 
     fn parse(text: &str) -> Result<Value, Text> {
         // Compared as it is kept: see `TextProfile`.
@@ -135,7 +135,7 @@ impl FieldType for String {
 }
 
 impl<const SCALE: u32> FieldType for Decimal<SCALE> {
-    const KIND: Kind = Kind::Decimal;
+    const KIND: FieldKind = FieldKind::Decimal;
 
     fn parse(text: &str) -> Result<Value, Text> {
         text.parse::<Self>().map(Into::into).map_err(|e| e.text())
@@ -149,7 +149,7 @@ impl<const SCALE: u32> FieldType for Decimal<SCALE> {
 macro_rules! not_compared {
     ($($t:ty => $kind:expr),*) => {
         $(impl FieldType for $t {
-            const KIND: Kind = $kind;
+            const KIND: FieldKind = $kind;
 
             fn parse(_: &str) -> Result<Value, Text> {
                 Err(text!("this field can only be asked for null"))
@@ -161,13 +161,13 @@ macro_rules! not_compared {
         })*
     };
 }
-not_compared!(Json => Kind::Json, Blob => Kind::Blob);
+not_compared!(Json => FieldKind::Json, Blob => FieldKind::Blob);
 
 impl<T: FieldType> FieldType for Option<T>
 where
     Option<T>: Into<Value>,
 {
-    const KIND: Kind = T::KIND;
+    const KIND: FieldKind = T::KIND;
     const IS_NULLABLE: bool = true;
 
     fn parse(text: &str) -> Result<Value, Text> {

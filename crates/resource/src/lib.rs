@@ -19,7 +19,7 @@ pub const TEXTS: &[(&str, &str)] = &[("ko", include_str!("../texts/ko.toml"))];
 
 pub use caching::{touch, touch_all, touch_lists};
 pub use cursor::Cursors;
-pub use field::{FieldType, Kind};
+pub use field::{FieldKind, FieldType};
 pub use include::{Loaded, Loader, Loaders};
 pub use operations::{Op, Operations, of};
 pub use spec::{Column, Include, Read, Resource, Spec, Write};

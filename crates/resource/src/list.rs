@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use kernel::{Identity, Place, Text, ValidationErrors, nfc, text};
+use kernel::{Identity, RequestPart, Text, ValidationErrors, nfc, text};
 use serde_json::{Value as Json, json};
 use store::Value;
 use web::{Operation, Parameter, Problem, RequestError, parse_bool, parse_list, parse_pairs, parse_whole};
@@ -11,7 +11,7 @@ use crate::answer::NO_PARAMETER;
 use crate::field::TRUE_OR_FALSE;
 use crate::projection::{Relation, Selection, listed, repeated};
 use crate::sql::{Lead, Sql, boolean, quoted, visible};
-use crate::{Column, Cursors, Kind, Resource, Spec};
+use crate::{Column, Cursors, FieldKind, Resource, Spec};
 
 const DEFAULT_LIMIT: usize = 20;
 const MOST_LIMIT: usize = 100;
@@ -65,12 +65,12 @@ impl Operator {
     fn fits(self, column: &Column) -> bool {
         match self {
             Operator::Eq | Operator::Ne => column.kind.is_ordered(),
-            Operator::In => column.kind.is_ordered() && column.kind != Kind::Bool,
+            Operator::In => column.kind.is_ordered() && column.kind != FieldKind::Bool,
             Operator::Gt | Operator::Gte | Operator::Lt | Operator::Lte => {
-                column.kind.is_ordered() && !matches!(column.kind, Kind::Bool)
+                column.kind.is_ordered() && !matches!(column.kind, FieldKind::Bool)
             }
             Operator::Null => column.is_nullable,
-            Operator::StartsWith => column.kind == Kind::Text,
+            Operator::StartsWith => column.kind == FieldKind::Text,
         }
     }
 }
@@ -127,12 +127,15 @@ impl ListQuery {
             match name.as_ref() {
                 "limit" => match parse_whole(text).map(usize::try_from) {
                     Some(Ok(limit)) if (1..=MOST_LIMIT).contains(&limit) => list.limit = limit,
-                    Some(_) => {
-                        errors.add(Place::Query, "/limit", "range", text!("must be 1 to {most}", most = MOST_LIMIT))
-                    }
+                    Some(_) => errors.add(
+                        RequestPart::Query,
+                        "/limit",
+                        "range",
+                        text!("must be 1 to {most}", most = MOST_LIMIT),
+                    ),
                     None => {
                         let message = text!("must be a whole number, 1 to {most}", most = MOST_LIMIT);
-                        errors.add(Place::Query, "/limit", "type", message);
+                        errors.add(RequestPart::Query, "/limit", "type", message);
                     }
                 },
                 "cursor" => cursor = Some(text),
@@ -141,7 +144,7 @@ impl ListQuery {
                 "include" => list.selection.read_include(relations, text, &mut errors),
                 "total" => match parse_bool(text) {
                     Some(wants_total) => list.wants_total = wants_total,
-                    None => errors.add(Place::Query, "/total", "type", TRUE_OR_FALSE),
+                    None => errors.add(RequestPart::Query, "/total", "type", TRUE_OR_FALSE),
                 },
                 _ => {
                     if list.read_filter(spec, name, text, &mut errors) {
@@ -156,7 +159,7 @@ impl ListQuery {
             list.after = cursors.read(&list.identity, cursor).filter(|values| values.len() == list.orders.len());
             if list.after.is_none() && errors.is_empty() {
                 let message = text!("must be the `next_cursor` of this same list, with the same filters and sort");
-                errors.add(Place::Query, "/cursor", "cursor", message);
+                errors.add(RequestPart::Query, "/cursor", "cursor", message);
             }
         }
         if errors.is_empty() { Ok(list) } else { Err(RequestError::Invalid(errors.into()).into()) }
@@ -174,7 +177,7 @@ impl ListQuery {
                     let all: Vec<&str> = spec.columns.iter().filter(|c| c.is_sort).map(|c| c.name).collect();
                     let names = all.join(", ");
                     let message = text!("may name {names}; `-` before one sorts it descending", names);
-                    errors.add(Place::Query, "/sort", "not_allowed", message);
+                    errors.add(RequestPart::Query, "/sort", "not_allowed", message);
                 }
             }
         }
@@ -195,7 +198,7 @@ impl ListQuery {
         };
         let pointer = format!("/{}", name.chars().take(100).collect::<String>().replace('~', "~0").replace('/', "~1"));
         let Some((_, column)) = spec.column(column).filter(|(_, c)| c.is_filter) else {
-            errors.add(Place::Query, pointer, "unknown_field", NO_PARAMETER);
+            errors.add(RequestPart::Query, pointer, "unknown_field", NO_PARAMETER);
             return false;
         };
         let known = Operator::ALL.iter().find(|(_, word, _)| Some(*word) == operator).map(|(o, _, _)| *o);
@@ -206,7 +209,7 @@ impl ListQuery {
                 .map(|(_, word, _)| format!("[{word}]"))
                 .collect();
             let message = text!("`{name}` takes {operators}", name = column.name, operators = all.join(", "));
-            errors.add(Place::Query, pointer, "unknown_field", message);
+            errors.add(RequestPart::Query, pointer, "unknown_field", message);
             return false;
         };
         let one = |text: &str| (column.parse)(text).map_err(|message| (code(column.kind, text), message));
@@ -223,7 +226,7 @@ impl ListQuery {
                 true
             }
             Err((code, message)) => {
-                errors.add(Place::Query, pointer, code, message);
+                errors.add(RequestPart::Query, pointer, code, message);
                 false
             }
         }
@@ -315,18 +318,19 @@ impl ListQuery {
 }
 
 /// The rule that a filter's text breaks, named as operations with a described query name it.
-fn code(kind: Kind, text: &str) -> &'static str {
+fn code(kind: FieldKind, text: &str) -> &'static str {
     match kind {
-        Kind::Int if parse_whole(text).is_some() => "range",
-        Kind::Int | Kind::Bool => "type",
-        Kind::Text if text.contains('\0') => "nul_character",
+        FieldKind::Int if parse_whole(text).is_some() => "range",
+        FieldKind::Int | FieldKind::Bool => "type",
+        FieldKind::Text if text.contains('\0') => "nul_character",
         _ => "format",
     }
 }
 
 /// The texts in a list. Those of a text may stand in quotes; nothing else has commas of its own.
-fn list_values(kind: Kind, text: &str) -> Result<Vec<String>, Text> {
-    let texts = if kind == Kind::Text { parse_list(text)? } else { text.split(',').map(ToOwned::to_owned).collect() };
+fn list_values(kind: FieldKind, text: &str) -> Result<Vec<String>, Text> {
+    let texts =
+        if kind == FieldKind::Text { parse_list(text)? } else { text.split(',').map(ToOwned::to_owned).collect() };
     if texts.len() > MOST_IN { Err(text!("may list at most {most} values", most = MOST_IN)) } else { Ok(texts) }
 }
 
@@ -499,7 +503,7 @@ fn list_of(words: Vec<&str>) -> Json {
 pub(crate) fn describe_selection(spec: &Spec, relations: &[Relation], op: &mut Operation<'_>) {
     let mut add = |name: &str, description: &str, schema: Json| {
         op.parameter(Parameter {
-            place: Place::Query,
+            place: RequestPart::Query,
             name: name.into(),
             required: false,
             description: description.into(),
@@ -518,7 +522,7 @@ pub(crate) fn describe_selection(spec: &Spec, relations: &[Relation], op: &mut O
 pub(crate) fn describe_list(spec: &Spec, relations: &[Relation], op: &mut Operation<'_>) {
     describe_selection(spec, relations, op);
     let mut add = |name: String, description: String, schema: Json| {
-        op.parameter(Parameter { place: Place::Query, name, required: false, description, schema });
+        op.parameter(Parameter { place: RequestPart::Query, name, required: false, description, schema });
     };
     add(
         "limit".into(),
@@ -544,7 +548,7 @@ pub(crate) fn describe_list(spec: &Spec, relations: &[Relation], op: &mut Operat
                 Operator::Null => json!({ "type": "boolean" }),
                 Operator::In => {
                     let mut item = (column.schema)();
-                    if column.kind == Kind::Text {
+                    if column.kind == FieldKind::Text {
                         // The comma separates, but in quotes.
                         item["pattern"] = json!(r#"^([^\u0000,"][^\u0000,]*|"([^\u0000"\\]|\\["\\])*")?$"#);
                     }
@@ -643,8 +647,8 @@ mod tests {
                     let mut list = ListQuery::read(SPEC, &[], &cursors, query).unwrap();
                     if is_next_page {
                         let value = |o: &Order| match o.column.kind {
-                            Kind::Id => ada.into(),
-                            Kind::Time => Value::Time(kernel::Time::from_micros(1)),
+                            FieldKind::Id => ada.into(),
+                            FieldKind::Time => Value::Time(kernel::Time::from_micros(1)),
                             _ => Value::Text("x".into()),
                         };
                         list.after = Some(list.orders.iter().map(value).collect());

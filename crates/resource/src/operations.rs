@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cache::Cache;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION};
-use kernel::{ApiError, Ctx, Id, Identity, Place, UserId, ValidationErrors, text};
+use kernel::{ApiError, Ctx, Id, Identity, RequestPart, UserId, ValidationErrors, text};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use store::{Reads, Store, StoreError};
@@ -51,7 +51,7 @@ pub fn of<R: Resource>() -> Operations<R> {
 
 /// What every operation of one resource shares.
 #[derive(Debug)]
-struct Shared {
+struct ResourceState {
     spec: &'static Spec,
     statements: Statements,
     relations: Vec<Relation>,
@@ -59,7 +59,7 @@ struct Shared {
     etags: ETags,
 }
 
-type Work = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
+type OperationFuture = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
 
 impl<R: Resource> Operations<R> {
     /// All but this one, which the domain writes by hand or does not offer.
@@ -96,7 +96,7 @@ impl<R: Resource> Operations<R> {
                 "`{name}` of {of} is `json` or `blob`: it cannot be sorted by, nor filtered by its value"
             ));
         }
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ResourceState {
             spec,
             statements: Statements::new(spec),
             relations,
@@ -107,7 +107,7 @@ impl<R: Resource> Operations<R> {
     }
 }
 
-fn endpoint<R: Resource>(op: Op, shared: &Arc<Shared>) -> Endpoint {
+fn endpoint<R: Resource>(op: Op, shared: &Arc<ResourceState>) -> Endpoint {
     let spec = shared.spec;
     let (method, path, id, docs): (Method, String, String, String) = match op {
         Op::List => (
@@ -149,7 +149,7 @@ fn endpoint<R: Resource>(op: Op, shared: &Arc<Shared>) -> Endpoint {
         id,
         &docs,
         move |operation| describe::<R>(op, &described, operation),
-        Arc::new(move |request| -> Work {
+        Arc::new(move |request| -> OperationFuture {
             let shared = shared.clone();
             match op {
                 Op::List => Box::pin(list::<R>(request, shared)),
@@ -196,7 +196,7 @@ fn who_changes(spec: &Spec) -> &'static str {
     }
 }
 
-fn describe<R: Resource>(op: Op, shared: &Shared, operation: &mut Operation<'_>) {
+fn describe<R: Resource>(op: Op, shared: &ResourceState, operation: &mut Operation<'_>) {
     let spec = shared.spec;
     match op {
         Op::List | Op::Get => describe_reader(spec, operation),
@@ -267,7 +267,7 @@ fn etag_header() -> Json {
 }
 
 /// One item of an answer: whole, or the parts that `fields` and `include` ask for.
-fn item_schema<R: Resource>(shared: &Shared, operation: &mut Operation<'_>) -> Json {
+fn item_schema<R: Resource>(shared: &ResourceState, operation: &mut Operation<'_>) -> Json {
     let schemas = operation.schemas();
     let whole = schemas.output::<R::View>();
     let part = schemas.output::<R::Part>();
@@ -346,7 +346,7 @@ fn whole<R: Resource>(status: StatusCode, row: &R, etags: ETags) -> Result<Respo
 }
 
 /// The one query that neither lists nor changes: `fields` and `include` of a single row.
-fn read_selection(shared: &Shared, query: &str) -> Result<Selection, Problem> {
+fn read_selection(shared: &ResourceState, query: &str) -> Result<Selection, Problem> {
     let mut selection = Selection::default();
     let mut errors = ValidationErrors::new();
     for (name, text) in parse_pairs(query)? {
@@ -355,7 +355,7 @@ fn read_selection(shared: &Shared, query: &str) -> Result<Selection, Problem> {
             "include" => selection.read_include(&shared.relations, &text, &mut errors),
             other => {
                 let shown: String = other.chars().take(100).collect();
-                errors.add(Place::Query, format!("/{shown}"), "unknown_field", NO_PARAMETER);
+                errors.add(RequestPart::Query, format!("/{shown}"), "unknown_field", NO_PARAMETER);
             }
         }
     }
@@ -371,12 +371,12 @@ fn refuse_query(request: &Request) -> Result<(), Problem> {
     for (name, _) in parse_pairs(request.query())? {
         let shown: String = name.chars().take(100).collect();
         let message = text!("this operation takes no parameters in the query");
-        errors.add(Place::Query, format!("/{shown}"), "unknown_field", message);
+        errors.add(RequestPart::Query, format!("/{shown}"), "unknown_field", message);
     }
     Err(RequestError::Invalid(errors.into()).into())
 }
 
-async fn list<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Response, Problem> {
+async fn list<R: Resource>(mut request: Request, shared: Arc<ResourceState>) -> Result<Response, Problem> {
     let spec = shared.spec;
     let ctx = reader(spec, &mut request).await?;
     let (store, cursors): (Store, Cursors) = (service(&request)?, service(&request)?);
@@ -405,7 +405,7 @@ async fn list<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<
 
 async fn load_list<R: Resource>(
     ctx: &Ctx,
-    shared: &Shared,
+    shared: &ResourceState,
     store: &Store,
     cursors: &Cursors,
     query: &ListQuery,
@@ -492,7 +492,7 @@ impl PageWriter {
     }
 }
 
-async fn get<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Response, Problem> {
+async fn get<R: Resource>(mut request: Request, shared: Arc<ResourceState>) -> Result<Response, Problem> {
     let spec = shared.spec;
     let ctx = reader(spec, &mut request).await?;
     let Path(id) = Path::<Id<R::Kind>>::extract(&mut request).await?;
@@ -532,7 +532,7 @@ async fn read_body<T: InputType>(request: &mut Request) -> Result<T, Problem> {
     Valid::<T>::extract(request).await.map(|Valid(value)| value)
 }
 
-async fn create<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Response, Problem> {
+async fn create<R: Resource>(mut request: Request, shared: Arc<ResourceState>) -> Result<Response, Problem> {
     let spec = shared.spec;
     let (ctx, user_id) = writer(spec, &mut request).await?;
     refuse_query(&request)?;
@@ -561,7 +561,7 @@ fn created<R: Resource>(row: &R, etags: ETags) -> Result<Response, Problem> {
 /// The row, where the caller may change it: absent for those who may not see it, forbidden for those who may only see it.
 async fn take_for_change<R: Resource>(
     tx: &store::Tx,
-    shared: &Shared,
+    shared: &ResourceState,
     id: Id<R::Kind>,
     identity: &Identity,
     precondition: &Precondition,
@@ -578,7 +578,7 @@ async fn take_for_change<R: Resource>(
     Ok(row)
 }
 
-async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Response, Problem> {
+async fn update<R: Resource>(mut request: Request, shared: Arc<ResourceState>) -> Result<Response, Problem> {
     let spec = shared.spec;
     let (ctx, _) = writer(spec, &mut request).await?;
     let Path(id) = Path::<Id<R::Kind>>::extract(&mut request).await?;
@@ -610,7 +610,7 @@ async fn update<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Resul
     whole(StatusCode::OK, &row, etags)
 }
 
-async fn delete<R: Resource>(mut request: Request, shared: Arc<Shared>) -> Result<Response, Problem> {
+async fn delete<R: Resource>(mut request: Request, shared: Arc<ResourceState>) -> Result<Response, Problem> {
     let spec = shared.spec;
     let (ctx, _) = writer(spec, &mut request).await?;
     let Path(id) = Path::<Id<R::Kind>>::extract(&mut request).await?;

@@ -1,6 +1,6 @@
 //! What is sent of each row: `?fields=` and `?include=`.
 
-use kernel::{Place, Text, ValidationErrors, text};
+use kernel::{RequestPart, Text, ValidationErrors, text};
 use serde_json::{Map, Value};
 use store::{Store, StoreError};
 
@@ -40,7 +40,7 @@ impl Selection {
                 Some((_, column)) => fields.push(column.name),
                 None => {
                     let all: Vec<&str> = spec.columns.iter().filter(|c| c.is_visible).map(|c| c.name).collect();
-                    errors.add(Place::Query, "/fields", "not_allowed", may_name(&all));
+                    errors.add(RequestPart::Query, "/fields", "not_allowed", may_name(&all));
                 }
             }
         }
@@ -56,7 +56,7 @@ impl Selection {
                 None => {
                     let all: Vec<&str> = known.iter().map(|r| r.include.name).collect();
                     let message = if all.is_empty() { text!("nothing can be included") } else { may_name(&all) };
-                    errors.add(Place::Query, "/include", "not_allowed", message);
+                    errors.add(RequestPart::Query, "/include", "not_allowed", message);
                 }
             }
         }
@@ -119,13 +119,13 @@ pub(crate) fn listed<'a>(
 ) -> impl Iterator<Item = &'a str> + use<'a> {
     let is_too_long = text.split(',').nth(MOST_LISTED).is_some();
     if is_too_long {
-        errors.add(Place::Query, pointer, "length", text!("may list at most {most} values", most = MOST_LISTED));
+        errors.add(RequestPart::Query, pointer, "length", text!("may list at most {most} values", most = MOST_LISTED));
     }
     text.split(',').take(if is_too_long { 0 } else { MOST_LISTED })
 }
 
 pub(crate) fn repeated(pointer: &str, name: &str, errors: &mut ValidationErrors) {
-    errors.add(Place::Query, pointer, "repeated", text!("names `{name}` twice", name));
+    errors.add(RequestPart::Query, pointer, "repeated", text!("names `{name}` twice", name));
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 use store::{FromRow, Value};
 use web::InputType;
 
-use crate::Kind;
+use crate::FieldKind;
 
 /// A row type that is a resource. Derived; see `docs/how-to/add-a-resource.md`.
 pub trait Resource: FromRow + Clone + Send + Sync + 'static {
@@ -82,7 +82,7 @@ pub struct Column {
     /// Its name, in the table and on the wire.
     pub name: &'static str,
     /// What it holds.
-    pub kind: Kind,
+    pub kind: FieldKind,
     /// Whether it can be NULL.
     pub is_nullable: bool,
     /// Whether it is sent.

@@ -5,9 +5,9 @@ use std::hash::{DefaultHasher, Hasher};
 
 use kernel::Clock;
 
-use crate::migrate::Plan;
+use crate::migrate::MigrationPlan;
 use crate::postgres::Target;
-use crate::settings::Place;
+use crate::settings::DatabaseLocation;
 use crate::sqlite::Source;
 use crate::value::canonical_json;
 use crate::{Dialect, EventHandlers, MigrateError, Migrations, OpenError, Store, StoreError, StoreSettings, Value};
@@ -135,12 +135,12 @@ pub async fn copy(
     for settings in [from, to] {
         settings.validate().map_err(CopyError::Refused)?;
     }
-    let (Ok(Place::Sqlite(path)), Ok(Place::Postgres(_))) = (from.place(), to.place()) else {
+    let (Ok(DatabaseLocation::Sqlite(path)), Ok(DatabaseLocation::Postgres(_))) = (from.place(), to.place()) else {
         return Err(CopyError::Refused(
             "rows are carried from SQLite to PostgreSQL: `--from sqlite://… --to postgres://…`".to_owned(),
         ));
     };
-    let source = Source::open(&path, from.wait_ms, Plan::new(sets, Dialect::Sqlite)?).await?;
+    let source = Source::open(&path, from.wait_ms, MigrationPlan::new(sets, Dialect::Sqlite)?).await?;
     let store = Store::open(to, EventHandlers::new()).await?;
     let target = Target::open(&store).await?;
     let is_resumed = target.is_begun().await?;
@@ -197,14 +197,14 @@ pub(crate) struct Table {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: CopyKind,
     /// Whether a row need not say it.
     pub(crate) has_default: bool,
 }
 
 /// What the values of a column are: the type words of migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CopyKind {
     Id,
     Time,
     Json,

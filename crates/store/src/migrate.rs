@@ -133,7 +133,7 @@ pub(crate) const TYPE_CHECK: &str = "mainstay_type";
 
 /// What every set of migrations says, for one dialect, checked as far as it can be without the database.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct MigrationPlan {
     pub(crate) domains: Vec<DomainPlan>,
 }
 
@@ -160,7 +160,7 @@ pub(crate) struct Step {
 /// A step as the database remembers it.
 pub(crate) type Known = (String, u32, String, String);
 
-impl Plan {
+impl MigrationPlan {
     pub(crate) fn new(sets: &[Migrations], dialect: Dialect) -> Result<Self, MigrateError> {
         let mut domains: Vec<DomainPlan> = Vec::new();
         let mut owners: HashMap<String, &'static str> = HashMap::new();
@@ -307,8 +307,8 @@ fn checksum(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn plan(sets: &[Migrations]) -> Result<Plan, String> {
-        Plan::new(sets, Dialect::Sqlite).map_err(|error| error.to_string())
+    fn plan(sets: &[Migrations]) -> Result<MigrationPlan, String> {
+        MigrationPlan::new(sets, Dialect::Sqlite).map_err(|error| error.to_string())
     }
 
     #[test]

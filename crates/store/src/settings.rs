@@ -111,22 +111,22 @@ impl StoreSettings {
         Schemas::check_prefix(&self.schema_prefix)
             .map_err(|advice| format!("`schema_prefix` cannot begin the name of a schema: {advice}"))?;
         match self.place()? {
-            Place::Sqlite(_) if !self.schema_prefix.is_empty() => {
+            DatabaseLocation::Sqlite(_) if !self.schema_prefix.is_empty() => {
                 Err("`schema_prefix` is for PostgreSQL, and `url` names a file of SQLite; leave it out".to_owned())
             }
-            Place::Sqlite(_) if self.admin().is_some() || self.replica().is_some() => Err(
+            DatabaseLocation::Sqlite(_) if self.admin().is_some() || self.replica().is_some() => Err(
                 "`admin_url` and `replica_url` are for PostgreSQL, and `url` names a file of SQLite; leave them out"
                     .to_owned(),
             ),
-            Place::Sqlite(_) => Ok(()),
-            Place::Postgres(url) => crate::postgres::check_urls(url, self.admin(), self.replica()),
+            DatabaseLocation::Sqlite(_) => Ok(()),
+            DatabaseLocation::Postgres(url) => crate::postgres::check_urls(url, self.admin(), self.replica()),
         }
     }
 
     /// The file that `url` names, where it is one of SQLite.
     pub fn sqlite_file(&self) -> Option<String> {
         match self.place() {
-            Ok(Place::Sqlite(file)) => Some(file.into_owned()),
+            Ok(DatabaseLocation::Sqlite(file)) => Some(file.into_owned()),
             _ => None,
         }
     }
@@ -154,12 +154,12 @@ impl StoreSettings {
     /// What is wrong with the URL.
     pub fn dialect(&self) -> Result<Dialect, String> {
         self.place().map(|place| match place {
-            Place::Sqlite(_) => Dialect::Sqlite,
-            Place::Postgres(_) => Dialect::Postgres,
+            DatabaseLocation::Sqlite(_) => Dialect::Sqlite,
+            DatabaseLocation::Postgres(_) => Dialect::Postgres,
         })
     }
 
-    pub(crate) fn place(&self) -> Result<Place<'_>, String> {
+    pub(crate) fn place(&self) -> Result<DatabaseLocation<'_>, String> {
         let url = self.url.expose().as_str();
         if let Some(path) = url.strip_prefix("sqlite://") {
             if path.contains(['?', '#']) {
@@ -182,11 +182,11 @@ impl StoreSettings {
                 file if file.contains('\0') => {
                     Err("`url` names a file with a NUL in its name, which no file has".to_owned())
                 }
-                _ => Ok(Place::Sqlite(file)),
+                _ => Ok(DatabaseLocation::Sqlite(file)),
             };
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Place::Postgres(url));
+            return Ok(DatabaseLocation::Postgres(url));
         }
         Err("`url` must begin with `sqlite://` or `postgres://`: `sqlite://data/mainstay.db`, \
              `postgres://mainstay:…@localhost:5432/mainstay`"
@@ -196,7 +196,7 @@ impl StoreSettings {
 
 /// Where the URL points.
 #[derive(Debug)]
-pub(crate) enum Place<'a> {
+pub(crate) enum DatabaseLocation<'a> {
     Sqlite(Cow<'a, str>),
     Postgres(&'a str),
 }

@@ -8,7 +8,7 @@ use crate::StoreError;
 
 /// What a piece of SQL text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum StatementKind {
     /// A keyword or a bare name.
     Word,
     /// A name in double quotes.
@@ -28,7 +28,7 @@ pub(crate) enum Kind {
 /// A piece of SQL text, and where it begins.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Token<'a> {
-    pub(crate) kind: Kind,
+    pub(crate) kind: StatementKind,
     pub(crate) text: &'a str,
     pub(crate) at: usize,
 }
@@ -36,24 +36,24 @@ pub(crate) struct Token<'a> {
 impl Token<'_> {
     /// Whether it is this bare word, in any case.
     pub(crate) fn is(&self, word: &str) -> bool {
-        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word)
+        self.kind == StatementKind::Word && self.text.eq_ignore_ascii_case(word)
     }
 
     /// Whether it is this character.
     pub(crate) fn is_sign(&self, sign: &str) -> bool {
-        self.kind == Kind::Sign && self.text == sign
+        self.kind == StatementKind::Sign && self.text == sign
     }
 
     /// Whether it says nothing.
     pub(crate) fn is_blank(&self) -> bool {
-        matches!(self.kind, Kind::Space | Kind::Comment)
+        matches!(self.kind, StatementKind::Space | StatementKind::Comment)
     }
 
     /// The name it is, if it is one, without its quotes.
     pub(crate) fn name(&self) -> Option<&str> {
         match self.kind {
-            Kind::Word => Some(self.text),
-            Kind::Quoted => Some(self.text.trim_matches('"')),
+            StatementKind::Word => Some(self.text),
+            StatementKind::Quoted => Some(self.text.trim_matches('"')),
             _ => None,
         }
     }
@@ -72,33 +72,35 @@ pub(crate) fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> {
     })
 }
 
-fn piece(rest: &str, first: char) -> (Kind, usize) {
+fn piece(rest: &str, first: char) -> (StatementKind, usize) {
     let bytes = rest.as_bytes();
     // The length up to and with `end`, or of all that is left.
     let through = |from: usize, end: &str| rest[from..].find(end).map_or(rest.len(), |i| from + i + end.len());
     match first {
-        c if c.is_whitespace() => (Kind::Space, rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len())),
-        '-' if bytes.get(1) == Some(&b'-') => (Kind::Comment, rest.find('\n').unwrap_or(rest.len())),
-        '/' if bytes.get(1) == Some(&b'*') => (Kind::Comment, through(2, "*/")),
-        '\'' => (Kind::Text, length_of_quoted(rest, '\'')),
-        '"' => (Kind::Quoted, length_of_quoted(rest, '"')),
+        c if c.is_whitespace() => (StatementKind::Space, rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len())),
+        '-' if bytes.get(1) == Some(&b'-') => (StatementKind::Comment, rest.find('\n').unwrap_or(rest.len())),
+        '/' if bytes.get(1) == Some(&b'*') => (StatementKind::Comment, through(2, "*/")),
+        '\'' => (StatementKind::Text, length_of_quoted(rest, '\'')),
+        '"' => (StatementKind::Quoted, length_of_quoted(rest, '"')),
         '$' => {
             let tag = rest[1..].find(|c: char| !(c.is_alphanumeric() || c == '_')).map_or(rest.len(), |i| i + 1);
             if bytes.get(1).is_some_and(u8::is_ascii_digit) {
-                (Kind::Number, tag)
+                (StatementKind::Number, tag)
             } else if bytes.get(tag) == Some(&b'$') {
-                (Kind::Text, through(tag + 1, &rest[..=tag]))
+                (StatementKind::Text, through(tag + 1, &rest[..=tag]))
             } else {
-                (Kind::Sign, 1)
+                (StatementKind::Sign, 1)
             }
         }
-        c if c.is_ascii_digit() => {
-            (Kind::Number, rest.find(|c: char| !(c.is_alphanumeric() || c == '.' || c == '_')).unwrap_or(rest.len()))
-        }
-        c if c.is_alphabetic() || c == '_' => {
-            (Kind::Word, rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(rest.len()))
-        }
-        c => (Kind::Sign, c.len_utf8()),
+        c if c.is_ascii_digit() => (
+            StatementKind::Number,
+            rest.find(|c: char| !(c.is_alphanumeric() || c == '.' || c == '_')).unwrap_or(rest.len()),
+        ),
+        c if c.is_alphabetic() || c == '_' => (
+            StatementKind::Word,
+            rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(rest.len()),
+        ),
+        c => (StatementKind::Sign, c.len_utf8()),
     }
 }
 
@@ -121,7 +123,7 @@ fn length_of_quoted(rest: &str, quote: char) -> usize {
 
 /// How many parameters a statement takes: the highest number that one has, as in `$3`. None when a lower one is missing.
 pub(crate) fn parameters(sql: &str) -> Option<usize> {
-    let numbers = tokens(sql).filter(|token| token.kind == Kind::Number);
+    let numbers = tokens(sql).filter(|token| token.kind == StatementKind::Number);
     let numbers: BTreeSet<usize> = numbers.filter_map(|token| token.text.strip_prefix('$')?.parse().ok()).collect();
     let highest = numbers.last().copied().unwrap_or(0);
     (numbers.len() == highest).then_some(highest)
@@ -164,7 +166,7 @@ mod tests {
         let all: Vec<_> = tokens(sql).collect();
         assert_eq!(all.iter().map(|t| t.text).collect::<String>(), sql);
         assert_eq!(all.iter().filter(|t| t.is_sign(";")).count(), 1);
-        let names: Vec<_> = all.iter().filter(|t| t.kind == Kind::Word).map(|t| t.text).collect();
+        let names: Vec<_> = all.iter().filter(|t| t.kind == StatementKind::Word).map(|t| t.text).collect();
         assert_eq!(names, ["SELECT", "한글", "FROM", "t"]);
     }
 

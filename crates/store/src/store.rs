@@ -9,7 +9,7 @@ use crate::invalidation::PendingInvalidations;
 use crate::postgres::Postgres;
 use crate::read_limits::{Found, Most};
 use crate::session_check::Proof;
-use crate::settings::Place;
+use crate::settings::DatabaseLocation;
 use crate::slow_query_log::tell_failed;
 use crate::sqlite::Sqlite;
 use crate::{
@@ -72,8 +72,8 @@ impl Store {
         settings.validate().map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
         let place = settings.place().map_err(|advice| OpenError::new(OpenErrorKind::Settings, advice))?;
         let engine = match place {
-            Place::Sqlite(path) => Engine::Sqlite(Sqlite::open(&path, settings).await?),
-            Place::Postgres(url) => Engine::Postgres(Postgres::open(url, settings).await?),
+            DatabaseLocation::Sqlite(path) => Engine::Sqlite(Sqlite::open(&path, settings).await?),
+            DatabaseLocation::Postgres(url) => Engine::Postgres(Postgres::open(url, settings).await?),
         };
         Ok(Store {
             engine: Arc::new(engine),
@@ -123,7 +123,7 @@ impl Store {
     /// # Errors
     /// What is wrong with a migration, or with the database; steps already applied stay.
     pub async fn migrate(&self, sets: &[Migrations], clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
-        let plan = crate::migrate::Plan::new(sets, self.dialect())?;
+        let plan = crate::migrate::MigrationPlan::new(sets, self.dialect())?;
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.migrate(plan, clock).await,
             Engine::Postgres(postgres) => postgres.migrate(plan, clock).await,
@@ -136,7 +136,7 @@ impl Store {
     /// What is wrong with a migration, that the database was brought up to date by another program, or that there is no room
     /// in it.
     pub async fn pending(&self, ctx: &Ctx, sets: &[Migrations]) -> Result<Vec<Applied>, MigrateError> {
-        let plan = crate::migrate::Plan::new(sets, self.dialect())?;
+        let plan = crate::migrate::MigrationPlan::new(sets, self.dialect())?;
         let read = self.read(ctx);
         let (is_there, migrations) = match &*self.engine {
             Engine::Sqlite(_) => (

@@ -39,13 +39,13 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Sink {
     format: Format,
-    shared: Arc<Shared>,
+    shared: Arc<SinkState>,
     writer: Thread,
 }
 
 /// Held by the sink and by the writing thread.
 #[derive(Debug, Default)]
-struct Shared {
+struct SinkState {
     buffers: [Mutex<Buffer>; BUFFERS],
     left_out: AtomicU64,
     /// The writing thread found nothing to write and waits to be woken.
@@ -79,7 +79,7 @@ impl Drop for Guard {
 
 /// Starts the writing thread. It ends when nobody can log any more.
 pub(crate) fn start(format: Format, out: impl Write + Send + 'static) -> io::Result<(Sink, Guard)> {
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(SinkState::default());
     let (flush, flushes) = channel();
     let writing = shared.clone();
     let handle =
@@ -88,7 +88,7 @@ pub(crate) fn start(format: Format, out: impl Write + Send + 'static) -> io::Res
     Ok((Sink { format, shared, writer: writer.clone() }, Guard { flush, writer }))
 }
 
-impl Shared {
+impl SinkState {
     /// This thread's buffer. Others hold it only as long as it takes to write a line, or to take the lines out.
     fn own(&self) -> MutexGuard<'_, Buffer> {
         // A value's `fmt` panicked: what it wrote until then was taken back.
@@ -134,7 +134,7 @@ impl Sink {
     }
 }
 
-fn write_all(shared: &Arc<Shared>, flushes: &Receiver<SyncSender<()>>, format: Format, mut out: impl Write) {
+fn write_all(shared: &Arc<SinkState>, flushes: &Receiver<SyncSender<()>>, format: Format, mut out: impl Write) {
     let mut lines = Vec::new();
     loop {
         // Before the buffers are looked at, so that everything logged before the question is written.
@@ -187,12 +187,12 @@ mod tests {
     }
 
     /// A reader that begins to read when it is told.
-    struct Slow {
+    struct SlowWriter {
         told: Receiver<()>,
         seen: Sender<String>,
     }
 
-    impl Write for Slow {
+    impl Write for SlowWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             // Told once, it hears the sender go, and goes on for ever.
             let _ = self.told.recv();
@@ -209,7 +209,7 @@ mod tests {
     fn a_slow_reader_holds_nobody_up_and_is_told_what_it_missed() {
         let (tell, told) = channel();
         let (seen, read) = channel();
-        let (sink, guard) = start(Format::Text, Slow { told, seen }).unwrap();
+        let (sink, guard) = start(Format::Text, SlowWriter { told, seen }).unwrap();
         let long = "x".repeat(1000);
         // More than both halves of this thread's buffer hold.
         let logged = 2 * MOST_WAITING / long.len() + 100;
@@ -231,7 +231,7 @@ mod tests {
         let (tell, told) = channel();
         let (seen, read) = channel();
         drop(tell);
-        let (sink, guard) = start(Format::Text, Slow { told, seen }).unwrap();
+        let (sink, guard) = start(Format::Text, SlowWriter { told, seen }).unwrap();
         let dispatch = tracing::Dispatch::new(all(sink));
         thread::scope(|scope| {
             for who in 0..2 * BUFFERS {
@@ -259,7 +259,7 @@ mod tests {
         let (tell, told) = channel();
         let (seen, read) = channel();
         drop(tell);
-        let (sink, _guard) = start(Format::Text, Slow { told, seen }).unwrap();
+        let (sink, _guard) = start(Format::Text, SlowWriter { told, seen }).unwrap();
         tracing::subscriber::with_default(all(sink), || {
             for number in 0..3 {
                 tracing::info!(number, "line");

@@ -22,11 +22,11 @@ pub enum Backend {
 pub struct TestDatabase {
     backend: Backend,
     settings: StoreSettings,
-    place: Place,
+    place: DatabasePlace,
 }
 
 #[derive(Debug)]
-enum Place {
+enum DatabasePlace {
     Folder(PathBuf),
     Server { admin: String, name: String, url: String },
 }
@@ -49,7 +49,7 @@ impl TestDatabase {
                 let folder = std::env::temp_dir().join(&name);
                 std::fs::create_dir(&folder).expect("a folder for the test can be made");
                 let settings = StoreSettings::at(format!("sqlite://{}", folder.join("test.db").display()));
-                Self { backend, settings, place: Place::Folder(folder) }
+                Self { backend, settings, place: DatabasePlace::Folder(folder) }
             }
             Backend::Postgres | Backend::Pooler => {
                 let admin = told(SERVER);
@@ -64,7 +64,7 @@ impl TestDatabase {
                     _ => StoreSettings::at(url.clone()),
                 };
                 let settings = StoreSettings { pool_size: 8, ..settings };
-                Self { backend, settings, place: Place::Server { admin, name, url } }
+                Self { backend, settings, place: DatabasePlace::Server { admin, name, url } }
             }
         }
     }
@@ -82,8 +82,8 @@ impl TestDatabase {
     /// The URL, for tools that go past the store and the pooler.
     pub fn url(&self) -> &str {
         match &self.place {
-            Place::Folder(_) => self.settings.url.expose(),
-            Place::Server { url, .. } => url,
+            DatabasePlace::Folder(_) => self.settings.url.expose(),
+            DatabasePlace::Server { url, .. } => url,
         }
     }
 
@@ -99,8 +99,8 @@ impl TestDatabase {
     /// The file, if it is one.
     pub fn file(&self) -> Option<PathBuf> {
         match &self.place {
-            Place::Folder(folder) => Some(folder.join("test.db")),
-            Place::Server { .. } => None,
+            DatabasePlace::Folder(folder) => Some(folder.join("test.db")),
+            DatabasePlace::Server { .. } => None,
         }
     }
 }
@@ -109,8 +109,8 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         match &self.place {
             // What cannot be removed lies in the system's folder for such things.
-            Place::Folder(folder) => drop(std::fs::remove_dir_all(folder)),
-            Place::Server { admin, name, .. } => {
+            DatabasePlace::Folder(folder) => drop(std::fs::remove_dir_all(folder)),
+            DatabasePlace::Server { admin, name, .. } => {
                 let (admin, drop_it) = (admin.clone(), format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
                 // The test's own runtime may be the one that is going.
                 let thread = std::thread::spawn(move || run(async move { run_on(&admin, &drop_it).await }));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Method;
-use kernel::{Place, ValidationErrors};
+use kernel::{RequestPart, ValidationErrors};
 use serde_json::Value;
 use web::{Api, JsonValidator};
 
@@ -80,7 +80,7 @@ impl Contract {
             serde_json::from_slice(response.bytes()).map_err(|error| format!("the body is not JSON: {error}"))?;
         let validator = self.validator(&format!("{wanted} {template} {status}"), &content["schema"])?;
         let mut errors = ValidationErrors::new();
-        validator.errors(&body, Place::Body, &mut errors);
+        validator.errors(&body, RequestPart::Body, &mut errors);
         match errors.into_sorted().first() {
             None => Ok(()),
             Some(fault) => Err(format!("the body is not what the document says: {} {}", fault.pointer, fault.message)),

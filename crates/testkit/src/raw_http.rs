@@ -12,7 +12,7 @@ use web::{Api, Server, ServerHandle};
 use crate::Response;
 
 /// Longer than any of the server's own bounds in a test: a wait past it is a fault.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An app behind a real socket. It stops when this is dropped.
 #[derive(Debug)]
@@ -175,7 +175,7 @@ impl RawHttp {
 
     /// Reads what is there, waiting for something; whether there was more. A reset is an end too.
     async fn more(&mut self) -> bool {
-        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
+        let read = timeout(TIMEOUT, self.stream.read_buf(&mut self.buffer)).await;
         read.unwrap_or_else(|_| panic!("the server neither answers nor closes")).is_ok_and(|count| count > 0)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mainstay::resource::{Kind, Read, Resource, Spec, Write};
+use mainstay::resource::{FieldKind, Read, Resource, Spec, Write};
 use serde_json::{Value, json};
 
 use crate::{App, Caller, Response};
@@ -148,7 +148,7 @@ impl Subject<'_> {
     async fn lists(&self, spec: &Spec, path: &str, made: &[Value]) {
         // Newest first is by id, whose last bits are chance where two share a moment.
         let mut newest_first: Vec<&Value> = made.iter().collect();
-        newest_first.sort_by(|a, b| compare(Kind::Id, &b["id"], &a["id"]));
+        newest_first.sort_by(|a, b| compare(FieldKind::Id, &b["id"], &a["id"]));
         let all = self.owner.get(&format!("{path}?limit=100&total=true")).send().await.expect(200).json();
         assert_eq!((&all["total"], &all["next_cursor"]), (&json!(COUNT), &Value::Null));
         same(all["items"].as_array().expect("items").iter(), newest_first.iter().copied(), "newest first");
@@ -161,7 +161,11 @@ impl Subject<'_> {
                 }
                 let mut sorted: Vec<&Value> = made.iter().collect();
                 sorted.sort_by(|a, b| {
-                    compare(column.kind, &a[column.name], &b[column.name]).then(compare(Kind::Id, &a["id"], &b["id"]))
+                    compare(column.kind, &a[column.name], &b[column.name]).then(compare(
+                        FieldKind::Id,
+                        &a["id"],
+                        &b["id"],
+                    ))
                 });
                 if sign == "-" {
                     sorted.reverse();
@@ -178,14 +182,14 @@ impl Subject<'_> {
         let all = self.walk(path, "", 100).await;
         for column in spec.columns.iter().filter(|c| c.is_filter) {
             let name = column.name;
-            let is_ordered = !matches!(column.kind, Kind::Json | Kind::Blob);
+            let is_ordered = !matches!(column.kind, FieldKind::Json | FieldKind::Blob);
             for pivot in all.iter().map(|v| &v[name]).filter(|v| !v.is_null() && is_ordered) {
                 let kind = column.kind;
-                let is_text = kind == Kind::Text;
+                let is_text = kind == FieldKind::Text;
                 let prefix: String = text(pivot).chars().take(2).collect();
                 let mut cases: Vec<(&str, String, Holds<'_>)> =
                     vec![("", text(pivot), Box::new(|v| v == pivot)), ("[ne]", text(pivot), Box::new(|v| v != pivot))];
-                if kind != Kind::Bool {
+                if kind != FieldKind::Bool {
                     use std::cmp::Ordering::{Greater, Less};
                     let holds = |wanted: &'static [std::cmp::Ordering]| {
                         Box::new(move |v: &Value| !v.is_null() && wanted.contains(&compare(kind, v, pivot)))
@@ -365,7 +369,7 @@ fn encode(text: &str) -> String {
 }
 
 /// The order both databases must keep: NULLs first, text by its bytes, decimals and numbers by their size.
-fn compare(kind: Kind, a: &Value, b: &Value) -> std::cmp::Ordering {
+fn compare(kind: FieldKind, a: &Value, b: &Value) -> std::cmp::Ordering {
     let number = |v: &Value| match v {
         Value::String(text) => text.replace('.', "").parse::<i64>().ok(),
         other => other.as_i64(),
@@ -375,9 +379,9 @@ fn compare(kind: Kind, a: &Value, b: &Value) -> std::cmp::Ordering {
         (true, false) => std::cmp::Ordering::Less,
         (false, true) => std::cmp::Ordering::Greater,
         (false, false) => match kind {
-            Kind::Int | Kind::Decimal => number(a).cmp(&number(b)),
-            Kind::Bool => a.as_bool().cmp(&b.as_bool()),
-            Kind::Time => time(a).cmp(&time(b)),
+            FieldKind::Int | FieldKind::Decimal => number(a).cmp(&number(b)),
+            FieldKind::Bool => a.as_bool().cmp(&b.as_bool()),
+            FieldKind::Time => time(a).cmp(&time(b)),
             _ => text(a).as_bytes().cmp(text(b).as_bytes()),
         },
     }

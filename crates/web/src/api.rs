@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::accept_language::Languages;
 use crate::answers::Answers;
 use crate::base_path::BasePath;
-use crate::body_memory::Bodies;
+use crate::body_memory::BodyMemory;
 use crate::client_ip::{ClientAddress, TrustedProxies};
 use crate::cors::Cors;
 use crate::docs_ui;
@@ -61,7 +61,7 @@ pub struct Api {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) languages: Languages,
-    pub(crate) bodies: Bodies,
+    pub(crate) body_memory: BodyMemory,
     pub(crate) answers: Arc<Answers>,
     state: State,
     authenticator: Option<Arc<dyn Authenticate>>,
@@ -69,7 +69,7 @@ pub struct Api {
     pub(crate) keeper: Option<Arc<dyn IdempotencyStore>>,
     pub(crate) proxies: TrustedProxies,
     pub(crate) cors: Cors,
-    pub(crate) keys_running: idempotency::Running,
+    pub(crate) keys_running: idempotency::RunningKeys,
     document: Bytes,
     errors: BTreeMap<&'static str, ErrorDoc>,
     operations: Vec<(Method, String, String)>,
@@ -263,7 +263,7 @@ impl ApiBuilder {
         let etags = self.state.get().copied().unwrap_or_else(|| ETags::new([0; 32]));
         Ok(Arc::new(Api {
             router,
-            bodies: Bodies::new(self.settings.body_memory_bytes),
+            body_memory: BodyMemory::new(self.settings.body_memory_bytes),
             answers: Answers::new(self.settings.answer_memory_bytes),
             settings: self.settings,
             clock: self.clock,
@@ -275,7 +275,7 @@ impl ApiBuilder {
             keeper: self.keeper,
             proxies,
             cors,
-            keys_running: idempotency::Running::default(),
+            keys_running: idempotency::RunningKeys::default(),
             document: serde_json::to_vec_pretty(&document).unwrap_or_default().into(),
             errors,
             operations,

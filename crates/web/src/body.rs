@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::RequestError;
 use crate::answers::Held;
-use crate::body_memory::{Bodies, Place, Pool, SMALL, STEP, STEP_TIME, UNIT};
+use crate::body_memory::{BodyMemory, BodyPlace, Pool, SMALL, STEP, STEP_TIME, UNIT};
 
 /// A response's body. Whole for now; a stream becomes a second variant.
 #[derive(Debug, Default)]
@@ -126,8 +126,8 @@ impl RequestBody {
         self,
         limit: usize,
         deadline: Instant,
-        bodies: &Bodies,
-        place: Option<&Place>,
+        body_memory: &BodyMemory,
+        place: Option<&BodyPlace>,
     ) -> Result<Bytes, RequestError> {
         let body = match self {
             Self::Whole(bytes) if bytes.len() > limit => return Err(RequestError::BodyTooLarge { limit }),
@@ -135,7 +135,7 @@ impl RequestBody {
             Self::Incoming(body) => body,
         };
         let mut reading = Reading { body, deadline, step_ends: deadline, in_step: 0 };
-        let read = reading.whole(limit, bodies, place).await;
+        let read = reading.whole(limit, body_memory, place).await;
         // Whoever is in time and is refused gets to see why.
         if matches!(read, Err(RequestError::BodyTooLarge { .. } | RequestError::Overloaded)) {
             Self::Incoming(reading.body).drain();
@@ -172,7 +172,12 @@ struct Reading {
 }
 
 impl Reading {
-    async fn whole(&mut self, limit: usize, bodies: &Bodies, place: Option<&Place>) -> Result<Bytes, RequestError> {
+    async fn whole(
+        &mut self,
+        limit: usize,
+        body_memory: &BodyMemory,
+        place: Option<&BodyPlace>,
+    ) -> Result<Bytes, RequestError> {
         let hint = http_body::Body::size_hint(&self.body);
         if hint.lower() > limit as u64 {
             return Err(RequestError::BodyTooLarge { limit });
@@ -191,11 +196,11 @@ impl Reading {
             {
                 if place.get().is_none() {
                     // All of it at once: many that each hold a part and wait for the rest would all wait in vain.
-                    let permit = bodies.large.take(announced, self.deadline).await?;
+                    let permit = body_memory.large.take(announced, self.deadline).await?;
                     // Nobody else reads this body.
                     let _ = place.set(permit);
                     kept.reserve_exact(announced.saturating_sub(kept.len()));
-                    (small, pool) = (None, Some(&bodies.large));
+                    (small, pool) = (None, Some(&body_memory.large));
                     self.begin_step();
                 }
             } else if http_body::Body::is_end_stream(&self.body) {
@@ -207,14 +212,14 @@ impl Reading {
                 // By what it keeps, not by its pieces: a byte at a time is no more than all at once.
                 let held = small.as_ref().map_or(0, |held| held.num_permits() * UNIT);
                 if size > held {
-                    let more = bodies.small.take(size - held, self.deadline).await?;
+                    let more = body_memory.small.take(size - held, self.deadline).await?;
                     match &mut small {
                         Some(held) => held.merge(more),
                         None => small = Some(more),
                     }
                 }
                 if pool.is_none() {
-                    pool = Some(&bodies.small);
+                    pool = Some(&body_memory.small);
                     self.begin_step();
                 }
             }

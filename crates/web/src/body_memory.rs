@@ -24,12 +24,12 @@ pub(crate) const STEP: usize = 64 * 1024;
 
 /// Two pools of the same size: in one, large bodies cannot take from small ones.
 #[derive(Debug)]
-pub(crate) struct Bodies {
+pub(crate) struct BodyMemory {
     pub(crate) small: Pool,
     pub(crate) large: Pool,
 }
 
-impl Bodies {
+impl BodyMemory {
     pub(crate) fn new(bytes: usize) -> Self {
         Self { small: Pool::new(bytes), large: Pool::new(bytes) }
     }
@@ -37,7 +37,7 @@ impl Bodies {
 
 /// Where a large body's memory is noted. The layer holds it until there is an answer, since the body lives on in what was
 /// read from it.
-pub(crate) type Place = Arc<OnceLock<OwnedSemaphorePermit>>;
+pub(crate) type BodyPlace = Arc<OnceLock<OwnedSemaphorePermit>>;
 
 /// What memory is counted in, in bytes.
 pub(crate) const UNIT: usize = 1024;

@@ -7,7 +7,7 @@ use crate::{Input, Operation, Parameter, Problem, Request, RequestError, Service
 use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use http::request::Parts;
-use kernel::{ApiError, Code, ErrorDoc, Place, Text, text};
+use kernel::{ApiError, Code, ErrorDoc, RequestPart, Text, text};
 use serde_json::json;
 use siphasher::sip128::SipHasher13;
 
@@ -178,7 +178,7 @@ impl Input for Precondition {
     fn describe(op: &mut Operation<'_>) {
         op.holds_preconditions();
         op.parameter(Parameter {
-            place: Place::Header,
+            place: RequestPart::Header,
             name: "If-Match".to_owned(),
             required: false,
             description:

@@ -69,7 +69,7 @@ const ASSETS: [Asset; 13] = [
 
 /// What the endpoints share, made when the first of them is asked.
 #[derive(Debug, Default)]
-struct Shared {
+struct DocsPages {
     title: String,
     version: OnceLock<String>,
     unpacked: [OnceLock<Bytes>; ASSETS.len()],
@@ -78,7 +78,7 @@ struct Shared {
 /// The pages and what they load, for the router alone.
 pub(crate) fn endpoints(title: &str) -> [Endpoint; 3] {
     let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let shared = Arc::new(Shared { title, ..Shared::default() });
+    let shared = Arc::new(DocsPages { title, ..DocsPages::default() });
     let (docs, redoc, assets) = (shared.clone(), shared.clone(), shared);
     let [docs_path, redoc_path, assets_path] = PATHS;
     let undescribed = |path: &str, id: &str, handler| Endpoint::new(Method::Get, path, id, "", |_| {}, handler);
@@ -108,7 +108,7 @@ pub(crate) fn endpoints(title: &str) -> [Endpoint; 3] {
     ]
 }
 
-impl Shared {
+impl DocsPages {
     /// Stands for the content of all files: in their paths, so that a browser may keep each for good.
     fn version(&self) -> &str {
         self.version.get_or_init(|| {

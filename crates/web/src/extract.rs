@@ -2,7 +2,8 @@ use std::any::{TypeId, type_name};
 
 use http::header::CONTENT_TYPE;
 use kernel::{
-    Ctx, Id, IdKind, Json, JsonError, Place, Text, TextFault, TextProfile, ValidationErrors, nfc, parse_json, text,
+    Ctx, Id, IdKind, Json, JsonError, RequestPart, Text, TextFault, TextProfile, ValidationErrors, nfc, parse_json,
+    text,
 };
 use serde_json::Value;
 
@@ -103,7 +104,7 @@ fn read_json<T: InputType>(bytes: &[u8]) -> Result<T, RequestError> {
     let refused = match serde_json::from_slice::<T>(bytes) {
         Ok(mut value) => {
             let mut errors = ValidationErrors::new();
-            value.check(TextProfile::default(), &mut Pointer::root(Place::Body), &mut errors);
+            value.check(TextProfile::default(), &mut Pointer::root(RequestPart::Body), &mut errors);
             if errors.is_empty() {
                 return Ok(value);
             }
@@ -143,7 +144,7 @@ fn explain_body<T: InputType>(bytes: &[u8], known: ValidationErrors) -> Result<T
         Err(JsonError::TooMany) if was_read => return Err(RequestError::Invalid(known.into())),
         Err(JsonError::TooMany) => return read_on(bytes),
     };
-    let errors = all_errors::<T>(&mut parsed.value, parsed.is_cut, Place::Body, known);
+    let errors = all_errors::<T>(&mut parsed.value, parsed.is_cut, RequestPart::Body, known);
     if was_read || !errors.is_empty() {
         return Err(RequestError::Invalid(errors.into()));
     }
@@ -152,7 +153,7 @@ fn explain_body<T: InputType>(bytes: &[u8], known: ValidationErrors) -> Result<T
     }
     let mut value = parsed.value;
     make_whole(&mut value);
-    validate_value(value, Place::Body).map_err(|errors| RequestError::Invalid(errors.into()))
+    validate_value(value, RequestPart::Body).map_err(|errors| RequestError::Invalid(errors.into()))
 }
 
 fn broken(line: usize, column: usize) -> RequestError {
@@ -181,9 +182,9 @@ fn read_on<T: InputType>(bytes: &[u8]) -> Result<T, RequestError> {
         let mut value = value.into_inner();
         make_whole(&mut value);
         // Without the schema: there may be a fault in each of a hundred thousand values.
-        return read_value(value, Place::Body).map_err(|errors| RequestError::Invalid(errors.into()));
+        return read_value(value, RequestPart::Body).map_err(|errors| RequestError::Invalid(errors.into()));
     }
-    Err(RequestError::Invalid(unexplained(&error, Place::Body).into()))
+    Err(RequestError::Invalid(unexplained(&error, RequestPart::Body).into()))
 }
 
 /// To a schema `1.0` and `1e3` are whole numbers (JSON Schema 2020-12, section 6.1.1), to serde they are not: written as
@@ -282,7 +283,7 @@ fn take_path<T: PathPart>(request: &mut Request) -> Result<T, Problem> {
     let (name, text) = request.next_path_param()?;
     T::read(&text).map_err(|message| {
         let mut errors = ValidationErrors::new();
-        errors.add(Place::Path, format!("/{name}"), "format", message);
+        errors.add(RequestPart::Path, format!("/{name}"), "format", message);
         RequestError::Invalid(errors.into()).into()
     })
 }
@@ -290,7 +291,7 @@ fn take_path<T: PathPart>(request: &mut Request) -> Result<T, Problem> {
 fn describe_path<T: PathPart>(op: &mut Operation<'_>) {
     let schema = op.schemas().input::<T>();
     let name = op.next_path_param();
-    op.parameter(Parameter { place: Place::Path, name, required: true, description: String::new(), schema });
+    op.parameter(Parameter { place: RequestPart::Path, name, required: true, description: String::new(), schema });
 }
 
 impl<T: PathPart> Input for Path<T> {

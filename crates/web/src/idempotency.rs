@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
-use kernel::{Code, Ctx, Identity, KeyedHash, Place, UserId};
+use kernel::{Code, Ctx, Identity, KeyedHash, RequestPart, UserId};
 use serde_json::json;
 
 use crate::pipeline::guarded;
@@ -105,9 +105,9 @@ impl KeyedRun {
 
 /// Uses of keys that run on this node now.
 #[derive(Debug, Default)]
-pub(crate) struct Running(Mutex<HashSet<KeyUse>>);
+pub(crate) struct RunningKeys(Mutex<HashSet<KeyUse>>);
 
-impl Running {
+impl RunningKeys {
     fn begin(&self, key: KeyUse) -> Option<Turn<'_>> {
         let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         // Made only where it is given out: dropping one ends the turn of whoever has it.
@@ -117,7 +117,7 @@ impl Running {
 
 /// Ends when dropped, so also when the client hangs up.
 struct Turn<'a> {
-    running: &'a Running,
+    running: &'a RunningKeys,
     key: KeyUse,
 }
 
@@ -244,7 +244,7 @@ fn key(request: &Request) -> Result<&str, Problem> {
 /// What the document says of it.
 pub(crate) fn describe(operation: &mut Operation<'_>) {
     operation.parameter(Parameter {
-        place: Place::Header,
+        place: RequestPart::Header,
         name: "Idempotency-Key".to_owned(),
         required: false,
         description:

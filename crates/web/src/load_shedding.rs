@@ -37,7 +37,7 @@ const TELL: Duration = Duration::from_secs(1);
 
 /// Held by the workers of one runtime and by their connections. Its thread and its task end with it.
 #[derive(Debug)]
-pub(crate) struct Pressure {
+pub(crate) struct LoadShedder {
     runtime: RuntimeMetrics,
     workers: usize,
     /// Seconds that each task which waits costs whoever joins, in nearly all cases ([`SHARE`]).
@@ -71,7 +71,7 @@ impl Question {
     }
 }
 
-impl Pressure {
+impl LoadShedder {
     /// Of the present runtime, which has so many workers.
     pub(crate) fn start(workers: usize) -> Arc<Self> {
         let runtime = Handle::current();
@@ -88,11 +88,11 @@ impl Pressure {
         let (limit, refused) = (AtomicUsize::new(usize::MAX), AtomicUsize::new(0));
         let (each, task) = (Mutex::new(CHEAP), task.abort_handle());
         let runtime = runtime.metrics();
-        let pressure = Arc::new(Self { runtime, workers, each, limit, refused, task, pulse: Pulse::new() });
-        let measured = Arc::downgrade(&pressure);
+        let shedder = Arc::new(Self { runtime, workers, each, limit, refused, task, pulse: Pulse::new() });
+        let measured = Arc::downgrade(&shedder);
         // A thread, because what a worker wakes goes before what waits.
         if let Err(error) =
-            thread::Builder::new().name("pressure".to_owned()).spawn(move || measure(&measured, &question))
+            thread::Builder::new().name("load-shedder".to_owned()).spawn(move || measure(&measured, &question))
         {
             tracing::warn!(
                 target: "mainstay::server",
@@ -100,7 +100,7 @@ impl Pressure {
                 "there is no thread that watches the workers: whatever comes is taken on; raise the limit of threads (`ulimit -u`)"
             );
         }
-        pressure
+        shedder
     }
 
     /// Whether a request that begins now is one too many. Who asks and hears yes, refuses it.
@@ -153,24 +153,24 @@ impl Pressure {
     }
 }
 
-impl Drop for Pressure {
+impl Drop for LoadShedder {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// What the thread does for as long as there is somebody who wants to know.
-fn measure(pressure: &Weak<Pressure>, question: &Question) {
+fn measure(shedder: &Weak<LoadShedder>, question: &Question) {
     let mut told = Instant::now();
-    while let Some(pressure) = pressure.upgrade() {
-        pressure.pulse.beat(Instant::now());
-        let depth = pressure.runtime.global_queue_depth();
+    while let Some(shedder) = shedder.upgrade() {
+        shedder.pulse.beat(Instant::now());
+        let depth = shedder.runtime.global_queue_depth();
         let mut asked = question.asked();
         match &*asked {
-            Some(Asked { took: None, depth, at }) => pressure.learn(*depth, at.elapsed(), false),
+            Some(Asked { took: None, depth, at }) => shedder.learn(*depth, at.elapsed(), false),
             earlier => {
                 if let Some(Asked { depth, took: Some(took), .. }) = earlier {
-                    pressure.learn(*depth, *took, true);
+                    shedder.learn(*depth, *took, true);
                 }
                 *asked = Some(Asked { at: Instant::now(), depth, took: None });
                 question.wake.notify_one();
@@ -179,9 +179,9 @@ fn measure(pressure: &Weak<Pressure>, question: &Question) {
         drop(asked);
         if told.elapsed() >= TELL {
             told = Instant::now();
-            pressure.tell();
+            shedder.tell();
         }
-        drop(pressure);
+        drop(shedder);
         thread::sleep(if depth > 0 { BUSY } else { QUIET });
     }
 }
@@ -190,54 +190,54 @@ fn measure(pressure: &Weak<Pressure>, question: &Question) {
 mod tests {
     use super::*;
 
-    fn limit(pressure: &Pressure) -> usize {
-        pressure.limit.load(Ordering::Relaxed)
+    fn limit(shedder: &LoadShedder) -> usize {
+        shedder.limit.load(Ordering::Relaxed)
     }
 
     #[tokio::test]
     async fn many_who_wait_a_little_are_all_let_in() {
-        let pressure = Pressure::start(2);
-        assert!(!pressure.is_too_much());
-        (0..1000).for_each(|_| pressure.learn(1000, TOO_LONG * 9 / 10, true));
-        assert_eq!(limit(&pressure), usize::MAX);
-        (0..1000).for_each(|_| pressure.learn(2 * FEW, Duration::from_secs(60), true));
-        assert_eq!(limit(&pressure), usize::MAX, "few: it was the machine that stood still");
+        let shedder = LoadShedder::start(2);
+        assert!(!shedder.is_too_much());
+        (0..1000).for_each(|_| shedder.learn(1000, TOO_LONG * 9 / 10, true));
+        assert_eq!(limit(&shedder), usize::MAX);
+        (0..1000).for_each(|_| shedder.learn(2 * FEW, Duration::from_secs(60), true));
+        assert_eq!(limit(&shedder), usize::MAX, "few: it was the machine that stood still");
     }
 
     #[tokio::test]
     async fn while_it_is_too_much_as_many_may_wait_as_have_their_turn_in_time() {
-        let pressure = Pressure::start(2);
-        (0..30).for_each(|_| pressure.learn(1000, TOO_LONG * 2, false));
-        let first = limit(&pressure);
+        let shedder = LoadShedder::start(2);
+        (0..30).for_each(|_| shedder.learn(1000, TOO_LONG * 2, false));
+        let first = limit(&shedder);
         assert!((2 * FEW..200).contains(&first), "{first}");
-        pressure.learn(1000, LONGEST / 100, false);
-        assert_eq!(limit(&pressure), first, "what still waits may yet wait long");
-        (0..1000).for_each(|_| pressure.learn(1000, LONGEST / 2, true));
-        assert!((1450..2100).contains(&limit(&pressure)), "cheap ones may be more: {}", limit(&pressure));
-        pressure.learn(1000, Duration::from_secs(60), true);
-        assert!(limit(&pressure) > 1000, "the machine stood still once: {}", limit(&pressure));
-        (0..30).for_each(|_| pressure.learn(1000, Duration::from_secs(60), true));
-        assert_eq!(limit(&pressure), 2 * FEW, "so many always");
-        pressure.refused.store(1, Ordering::Relaxed);
-        pressure.tell();
-        assert_eq!(limit(&pressure), 2 * FEW, "some were refused");
-        pressure.tell();
-        assert_eq!(limit(&pressure), usize::MAX, "nobody was for a while");
+        shedder.learn(1000, LONGEST / 100, false);
+        assert_eq!(limit(&shedder), first, "what still waits may yet wait long");
+        (0..1000).for_each(|_| shedder.learn(1000, LONGEST / 2, true));
+        assert!((1450..2100).contains(&limit(&shedder)), "cheap ones may be more: {}", limit(&shedder));
+        shedder.learn(1000, Duration::from_secs(60), true);
+        assert!(limit(&shedder) > 1000, "the machine stood still once: {}", limit(&shedder));
+        (0..30).for_each(|_| shedder.learn(1000, Duration::from_secs(60), true));
+        assert_eq!(limit(&shedder), 2 * FEW, "so many always");
+        shedder.refused.store(1, Ordering::Relaxed);
+        shedder.tell();
+        assert_eq!(limit(&shedder), 2 * FEW, "some were refused");
+        shedder.tell();
+        assert_eq!(limit(&shedder), usize::MAX, "nobody was for a while");
     }
 
     #[tokio::test]
     async fn the_long_waits_decide() {
-        let pressure = Pressure::start(2);
-        (0..30).for_each(|_| pressure.learn(1000, TOO_LONG * 2, false));
+        let shedder = LoadShedder::start(2);
+        (0..30).for_each(|_| shedder.learn(1000, TOO_LONG * 2, false));
         for _ in 0..200 {
-            (0..9).for_each(|_| pressure.learn(1000, LONGEST / 10, true));
-            pressure.learn(1000, 2 * LONGEST, true);
+            (0..9).for_each(|_| shedder.learn(1000, LONGEST / 10, true));
+            shedder.learn(1000, 2 * LONGEST, true);
         }
-        assert!(limit(&pressure) < 800, "one in ten waits too long behind a thousand: {}", limit(&pressure));
+        assert!(limit(&shedder) < 800, "one in ten waits too long behind a thousand: {}", limit(&shedder));
         for _ in 0..200 {
-            (0..99).for_each(|_| pressure.learn(1000, LONGEST / 10, true));
-            pressure.learn(1000, 2 * LONGEST, true);
+            (0..99).for_each(|_| shedder.learn(1000, LONGEST / 10, true));
+            shedder.learn(1000, 2 * LONGEST, true);
         }
-        assert!(limit(&pressure) > 5000, "one in a hundred does: {}", limit(&pressure));
+        assert!(limit(&shedder) > 5000, "one in a hundred does: {}", limit(&shedder));
     }
 }

@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use kernel::{Code, ErrorDoc, Place};
+use kernel::{Code, ErrorDoc, RequestPart};
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -150,7 +150,7 @@ fn reference(name: &str) -> Value {
 #[derive(Debug, Clone)]
 pub struct Parameter {
     /// Where it stands; not in the body.
-    pub place: Place,
+    pub place: RequestPart,
     /// Its wire name.
     pub name: String,
     /// Whether it must be sent.
@@ -239,7 +239,7 @@ impl Operation<'_> {
                 }
             }
             self.parameter(Parameter {
-                place: Place::Query,
+                place: RequestPart::Query,
                 name: name.clone(),
                 required: required.contains(&name.as_str()),
                 description,

@@ -17,7 +17,7 @@ use http::{Method as HttpMethod, StatusCode};
 use kernel::{Ctx, Identity};
 use tokio::time::Instant;
 
-use crate::body_memory::{Place, SMALL};
+use crate::body_memory::{BodyPlace, SMALL};
 use crate::conditional::{ETags, check_supported, none_match};
 use crate::limits::{RATELIMIT, RATELIMIT_POLICY, RateLimitHeaders};
 use crate::router::{Found, METHODS, allow_header};
@@ -77,7 +77,7 @@ impl Api {
                 }
                 Found::Endpoint(endpoint, params) => {
                     // Held until there is an answer.
-                    let place = body.may_be_large().then(Place::default);
+                    let place = body.may_be_large().then(BodyPlace::default);
                     let request = Request {
                         parts: parts.clone(),
                         body: Some(body),
@@ -123,7 +123,7 @@ impl Api {
         let mut response = match outcome {
             Ok(response) => response,
             Err(problem) => {
-                // Of those that are one too many `Pressure` tells, once a second.
+                // Of those that are one too many `LoadShedder` tells, once a second.
                 if !is_too_much {
                     log_problem(&problem, &parts.method, parts.uri.path(), &request_id);
                 }

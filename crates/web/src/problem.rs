@@ -43,7 +43,7 @@ impl<E: ApiError> From<E> for Problem {
 }
 
 #[derive(Serialize)]
-struct Wire<'a> {
+struct ProblemBody<'a> {
     r#type: String,
     title: Cow<'static, str>,
     status: u16,
@@ -104,7 +104,7 @@ impl Problem {
         let errors = (!fields.is_empty()).then(|| fields.iter().map(|f| WireField::of(f, language)).collect());
         let title = self.0.code.title();
         let told = language.of([&title, &self.0.detail].into_iter().chain(fields.iter().map(|f| &f.message))).clone();
-        let wire = Wire {
+        let wire = ProblemBody {
             r#type: format!("urn:mainstay:problem:{}", self.0.name),
             title: language.say(&title),
             status: self.0.code.status(),

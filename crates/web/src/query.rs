@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use kernel::{Place, Text, Time, TimeError, ValidationErrors, text};
+use kernel::{RequestPart, Text, Time, TimeError, ValidationErrors, text};
 use serde_json::{Map, Number, Value};
 
 use crate::schema::{validate_value, validator};
@@ -43,7 +43,7 @@ pub fn parse_pairs(query: &str) -> Result<QueryPairs<'_>, RequestError> {
 fn too_many(pointer: &str, most: usize, unit: Text) -> RequestError {
     let mut errors = ValidationErrors::new();
     if let Some(message) = length_text(None, Some(most as u64), unit) {
-        errors.add(Place::Query, pointer, "length", message);
+        errors.add(RequestPart::Query, pointer, "length", message);
     }
     RequestError::Invalid(errors.into())
 }
@@ -75,7 +75,7 @@ pub(crate) fn read<T: InputType>(query: &str) -> Result<T, RequestError> {
         }
         object.insert(name.into_owned(), value);
     }
-    validate_value(Value::Object(object), Place::Query)
+    validate_value(Value::Object(object), RequestPart::Query)
         .map_err(|errors: ValidationErrors| RequestError::Invalid(errors.into()))
 }
 
@@ -280,7 +280,7 @@ mod tests {
         for query in [many(MOST_PARAMETERS + 1), format!("a=%ff&a=1&a=2&{}", many(4153)), "x&".repeat(8000)] {
             let Err(RequestError::Invalid(refused)) = parse_pairs(&query) else { panic!("{}", &query[..20]) };
             let errors = refused.fields().iter().map(|fault| (fault.place, fault.pointer.as_str(), fault.code));
-            assert_eq!(errors.collect::<Vec<_>>(), [(Place::Query, "", "length")]);
+            assert_eq!(errors.collect::<Vec<_>>(), [(RequestPart::Query, "", "length")]);
         }
     }
 }

@@ -9,7 +9,7 @@ use http::header::{AsHeaderName, HeaderMap};
 use http::request::Parts;
 use kernel::{Ctx, Identity};
 
-use crate::body_memory::{Place, SMALL};
+use crate::body_memory::{BodyPlace, SMALL};
 use crate::{Api, Problem, RequestBody, RequestError, Security};
 
 /// A request on its way into a handler: what the arguments of an endpoint are taken from.
@@ -18,7 +18,7 @@ pub struct Request {
     pub(crate) parts: Arc<Parts>,
     pub(crate) body: Option<RequestBody>,
     /// Where the memory of a large body is noted.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<BodyPlace>,
     /// What the operation takes at most; none where its schema has no end.
     pub(crate) most_bytes: Option<usize>,
     pub(crate) params: Vec<(Arc<str>, String)>,
@@ -95,7 +95,7 @@ impl Request {
         let plain = settings.max_body_bytes;
         let limit = self.most_bytes.map_or(plain, |most| longest(most, plain, settings.body_memory_bytes));
         let (bytes, has_waited) = {
-            let mut read = pin!(body.read(limit, self.ctx.deadline(), &self.api.bodies, self.place.as_ref()));
+            let mut read = pin!(body.read(limit, self.ctx.deadline(), &self.api.body_memory, self.place.as_ref()));
             let first = poll_fn(|cx| match read.as_mut().poll(cx) {
                 Poll::Ready(read) => Poll::Ready(Some(read)),
                 Poll::Pending => Poll::Ready(None),

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
-use kernel::{Json, Place, Text, TextProfile, ValidationErrors, text};
+use kernel::{Json, RequestPart, Text, TextProfile, ValidationErrors, text};
 use serde_json::Value;
 
 use crate::InputType;
@@ -46,12 +46,12 @@ impl JsonValidator {
     }
 
     /// Adds everything that is wrong with `value`.
-    pub fn errors(&self, value: &Value, place: Place, errors: &mut ValidationErrors) {
+    pub fn errors(&self, value: &Value, place: RequestPart, errors: &mut ValidationErrors) {
         self.errors_of_cut(value, false, place, errors);
     }
 
     /// The same for a value whose lists may lack items at their ends.
-    fn errors_of_cut(&self, value: &Value, is_cut: bool, place: Place, errors: &mut ValidationErrors) {
+    fn errors_of_cut(&self, value: &Value, is_cut: bool, place: RequestPart, errors: &mut ValidationErrors) {
         for error in self.compiled.iter_errors(value) {
             if errors.is_full() {
                 break;
@@ -88,7 +88,7 @@ pub(crate) fn input_schema<T: schemars::JsonSchema>() -> Value {
 ///
 /// # Errors
 /// All errors.
-pub fn validate_value<T: InputType>(mut value: Value, place: Place) -> Result<T, ValidationErrors> {
+pub fn validate_value<T: InputType>(mut value: Value, place: RequestPart) -> Result<T, ValidationErrors> {
     let mut errors = ValidationErrors::new();
     match serde_path_to_error::deserialize::<_, T>(value.clone()) {
         Ok(mut typed) => {
@@ -103,7 +103,7 @@ pub fn validate_value<T: InputType>(mut value: Value, place: Place) -> Result<T,
 }
 
 /// Turns a JSON value into `T`, or tells what its rules find, or the first that cannot be read.
-pub(crate) fn read_value<T: InputType>(value: Value, place: Place) -> Result<T, ValidationErrors> {
+pub(crate) fn read_value<T: InputType>(value: Value, place: RequestPart) -> Result<T, ValidationErrors> {
     let mut typed: T = serde_path_to_error::deserialize(value).map_err(|error| unexplained(&error, place))?;
     let mut errors = ValidationErrors::new();
     typed.check(TextProfile::default(), &mut Pointer::root(place), &mut errors);
@@ -115,7 +115,7 @@ pub(crate) fn read_value<T: InputType>(value: Value, place: Place) -> Result<T, 
 pub(crate) fn all_errors<T: InputType>(
     value: &mut Value,
     is_cut: bool,
-    place: Place,
+    place: RequestPart,
     mut errors: ValidationErrors,
 ) -> ValidationErrors {
     if let Some(validator) = validator::<T>() {
@@ -174,7 +174,10 @@ fn profile(schema: &Value) -> Option<TextProfile> {
 }
 
 /// For a value that the type refuses and the schema does not, or was not asked about: at least where it stands.
-pub(crate) fn unexplained(error: &serde_path_to_error::Error<serde_json::Error>, place: Place) -> ValidationErrors {
+pub(crate) fn unexplained(
+    error: &serde_path_to_error::Error<serde_json::Error>,
+    place: RequestPart,
+) -> ValidationErrors {
     use serde_path_to_error::Segment;
     let mut pointer = String::new();
     for segment in error.path().iter() {
@@ -195,7 +198,7 @@ pub(crate) fn unexplained(error: &serde_path_to_error::Error<serde_json::Error>,
     errors
 }
 
-fn explain(error: &ValidationError<'_>, is_cut: bool, place: Place, errors: &mut ValidationErrors) {
+fn explain(error: &ValidationError<'_>, is_cut: bool, place: RequestPart, errors: &mut ValidationErrors) {
     use ValidationErrorKind as Kind;
     let at = error.instance_path().to_string();
     let child = |name: &str| {
@@ -241,7 +244,7 @@ fn explain(error: &ValidationError<'_>, is_cut: bool, place: Place, errors: &mut
         Kind::Pattern { pattern } => errors.add(place, at, "pattern", validate::pattern_text(pattern)),
         Kind::Format { format } if format == "email" => errors.add(place, at, "email", validate::EMAIL),
         Kind::Format { format } if format == "date-time" => {
-            let text = error.instance().as_str().filter(|_| place == Place::Query);
+            let text = error.instance().as_str().filter(|_| place == RequestPart::Query);
             errors.add(place, at, "format", text.map_or_else(|| kernel::TimeError.text(), crate::query::time_text));
         }
         Kind::Format { format } if TextProfile::of_format(format).is_some() => {
@@ -280,7 +283,7 @@ fn explain(error: &ValidationError<'_>, is_cut: bool, place: Place, errors: &mut
 fn text_fault(
     profile: Option<TextProfile>,
     error: &ValidationError<'_>,
-    place: Place,
+    place: RequestPart,
     at: String,
     errors: &mut ValidationErrors,
 ) {
@@ -291,7 +294,7 @@ fn text_fault(
 }
 
 fn length(
-    place: Place,
+    place: RequestPart,
     at: String,
     errors: &mut ValidationErrors,
     error: &ValidationError<'_>,
@@ -355,7 +358,7 @@ mod tests {
             for text in samples().chain([String::new(), " ".to_owned(), "a\r\nb\t".to_owned()]) {
                 let read = profile.read(&text);
                 let mut errors = ValidationErrors::new();
-                validator.errors(&json!(text), Place::Body, &mut errors);
+                validator.errors(&json!(text), RequestPart::Body, &mut errors);
                 let found: Vec<&str> = errors.into_sorted().into_iter().map(|fault| fault.code).collect();
                 let expected: Vec<&str> = read.as_ref().err().map(|fault| fault.code()).into_iter().collect();
                 assert_eq!(found, expected, "{} as {profile:?}", text.escape_unicode());

@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::addresses::{Addresses, Counted};
 use crate::connection_timeouts::{Frames, Look, STEP, Watch, Watched};
 use crate::framing::{Heads, LengthTwice};
-use crate::load_shedding::Pressure;
+use crate::load_shedding::LoadShedder;
 use crate::pulse::{AwakeTimer, Pulse};
 use crate::{Api, RequestBody, RuntimeKind, ServerSettings, unreadable};
 
@@ -249,11 +249,11 @@ async fn worker(api: Arc<Api>, listener: StdListener, room: Room, mut stage: wat
         RuntimeKind::WorkStealing => worker_count(api.settings()),
         RuntimeKind::PerCore => 1,
     };
-    let pressure = Pressure::start(workers);
-    let builder = connection_builder(api.settings(), pressure.pulse());
+    let shedder = LoadShedder::start(workers);
+    let builder = connection_builder(api.settings(), shedder.pulse());
     // Failures to accept in a row.
     let mut failures = 0_u32;
-    let worker = Arc::new(Worker { pressure, builder, api: api.clone() });
+    let worker = Arc::new(Worker { shedder, builder, api: api.clone() });
     loop {
         // Room first: what finds none waits in the system's backlog, not in our memory.
         let permit = tokio::select! {
@@ -343,7 +343,7 @@ fn connection_builder(settings: &ServerSettings, pulse: &Arc<Pulse>) -> auto::Bu
 /// What all connections of a worker share.
 struct Worker {
     api: Arc<Api>,
-    pressure: Arc<Pressure>,
+    shedder: Arc<LoadShedder>,
     builder: auto::Builder<TokioExecutor>,
 }
 
@@ -361,7 +361,7 @@ async fn connection(
             request.extensions_mut().insert(LengthTwice);
         }
         // How we are is told whoever asks, all the more now.
-        let is_too_much = !request.uri().path().starts_with("/health/") && asked.pressure.is_too_much();
+        let is_too_much = !request.uri().path().starts_with("/health/") && asked.shedder.is_too_much();
         let (worker, open) = (asked.clone(), watched.enter());
         async move {
             let response = worker.api.answer(request.map(RequestBody::Incoming), Some(peer), is_too_much).await;
@@ -411,7 +411,7 @@ async fn connection(
 /// Whether patience has ended, by the time that this process was awake.
 fn judge(worker: &Worker, watch: &Watch) -> Look {
     let now = Instant::now();
-    if let Some(woke) = worker.pressure.pulse().woke_at(now.into_std()) {
+    if let Some(woke) = worker.shedder.pulse().woke_at(now.into_std()) {
         watch.woke(woke.into());
     }
     watch.look(now)

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use kernel::{
-    Argument, Decimal, Id, IdKind, Json, Place, Secret, Text, TextFault, TextProfile, Time, ValidationErrors, text,
+    Argument, Decimal, Id, IdKind, Json, RequestPart, Secret, Text, TextFault, TextProfile, Time, ValidationErrors,
+    text,
 };
 use schemars::Schema;
 use serde_json::{Map, Value};
@@ -37,13 +38,13 @@ pub trait InputType: serde::de::DeserializeOwned + schemars::JsonSchema + Check 
 /// A JSON pointer (RFC 6901) that grows and shrinks while a value is walked through.
 #[derive(Debug)]
 pub struct Pointer {
-    place: Place,
+    place: RequestPart,
     text: String,
 }
 
 impl Pointer {
     /// The whole of a body, or of the query.
-    pub const fn root(place: Place) -> Self {
+    pub const fn root(place: RequestPart) -> Self {
         Self { place, text: String::new() }
     }
 
@@ -428,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_pointer_is_escaped() {
-        let mut pointer = Pointer::root(Place::Body);
+        let mut pointer = Pointer::root(RequestPart::Body);
         let mut errors = ValidationErrors::new();
         pointer.at("a/b~c", |p| p.at("0", |p| p.fault(&mut errors, "x", text!("y"))));
         assert_eq!(errors.into_sorted()[0].pointer, "/a~1b~0c/0");
@@ -437,7 +438,7 @@ mod tests {
     #[test]
     fn lengths_count_characters() {
         let mut errors = ValidationErrors::new();
-        length(&"가나다".to_owned(), Some(3), Some(3), &Pointer::root(Place::Body), &mut errors);
+        length(&"가나다".to_owned(), Some(3), Some(3), &Pointer::root(RequestPart::Body), &mut errors);
         assert!(errors.is_empty());
     }
 

@@ -1,9 +1,9 @@
-use mainstay::kernel::{FieldError, Invalid, Place, Text};
+use mainstay::kernel::{FieldError, Invalid, RequestPart, Text};
 use mainstay::prelude::*;
 
 /// A fault of one field of a body.
 pub(crate) fn fault(pointer: &str, code: &'static str, message: Text) -> FieldError {
-    FieldError { place: Place::Body, pointer: pointer.to_owned(), code, message }
+    FieldError { place: RequestPart::Body, pointer: pointer.to_owned(), code, message }
 }
 
 /// Why a password was not hashed.

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use mainstay::kernel::{FieldError, Place, Secret, Text, TextProfile, ValidationErrors, text};
+use mainstay::kernel::{FieldError, RequestPart, Secret, Text, TextProfile, ValidationErrors, text};
 use mainstay::web::Check as _;
 use mainstay::web::validate::{self, Pointer};
 use unicode_normalization::UnicodeNormalization;
@@ -19,7 +19,7 @@ impl Email {
     /// Takes an address. It is not trimmed: what does not look like an address is refused, not mended.
     pub(crate) fn new(typed: &str) -> Result<Self, FieldError> {
         let mut errors = ValidationErrors::new();
-        let mut pointer = Pointer::root(Place::Body);
+        let mut pointer = Pointer::root(RequestPart::Body);
         let text = typed.to_owned();
         pointer.at("email", |pointer| validate::email(&text, pointer, &mut errors));
         match errors.into_sorted().pop() {
@@ -81,7 +81,7 @@ impl Password {
         let length = text.chars().count();
         // What a text of a body may not hold, whoever brings it.
         let mut of_text = ValidationErrors::new();
-        let mut pointer = Pointer::root(Place::Body);
+        let mut pointer = Pointer::root(RequestPart::Body);
         pointer.at("password", |pointer| self.0.clone().check(TextProfile::Opaque, pointer, &mut of_text));
         let mut errors = of_text.into_sorted();
         if length < least_characters as usize || length > MOST_PASSWORD_CHARACTERS {

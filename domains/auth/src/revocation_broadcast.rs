@@ -13,7 +13,7 @@ use crate::revocation::Revocations;
 const TOPIC: &str = "auth.ended";
 
 /// How long whoever ends a session waits for the message to leave.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Notes here what ends elsewhere. The last access token of a session that ends now is good for `life` at most.
 pub(crate) fn hear(bus: &Bus, ended: Arc<Revocations>, clock: Clock, life: Duration) {
@@ -37,7 +37,7 @@ pub(crate) async fn tell(bus: &Bus, ctx: &Ctx, sessions: &[SessionId]) {
     if bytes.len() > Bus::MOST_BYTES {
         bytes.clear();
     }
-    let until = ctx.deadline().min(tokio::time::Instant::now() + PATIENCE);
+    let until = ctx.deadline().min(tokio::time::Instant::now() + TIMEOUT);
     if let Err(error) = bus.publish(TOPIC, &bytes, until).await {
         tracing::debug!(target: "mainstay::auth", %error, "other nodes were not told that sessions ended; they will ask");
     }

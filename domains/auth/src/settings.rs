@@ -52,7 +52,7 @@ pub struct AuthSettings {
     pub hash_memory_kib: u32,
     /// Number of argon2id passes over its memory, 2–100.
     pub hash_passes: u32,
-    /// Number of argon2id lanes (its parallelism parameter), 1–16.
+    /// Parallelism of each password hash (`p` of argon2id), 1–16.
     pub hash_lanes: u32,
     /// Lifetime of an access token, in seconds, 30–3600.
     pub access_token_s: u64,

@@ -1,10 +1,10 @@
-use mainstay::kernel::{AccountDirectoryError, FieldError, Invalid, Place, text};
+use mainstay::kernel::{AccountDirectoryError, FieldError, Invalid, RequestPart, text};
 use mainstay::prelude::*;
 
 /// A cursor that was not made here for this list.
 pub(crate) fn bad_cursor() -> Invalid {
     Invalid::one(FieldError {
-        place: Place::Query,
+        place: RequestPart::Query,
         pointer: "/cursor".to_owned(),
         code: "cursor",
         message: text!("is not a cursor of this list; begin without one"),

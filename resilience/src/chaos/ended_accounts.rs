@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use devservers::nodes::{Nodes, Plan};
+use devservers::nodes::{Nodes, NodesPlan};
 use devservers::{Durability, Scratch};
 use serde_json::{Value, json};
 
@@ -32,14 +32,14 @@ pub fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     }
     bench.stop.check()?;
     let scratch = Scratch::new("drill-ended")?;
-    let plan = Plan { binary: bench.binary, durability: Durability::Full, count: 2, variables: Vec::new() };
+    let plan = NodesPlan { binary: bench.binary, durability: Durability::Full, count: 2, variables: Vec::new() };
     let nodes = Nodes::start(&plan, scratch.path(), bench.stop, |_, shared, _, _| Ok(shared))?;
     drill("two nodes, PostgreSQL", &nodes.ports(), report)
 }
 
 /// What the clients of one account were told.
 #[derive(Default)]
-struct Told {
+struct Tally {
     made: usize,
     /// Of those, begun after the deletion was acknowledged.
     made_after: usize,
@@ -48,7 +48,7 @@ struct Told {
 }
 
 fn drill(place: &str, ports: &[u16], report: &mut Report) -> Result<()> {
-    let (mut told, mut deletions, mut left) = (Told::default(), Vec::new(), 0);
+    let (mut told, mut deletions, mut left) = (Tally::default(), Vec::new(), 0);
     let first = *ports.first().context("no node")?;
     for round in 0..ROUNDS {
         let email = format!("ended-{round}@example.org");
@@ -72,7 +72,7 @@ fn drill(place: &str, ports: &[u16], report: &mut Report) -> Result<()> {
             thread::sleep(AFTER);
             is_over.store(true, Ordering::SeqCst);
             let writers = writers.into_iter().map(|writer| writer.join().ok().context("a writer panicked")?);
-            (deletion, writers.collect::<Result<Vec<Told>>>())
+            (deletion, writers.collect::<Result<Vec<Tally>>>())
         });
         deletions.push(deletion?.status);
         for one in writers? {
@@ -103,10 +103,10 @@ fn drill(place: &str, ports: &[u16], report: &mut Report) -> Result<()> {
 }
 
 /// Writes as fast as one connection can, until it is over.
-fn write(port: u16, token: &str, is_gone: &AtomicBool, is_over: &AtomicBool) -> Result<Told> {
+fn write(port: u16, token: &str, is_gone: &AtomicBool, is_over: &AtomicBool) -> Result<Tally> {
     let post = json!({ "title": "Still here", "body": "Written to the end.", "published": true }).to_string();
     let request = raw_http::request("POST", "/api/v1/posts", token, "", post.as_bytes());
-    let (mut told, mut stream) = (Told::default(), raw_http::connect(port)?);
+    let (mut told, mut stream) = (Tally::default(), raw_http::connect(port)?);
     while !is_over.load(Ordering::SeqCst) {
         let was_gone = is_gone.load(Ordering::SeqCst);
         stream.write_all(&request)?;

@@ -24,24 +24,24 @@ const GROWTH: f64 = 64.0;
 type Frames = Box<dyn FnMut() -> Option<Vec<u8>> + Send>;
 
 /// One kind of attack: its frames, and whether the attacker reads what it is sent.
-struct Kind {
+struct FloodKind {
     name: &'static str,
     reads: bool,
     frames: fn() -> Frames,
 }
 
-const KINDS: [Kind; 11] = [
-    Kind { name: "rapid reset", reads: true, frames: || streams(|id| [head(id), reset(id)].concat()) },
-    Kind { name: "made you reset", reads: true, frames: || streams(|id| [head(id), no_window(id)].concat()) },
-    Kind { name: "continuation without end", reads: true, frames: || continuation(b"x".repeat(1000)) },
-    Kind { name: "empty continuation", reads: true, frames: || continuation(Vec::new()) },
-    Kind { name: "settings", reads: true, frames: || again(frame(kind::SETTINGS, 0, 0, &[0, 4, 0, 0, 255, 255])) },
-    Kind { name: "settings, not reading", reads: false, frames: || again(frame(kind::SETTINGS, 0, 0, &[])) },
-    Kind { name: "ping", reads: true, frames: || again(frame(kind::PING, 0, 0, &[0; 8])) },
-    Kind { name: "ping, not reading", reads: false, frames: || again(frame(kind::PING, 0, 0, &[0; 8])) },
-    Kind { name: "priority", reads: true, frames: || again(frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 1])) },
-    Kind { name: "empty data", reads: true, frames: empty_data },
-    Kind { name: "header lists that swell", reads: true, frames: bombs },
+const KINDS: [FloodKind; 11] = [
+    FloodKind { name: "rapid reset", reads: true, frames: || streams(|id| [head(id), reset(id)].concat()) },
+    FloodKind { name: "made you reset", reads: true, frames: || streams(|id| [head(id), no_window(id)].concat()) },
+    FloodKind { name: "continuation without end", reads: true, frames: || continuation(b"x".repeat(1000)) },
+    FloodKind { name: "empty continuation", reads: true, frames: || continuation(Vec::new()) },
+    FloodKind { name: "settings", reads: true, frames: || again(frame(kind::SETTINGS, 0, 0, &[0, 4, 0, 0, 255, 255])) },
+    FloodKind { name: "settings, not reading", reads: false, frames: || again(frame(kind::SETTINGS, 0, 0, &[])) },
+    FloodKind { name: "ping", reads: true, frames: || again(frame(kind::PING, 0, 0, &[0; 8])) },
+    FloodKind { name: "ping, not reading", reads: false, frames: || again(frame(kind::PING, 0, 0, &[0; 8])) },
+    FloodKind { name: "priority", reads: true, frames: || again(frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 0, 1])) },
+    FloodKind { name: "empty data", reads: true, frames: empty_data },
+    FloodKind { name: "header lists that swell", reads: true, frames: bombs },
 ];
 
 fn head(id: u32) -> Vec<u8> {
@@ -118,7 +118,7 @@ pub fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     let good = Traffic { port, path: "/health/live", clients: 2, per_second: 50 };
     // The first requests fill pools and caches.
     good.run(Duration::from_secs(1), || true);
-    for Kind { name, reads, frames } in KINDS {
+    for FloodKind { name, reads, frames } in KINDS {
         bench.stop.check()?;
         let before = target.memory()?;
         target.forget_peak()?;

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use devservers::nodes::{Nodes, Plan, Shared};
+use devservers::nodes::{Nodes, NodesPlan, SharedUrls};
 use devservers::{Durability, Scratch};
 use serde_json::json;
 
@@ -69,7 +69,7 @@ fn drill(bench: &Bench<'_>, report: &mut Report, scratch: &Scratch) -> Result<()
     let variables =
         [("MAINSTAY_LIMITS__ENABLED", "true".to_owned()), ("MAINSTAY_LIMITS__POLICIES", POLICIES.join(","))];
     let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
-    let plan = Plan { binary: bench.binary, durability: Durability::Full, count: COUNT, variables };
+    let plan = NodesPlan { binary: bench.binary, durability: Durability::Full, count: COUNT, variables };
     let mut ways = None;
     let nodes = Nodes::start(&plan, scratch.path(), bench.stop, |number, shared, postgres, redis| {
         if number != LONE {
@@ -77,7 +77,7 @@ fn drill(bench: &Bench<'_>, report: &mut Report, scratch: &Scratch) -> Result<()
         }
         let (database, cache) = (Way::to(postgres.port())?, Way::to(redis.port())?);
         let through = |url: &str, from: u16, to: u16| url.replace(&format!(":{from}/"), &format!(":{to}/"));
-        let shared = Shared {
+        let shared = SharedUrls {
             database_url: through(&shared.database_url, postgres.port(), database.port()),
             cache_url: through(&shared.cache_url, redis.port(), cache.port()),
         };

@@ -99,10 +99,10 @@ fn beside(way: Way, target: &Target, good: Traffic<'_>) -> Result<((f64, usize),
     let mut slow = Vec::with_capacity(CLIENTS);
     let mut ticked = Instant::now();
     for _ in 0..CLIENTS {
-        slow.push(Slow::open(way, target.port())?);
+        slow.push(SlowClient::open(way, target.port())?);
         // Where opening them all takes long, the first must not be seen too late.
         if ticked.elapsed() >= TICK {
-            slow.iter_mut().for_each(Slow::tick);
+            slow.iter_mut().for_each(SlowClient::tick);
             ticked = Instant::now();
         }
     }
@@ -113,7 +113,7 @@ fn beside(way: Way, target: &Target, good: Traffic<'_>) -> Result<((f64, usize),
             while slow.iter().any(|slow| slow.ended.is_none()) && Instant::now() < limit {
                 let mut due = Instant::now();
                 for some in slow.chunks_mut(TOGETHER) {
-                    some.iter_mut().for_each(Slow::tick);
+                    some.iter_mut().for_each(SlowClient::tick);
                     due += TICK * TOGETHER as u32 / CLIENTS as u32;
                     thread::sleep(due.saturating_duration_since(Instant::now()));
                 }
@@ -130,7 +130,7 @@ fn beside(way: Way, target: &Target, good: Traffic<'_>) -> Result<((f64, usize),
 }
 
 /// One slow client.
-struct Slow {
+struct SlowClient {
     way: Way,
     stream: TcpStream,
     opened: Instant,
@@ -138,7 +138,7 @@ struct Slow {
     buffer: Vec<u8>,
 }
 
-impl Slow {
+impl SlowClient {
     fn open(way: Way, port: u16) -> Result<Self> {
         let mut stream = raw_http::connect(port).context("cannot connect")?;
         let opened = Instant::now();

@@ -16,7 +16,7 @@ use serde_json::Value;
 use testkit::TestDatabase;
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A password that is on no list.
 pub const PASSWORD: &str = "seven green lanterns by the sea";
@@ -125,7 +125,7 @@ impl Server {
 
     /// Waits until it prints a line with these words.
     pub fn wait_for(&mut self, words: &str) -> String {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
@@ -147,7 +147,7 @@ impl Server {
 
     /// Waits until it says that it is ready.
     pub fn wait_until_ready(&self) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while self.get("/health/ready", "").status != 200 {
             assert!(Instant::now() < until, "it is not ready again");
             std::thread::sleep(Duration::from_millis(20));
@@ -198,7 +198,7 @@ impl Server {
 
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream
     }
 

@@ -41,7 +41,7 @@ struct Waiting {
 pub(super) struct Permit(Option<Turns>);
 
 /// A place in a line, left when it is dropped.
-struct Place<'a> {
+struct QueuePlace<'a> {
     turns: &'a Turns,
     network: u128,
     number: u64,
@@ -81,7 +81,7 @@ impl Turns {
             }
             lines.enter(network)
         };
-        let _place = Place { turns: self, network, number };
+        let _place = QueuePlace { turns: self, network, number };
         turn.await.ok()
     }
 
@@ -159,7 +159,7 @@ impl Drop for Permit {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
         let number = self.number;
         let left = self.turns.lines().change(self.network, |line| {
@@ -187,8 +187,8 @@ mod tests {
 
     /// What its turn gave it, which comes at once or never.
     async fn soon<T>(task: JoinHandle<T>) -> T {
-        let patience = std::time::Duration::from_secs(30);
-        tokio::time::timeout(patience, task).await.expect("its turn comes").unwrap()
+        let limit = std::time::Duration::from_secs(30);
+        tokio::time::timeout(limit, task).await.expect("its turn comes").unwrap()
     }
 
     fn waiting(turns: &Turns) -> usize {

@@ -58,22 +58,22 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// Not an allowance of money: a call whose answer was lost on the way may have been taken for, and what was taken is
 /// given back only by whoever says that it did not count.
 #[derive(Clone)]
-pub struct Limiter(Kind);
+pub struct Limiter(LimiterKind);
 
 #[derive(Clone)]
-enum Kind {
+enum LimiterKind {
     Memory(Arc<Table>),
     #[cfg(feature = "redis")]
-    Redis(Arc<redis::Shared>),
+    Redis(Arc<redis::RedisLimits>),
 }
 
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Limiter")
             .field(match &self.0 {
-                Kind::Memory(_) => &"memory",
+                LimiterKind::Memory(_) => &"memory",
                 #[cfg(feature = "redis")]
-                Kind::Redis(_) => &"redis",
+                LimiterKind::Redis(_) => &"redis",
             })
             .finish()
     }
@@ -84,10 +84,10 @@ impl Limiter {
     pub fn new(backend: &Backend, bus: &Bus, when_unavailable: WhenUnavailable) -> Self {
         #[cfg(feature = "redis")]
         if let Some(manager) = backend.manager() {
-            return Self(Kind::Redis(Arc::new(redis::Shared::new(manager, bus, when_unavailable))));
+            return Self(LimiterKind::Redis(Arc::new(redis::RedisLimits::new(manager, bus, when_unavailable))));
         }
         let _ = (backend, bus, when_unavailable);
-        Self(Kind::Memory(Arc::new(Table::new())))
+        Self(LimiterKind::Memory(Arc::new(Table::new())))
     }
 
     /// Takes from all of these buckets, or from none where one has not enough. A bucket that is there twice is taken
@@ -100,9 +100,11 @@ impl Limiter {
             return Taking::Now(refused(charges, REFUSED_FOR));
         }
         match &self.0 {
-            Kind::Memory(table) => Taking::Now(table.take(now(ctx), charges, |charge| charge.rate.into(), |_| 0)),
+            LimiterKind::Memory(table) => {
+                Taking::Now(table.take(now(ctx), charges, |charge| charge.rate.into(), |_| 0))
+            }
             #[cfg(feature = "redis")]
-            Kind::Redis(shared) => redis::take(shared, ctx, charges),
+            LimiterKind::Redis(shared) => redis::take(shared, ctx, charges),
         }
     }
 
@@ -110,12 +112,12 @@ impl Limiter {
     /// counted. What has come back by itself since is not given twice.
     pub fn give_back(&self, ctx: &Ctx, charges: &[Charge]) -> Giving {
         match &self.0 {
-            Kind::Memory(table) => {
+            LimiterKind::Memory(table) => {
                 table.give_back(now(ctx), charges, |charge| charge.rate.into());
                 None
             }
             #[cfg(feature = "redis")]
-            Kind::Redis(shared) => redis::give_back(shared, ctx, charges),
+            LimiterKind::Redis(shared) => redis::give_back(shared, ctx, charges),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::redis::{Connection, ConnectionManager};
 use crate::{Bus, Unavailable};
 
 /// How long telling some offline usage may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The record beside the buckets: in which `run id` they were filled, since when they count (`lost_at`), and a `name` of its
 /// own, by which a node knows whether it is the record it has looked at. Who empties Redis takes it along.
@@ -87,7 +87,7 @@ return ARGV[3]
 ";
 
 /// What the clones of a limiter share.
-pub(super) struct Shared {
+pub(super) struct RedisLimits {
     manager: ConnectionManager,
     bus: Bus,
     when_unavailable: WhenUnavailable,
@@ -107,7 +107,7 @@ pub(super) struct Shared {
     began: Instant,
 }
 
-impl Shared {
+impl RedisLimits {
     fn key(&self, what: impl fmt::Display) -> String {
         self.manager.space().key(format_args!("{TOGETHER}{what}"))
     }
@@ -180,7 +180,7 @@ struct Known {
     name: Option<Arc<str>>,
 }
 
-pub(super) fn take(shared: &Arc<Shared>, ctx: &Ctx, charges: &[Charge]) -> Taking {
+pub(super) fn take(shared: &Arc<RedisLimits>, ctx: &Ctx, charges: &[Charge]) -> Taking {
     let now = shared.micros(Instant::now());
     if let Some(refused) = shared.denied_cache.judge(now, charges) {
         return Taking::Now(refused);
@@ -200,7 +200,7 @@ pub(super) fn take(shared: &Arc<Shared>, ctx: &Ctx, charges: &[Charge]) -> Takin
 
 /// Gives back. Which of the two judged the call is not remembered: one that was under way as Redis went or came may cost, or
 /// be given, a unit.
-pub(super) fn give_back(shared: &Arc<Shared>, ctx: &Ctx, charges: &[Charge]) -> Giving {
+pub(super) fn give_back(shared: &Arc<RedisLimits>, ctx: &Ctx, charges: &[Charge]) -> Giving {
     let Ok(connection) = shared.manager.connection() else {
         let (now, nodes) = (shared.micros(Instant::now()), shared.bus.nodes());
         shared.share.give_back(now, charges, |charge| Shape::from(charge.rate).share(nodes));
@@ -208,7 +208,7 @@ pub(super) fn give_back(shared: &Arc<Shared>, ctx: &Ctx, charges: &[Charge]) -> 
         return None;
     };
     let (shared, charges) = (shared.clone(), charges.to_vec());
-    let deadline = ctx.deadline().min(Instant::now() + PATIENCE);
+    let deadline = ctx.deadline().min(Instant::now() + TIMEOUT);
     Some(Box::pin(async move {
         let known = lock(&shared.known).name.clone();
         let name = match known {
@@ -229,7 +229,7 @@ pub(super) fn give_back(shared: &Arc<Shared>, ctx: &Ctx, charges: &[Charge]) -> 
 }
 
 async fn ask(
-    shared: &Shared,
+    shared: &RedisLimits,
     connection: &Connection,
     charges: &[Charge],
     deadline: Instant,
@@ -279,7 +279,7 @@ async fn ask(
 /// What a call tells of offline usage. Dropped before that was done for certain, as when its caller goes, they stand again: told twice
 /// is better than never.
 struct Telling<'a> {
-    shared: &'a Shared,
+    shared: &'a RedisLimits,
     charges: &'a [Charge],
     told: Reported,
 }
@@ -292,7 +292,7 @@ impl Drop for Telling<'_> {
     }
 }
 
-fn add(shared: &Shared, script: &mut ScriptInvocation<'_>, bucket: Bucket, shape: Shape, cost: i64, owed: u64) {
+fn add(shared: &RedisLimits, script: &mut ScriptInvocation<'_>, bucket: Bucket, shape: Shape, cost: i64, owed: u64) {
     script.key(shared.key(bucket));
     // More than all of it says no more, and keeps numbers small.
     let owed = owed.min(shape.quota.into());
@@ -300,7 +300,7 @@ fn add(shared: &Shared, script: &mut ScriptInvocation<'_>, bucket: Bucket, shape
 }
 
 /// Tells all offline usage, also of those buckets that nobody asks for any more here, and others may ask for elsewhere.
-async fn pay(shared: Arc<Shared>) {
+async fn pay(shared: Arc<RedisLimits>) {
     loop {
         let some = shared.offline_usage.some();
         if some.is_empty() {
@@ -314,8 +314,8 @@ async fn pay(shared: Arc<Shared>) {
     }
 }
 
-async fn tell(shared: &Shared, some: &[(Bucket, Shape, u64)]) -> Result<(), Unavailable> {
-    let (connection, deadline) = (shared.manager.connection()?, Instant::now() + PATIENCE);
+async fn tell(shared: &RedisLimits, some: &[(Bucket, Shape, u64)]) -> Result<(), Unavailable> {
+    let (connection, deadline) = (shared.manager.connection()?, Instant::now() + TIMEOUT);
     let name = settle(shared, &connection, deadline).await?;
     let mut script = shared.take.key(shared.key(RUN_RECORD));
     script.arg(&*name);
@@ -328,7 +328,7 @@ async fn tell(shared: &Shared, some: &[(Bucket, Shape, u64)]) -> Result<(), Unav
 
 /// Looks at the record, before the first call on a connection or when it was found gone. Calls that come at the same time may
 /// do so too: the second finds what the first has set.
-async fn settle(shared: &Shared, connection: &Connection, deadline: Instant) -> Result<Arc<str>, Unavailable> {
+async fn settle(shared: &RedisLimits, connection: &Connection, deadline: Instant) -> Result<Arc<str>, Unavailable> {
     let before = lock(&shared.known).name.clone();
     let new = u128::from_le_bytes(shared.manager.random().bytes());
     let mut script = shared.settle.key(shared.key(RUN_RECORD));

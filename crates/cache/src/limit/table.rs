@@ -99,7 +99,7 @@ struct Shard {
 
 /// Where a bucket's number is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum BucketPlace {
     Own(Hashed),
     Shared(usize, Shape),
 }
@@ -107,7 +107,7 @@ enum Place {
 /// One charge, while it is judged.
 #[derive(Clone, Copy)]
 struct Judged {
-    place: Place,
+    place: BucketPlace,
     shape: Shape,
     cost: u32,
     ahead: u64,
@@ -167,15 +167,15 @@ impl Table {
             let shape = shape(charge);
             // Of the charges before, those that need a place there.
             let coming = judged[..n].iter().flatten().filter(|before| match before.place {
-                Place::Own(other) => other.shard(SHARDS) == at && !shard.full_at.contains_key(&other),
-                Place::Shared(..) => false,
+                BucketPlace::Own(other) => other.shard(SHARDS) == at && !shard.full_at.contains_key(&other),
+                BucketPlace::Shared(..) => false,
             });
             let coming = coming.count();
             let known = shard.full_at.get(&key).copied();
             let (place, full_at) = match known {
-                Some(full_at) => (Place::Own(key), full_at),
-                None if shard.has_room(coming, now, self.most) => (Place::Own(key), 0),
-                None => (Place::Shared(at, shape), shard.shared_full_at(shape, now)),
+                Some(full_at) => (BucketPlace::Own(key), full_at),
+                None if shard.has_room(coming, now, self.most) => (BucketPlace::Own(key), 0),
+                None => (BucketPlace::Shared(at, shape), shard.shared_full_at(shape, now)),
             };
             // A bucket twice is taken from twice.
             let before = judged[..n].iter().flatten().rfind(|before| before.place == place);
@@ -192,13 +192,13 @@ impl Table {
             for one in judged.clone() {
                 let full_at = now.saturating_add(one.shape.after(one.ahead, one.cost));
                 let at = match one.place {
-                    Place::Own(key) => key.shard(SHARDS),
-                    Place::Shared(at, _) => at,
+                    BucketPlace::Own(key) => key.shard(SHARDS),
+                    BucketPlace::Shared(at, _) => at,
                 };
                 let Some((_, shard)) = shards.iter_mut().flatten().find(|(index, _)| *index == at) else { continue };
                 match one.place {
-                    Place::Own(key) => drop(shard.full_at.insert(key, full_at)),
-                    Place::Shared(_, shape) => shard.set_shared(shape, full_at, now),
+                    BucketPlace::Own(key) => drop(shard.full_at.insert(key, full_at)),
+                    BucketPlace::Shared(_, shape) => shard.set_shared(shape, full_at, now),
                 }
             }
         }

@@ -34,11 +34,11 @@ pub(crate) struct ConnectionManager(Arc<Held>);
 
 /// Ends the task when nobody has the connection manager any more.
 struct Held {
-    shared: Arc<Shared>,
+    shared: Arc<ManagerState>,
     keeper: AbortHandle,
 }
 
-struct Shared {
+struct ManagerState {
     topology: Topology,
     space: KeySpace,
     timeout: Duration,
@@ -86,7 +86,7 @@ impl ConnectionManager {
     /// Makes the first attempt, which takes [`CONNECT`] at most, and goes on from there. `timeout` bounds each
     /// question.
     pub(crate) async fn open(topology: Topology, space: &KeySpace, timeout: Duration, random: &Random) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ManagerState {
             topology,
             space: space.clone(),
             timeout,
@@ -170,7 +170,7 @@ impl ConnectionManager {
     }
 }
 
-impl Shared {
+impl ManagerState {
     /// A new connection that answers within the bound of a question: one that does not would be given up at once.
     async fn connect(&self, number: u64) -> Result<Arc<Connection>, String> {
         let told = |error: RedisError| match error.is_timeout() {
@@ -206,7 +206,7 @@ impl Shared {
 }
 
 /// Watches the connection and looks for the next, until the connection manager is dropped.
-async fn keep(shared: Arc<Shared>, mut connection: Option<Arc<Connection>>, mut is_told: bool) {
+async fn keep(shared: Arc<ManagerState>, mut connection: Option<Arc<Connection>>, mut is_told: bool) {
     let mut pause = LEAST_PAUSE;
     let mut number = 1;
     loop {

@@ -9,7 +9,7 @@ use super::{ConnectionManager, Status, Topology};
 use crate::{Asked, KeySpace, Unavailable};
 
 /// Longer than anything that is waited for here.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// What one question may take. Long enough for a machine that has much to do.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -19,12 +19,12 @@ async fn open(url: &str) -> ConnectionManager {
 }
 
 fn soon() -> Instant {
-    Instant::now() + PATIENCE
+    Instant::now() + TIME_LIMIT
 }
 
 async fn until_up(manager: &ConnectionManager) -> String {
     let mut watch = manager.watch();
-    let status = timeout(PATIENCE, watch.wait_for(|status| matches!(status, Status::Up { .. }))).await;
+    let status = timeout(TIME_LIMIT, watch.wait_for(|status| matches!(status, Status::Up { .. }))).await;
     match &*status.expect("it comes up").unwrap() {
         Status::Up { run_id, .. } => run_id.to_string(),
         Status::Down { .. } => unreachable!("waited for the other"),
@@ -33,7 +33,7 @@ async fn until_up(manager: &ConnectionManager) -> String {
 
 async fn until_down(manager: &ConnectionManager) {
     let mut watch = manager.watch();
-    let status = timeout(PATIENCE, watch.wait_for(|status| matches!(status, Status::Down { .. }))).await;
+    let status = timeout(TIME_LIMIT, watch.wait_for(|status| matches!(status, Status::Down { .. }))).await;
     status.expect("it goes down").unwrap();
 }
 
@@ -107,7 +107,7 @@ fn another_process_is_another_era_also_when_it_has_what_the_first_had() {
         server.cli(&["CLIENT", "KILL", "TYPE", "normal"]).unwrap();
         let mut watch = manager.watch();
         let again = |status: &Status| matches!(status, Status::Up { number, .. } if *number > other_number);
-        timeout(PATIENCE, watch.wait_for(again)).await.unwrap().unwrap();
+        timeout(TIME_LIMIT, watch.wait_for(again)).await.unwrap().unwrap();
         assert_eq!(**manager.connection().unwrap().run_id(), *second);
     });
 }
@@ -124,11 +124,11 @@ fn a_frozen_redis_costs_each_question_its_bound_and_then_nothing() {
             let manager = manager.clone();
             together.spawn(async move { get(&manager, "a").await });
         }
-        let answers = timeout(PATIENCE, together.join_all()).await.expect("each wait ends");
+        let answers = timeout(TIME_LIMIT, together.join_all()).await.expect("each wait ends");
         assert!(answers.iter().all(|answer| *answer == Err(Unavailable::Unanswered)), "{answers:?}");
         while manager.is_up() {
             // Its own looks may have come between: then this one was not asked at all.
-            assert!(timeout(PATIENCE, get(&manager, "a")).await.expect("the wait ends").is_err());
+            assert!(timeout(TIME_LIMIT, get(&manager, "a")).await.expect("the wait ends").is_err());
         }
         let timeouts = manager.asked().timeouts;
         assert_eq!(get(&manager, "a").await, Err(Unavailable::NotAsked));

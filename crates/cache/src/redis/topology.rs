@@ -26,14 +26,14 @@ const MOST_HOSTS: usize = 16;
 /// Where Redis is. Held by the connection manager, and by whatever else has a connection of its own.
 #[derive(Clone)]
 pub(crate) struct Topology {
-    kind: Kind,
+    kind: TopologyKind,
     /// The hosts as they stand in the URL, for the log; without the password.
     at: String,
     db: i64,
 }
 
 #[derive(Clone)]
-enum Kind {
+enum TopologyKind {
     One(ConnectionInfo),
     Sentinel { sentinels: Vec<ConnectionInfo>, name: String, data: Box<RedisConnectionInfo> },
     Cluster(Vec<ConnectionInfo>),
@@ -126,7 +126,7 @@ impl Topology {
                     Some(root) => believing(info, root)?,
                     None => info,
                 };
-                Ok(Self { kind: Kind::One(info), at, db })
+                Ok(Self { kind: TopologyKind::One(info), at, db })
             }
             "redis+sentinel" => {
                 if path.is_empty() || path.contains('/') {
@@ -148,14 +148,18 @@ impl Topology {
                 }
                 // The name stands in for the host: only what is before it is read here.
                 let data = info(&format!("redis://{}localhost/{db}", with_at(login)))?.redis_settings().clone();
-                Ok(Self { kind: Kind::Sentinel { sentinels, name: path.to_owned(), data: Box::new(data) }, at, db })
+                Ok(Self {
+                    kind: TopologyKind::Sentinel { sentinels, name: path.to_owned(), data: Box::new(data) },
+                    at,
+                    db,
+                })
             }
             _ => {
                 if !path.is_empty() && path != "0" {
                     return Err("`url` names a database; a cluster has only one, leave it out".to_owned());
                 }
                 let read = |host: &&str| info(&format!("redis://{}{host}", with_at(login)));
-                Ok(Self { kind: Kind::Cluster(each.iter().map(read).collect::<Result<_, _>>()?), at, db: 0 })
+                Ok(Self { kind: TopologyKind::Cluster(each.iter().map(read).collect::<Result<_, _>>()?), at, db: 0 })
             }
         }
     }
@@ -190,8 +194,8 @@ impl Topology {
         hear: Option<impl AsyncPushSender + Clone>,
     ) -> Result<Established, RedisError> {
         match &self.kind {
-            Kind::One(info) => one(info.clone(), space, hear).await,
-            Kind::Sentinel { sentinels, name, data } => {
+            TopologyKind::One(info) => one(info.clone(), space, hear).await,
+            TopologyKind::Sentinel { sentinels, name, data } => {
                 let master = find_master(sentinels, name).await?;
                 let info = ConnectionAddr::Tcp(master.host, master.port).into_connection_info()?;
                 let established = one(info.set_redis_settings((**data).clone()), space, hear).await?;
@@ -199,7 +203,7 @@ impl Topology {
                 // to what it remembers of before: the count of failovers tells the two times apart.
                 Ok(Established { run_id: format!("{}-{}", established.run_id, master.epoch), ..established })
             }
-            Kind::Cluster(nodes) => {
+            TopologyKind::Cluster(nodes) => {
                 let mut builder = ClusterClientBuilder::new(nodes.clone())
                     .connection_timeout(CONNECT)
                     // Longer than any question waits: a slow answer is judged by the connection.

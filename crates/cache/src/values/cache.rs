@@ -36,7 +36,7 @@ const TOPIC: &str = "forget";
 const MOST_AT_ONCE: usize = 500;
 /// How long telling them may take.
 #[cfg(feature = "redis")]
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// The pauses between attempts to tell them.
 #[cfg(feature = "redis")]
 const LEAST_PAUSE: Duration = Duration::from_millis(50);
@@ -266,7 +266,7 @@ impl Inner {
         let Some(shared) = &self.shared else { return true };
         let some = shared.pending.some(MOST_AT_ONCE);
         let targets: Vec<Target> = some.iter().map(|(target, _)| target.clone()).collect();
-        let told = self.try_shut(&targets, &shared.nonce(), Instant::now() + PATIENCE).await;
+        let told = self.try_shut(&targets, &shared.nonce(), Instant::now() + TIMEOUT).await;
         if told.is_ok() {
             shared.pending.told(&some);
         }

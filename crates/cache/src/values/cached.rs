@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::cache::Inner;
 use super::cache_config::{CacheConfig, MOST_TAGS};
 use super::key::{Key, Tag};
-use super::local::{Anything, Entry, Place};
+use super::local::{Anything, Entry, EntryKey};
 #[cfg(feature = "redis")]
 use super::redis_values::{Right, Sought};
 use super::single_flight::{Attempts, Lead, Part, State};
@@ -244,7 +244,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
 
     /// `after`: the attempts that this one follows.
     fn join(&self, key: &Key, after: Option<Attempts>) -> Part {
-        let place = Place { config: self.0.number, key: key.clone() };
+        let place = EntryKey { config: self.0.number, key: key.clone() };
         self.0.inner.flights.join(place, after, &self.0.inner.generations)
     }
 

@@ -56,9 +56,9 @@ impl Entry {
 
     /// Whether this caller is to bring the new one. Not the next ones, for `patience_us`: a load that fails must not be
     /// tried by everyone who passes.
-    pub(crate) fn claim_refresh(&self, now_us: i64, patience_us: i64) -> bool {
+    pub(crate) fn claim_refresh(&self, now_us: i64, timeout_us: i64) -> bool {
         let at = self.refresh_at_us.load(Ordering::Relaxed);
-        let next = now_us.saturating_add(patience_us);
+        let next = now_us.saturating_add(timeout_us);
         now_us >= at && self.refresh_at_us.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
@@ -72,7 +72,7 @@ impl Drop for Entry {
 
 /// A key of one config: two configs never get each other's values, whatever keys they use.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub(crate) struct EntryKey {
     pub(crate) config: u32,
     pub(crate) key: Key,
 }
@@ -84,8 +84,8 @@ struct Sought<'a> {
     key: &'a Key,
 }
 
-impl Equivalent<Place> for Sought<'_> {
-    fn equivalent(&self, place: &Place) -> bool {
+impl Equivalent<EntryKey> for Sought<'_> {
+    fn equivalent(&self, place: &EntryKey) -> bool {
         self.config == place.config && self.key == &place.key
     }
 }
@@ -93,31 +93,31 @@ impl Equivalent<Place> for Sought<'_> {
 #[derive(Debug, Clone)]
 struct ByWeight;
 
-impl Weighter<Place, Arc<Entry>> for ByWeight {
-    fn weight(&self, _: &Place, entry: &Arc<Entry>) -> u64 {
+impl Weighter<EntryKey, Arc<Entry>> for ByWeight {
+    fn weight(&self, _: &EntryKey, entry: &Arc<Entry>) -> u64 {
         entry.weight
     }
 }
 
 /// Counts what is pushed out, and drops it when the shard's lock is free again.
 #[derive(Debug, Clone, Default)]
-struct Pushing(DefaultLifecycle<Place, Arc<Entry>>);
+struct Pushing(DefaultLifecycle<EntryKey, Arc<Entry>>);
 
-impl Lifecycle<Place, Arc<Entry>> for Pushing {
-    type RequestState = <DefaultLifecycle<Place, Arc<Entry>> as Lifecycle<Place, Arc<Entry>>>::RequestState;
+impl Lifecycle<EntryKey, Arc<Entry>> for Pushing {
+    type RequestState = <DefaultLifecycle<EntryKey, Arc<Entry>> as Lifecycle<EntryKey, Arc<Entry>>>::RequestState;
 
     /// Not called for what is replaced.
-    fn before_evict(&self, _: &mut Self::RequestState, _: &Place, entry: &mut Arc<Entry>) {
+    fn before_evict(&self, _: &mut Self::RequestState, _: &EntryKey, entry: &mut Arc<Entry>) {
         stats::add(&entry.counts.evictions);
     }
 
-    fn on_evict(&self, state: &mut Self::RequestState, place: Place, entry: Arc<Entry>) {
+    fn on_evict(&self, state: &mut Self::RequestState, place: EntryKey, entry: Arc<Entry>) {
         self.0.on_evict(state, place, entry);
     }
 }
 
 /// The memory of a node. Held by the cache.
-pub(crate) struct Local(Option<Cache<Place, Arc<Entry>, ByWeight, DefaultHashBuilder, Pushing>>);
+pub(crate) struct Local(Option<Cache<EntryKey, Arc<Entry>, ByWeight, DefaultHashBuilder, Pushing>>);
 
 impl Local {
     /// At most `memory_bytes`; none at all where that is 0.
@@ -149,7 +149,7 @@ impl Local {
         self.0.as_ref()?.get(&Sought { config, key })
     }
 
-    pub(crate) fn put(&self, place: Place, entry: Arc<Entry>) {
+    pub(crate) fn put(&self, place: EntryKey, entry: Arc<Entry>) {
         if let Some(cache) = &self.0 {
             cache.insert(place, entry);
         }
@@ -184,7 +184,7 @@ mod tests {
         let local = Local::new(1 << 20);
         for n in 0..2000 {
             let key = Key::of("post").id(n);
-            local.put(Place { config: 0, key: key.clone() }, entry(&generations, &key, 4000, &counts));
+            local.put(EntryKey { config: 0, key: key.clone() }, entry(&generations, &key, 4000, &counts));
         }
         let stats = counts.read("post");
         assert!(stats.bytes <= 1 << 20 && stats.bytes > 1 << 19, "{stats:?}");
@@ -197,7 +197,7 @@ mod tests {
     fn without_memory_nothing_is_kept() {
         let (generations, counts) = (Generations::new(), Arc::new(Counts::default()));
         let (local, key) = (Local::new(0), Key::of("post"));
-        local.put(Place { config: 0, key: key.clone() }, entry(&generations, &key, 1, &counts));
+        local.put(EntryKey { config: 0, key: key.clone() }, entry(&generations, &key, 1, &counts));
         assert!(!local.is_there() && local.find(0, &key).is_none());
     }
 
@@ -206,10 +206,10 @@ mod tests {
         let (generations, counts) = (Generations::new(), Arc::new(Counts::default()));
         let (local, key) = (Local::new(1 << 20), Key::of("post"));
         let one = entry(&generations, &key, 1, &counts);
-        local.put(Place { config: 0, key: key.clone() }, one.clone());
+        local.put(EntryKey { config: 0, key: key.clone() }, one.clone());
         assert!(local.find(1, &key).is_none());
         let other = entry(&generations, &key, 1, &counts);
-        local.put(Place { config: 0, key: key.clone() }, other.clone());
+        local.put(EntryKey { config: 0, key: key.clone() }, other.clone());
         local.remove(0, &key, &one);
         assert!(Arc::ptr_eq(&local.find(0, &key).unwrap(), &other));
         local.remove(0, &key, &other);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::generations::{Generation, Generations};
-use super::local::{Entry, Place};
+use super::local::{Entry, EntryKey};
 
 const SHARDS: usize = 64;
 
@@ -41,7 +41,7 @@ struct Flight {
     state: watch::Receiver<State>,
 }
 
-type Shard = HashMap<Place, Arc<Flight>>;
+type Shard = HashMap<EntryKey, Arc<Flight>>;
 
 /// The loads under way. Held by the cache. Whoever asks loads at most once at a time, so that there are no more than
 /// callers.
@@ -89,7 +89,7 @@ impl Waiting {
 /// what its caller is held to, its deadline and its place in the queue for the database.
 pub(crate) struct Lead {
     flights: Arc<Flights>,
-    pub(crate) place: Place,
+    pub(crate) place: EntryKey,
     flight: Arc<Flight>,
     state: watch::Sender<State>,
 }
@@ -99,14 +99,14 @@ impl Flights {
         Self { hasher: RandomState::new(), shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
-    fn shard(&self, place: &Place) -> MutexGuard<'_, Shard> {
+    fn shard(&self, place: &EntryKey) -> MutexGuard<'_, Shard> {
         let at = self.hasher.hash_one(place) as usize % SHARDS;
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Joins the load of this place, or begins one. `after`: the attempts that it follows. A load that began before
     /// something was forgotten is joined by nobody: it may bring what was there before.
-    pub(crate) fn join(self: &Arc<Self>, place: Place, after: Option<Attempts>, generations: &Generations) -> Part {
+    pub(crate) fn join(self: &Arc<Self>, place: EntryKey, after: Option<Attempts>, generations: &Generations) -> Part {
         let tag_tick = generations.tag_tick();
         let mut shard = self.shard(&place);
         if let Some(flight) = shard.get(&place)

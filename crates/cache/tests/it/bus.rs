@@ -9,7 +9,7 @@ use testkit::{RedisCluster, RedisSentinel, RedisServer, run};
 use tokio::time::Instant;
 
 /// Longer than anything that is waited for here.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A node: a way to Redis of its own, and what it was told.
 struct Node {
@@ -37,7 +37,7 @@ impl Node {
     }
 
     async fn say(&self, text: &str) -> Result<(), Unavailable> {
-        self.bus.publish("news", text.as_bytes(), Instant::now() + PATIENCE).await
+        self.bus.publish("news", text.as_bytes(), Instant::now() + TIMEOUT).await
     }
 
     fn told(&self) -> Vec<String> {
@@ -49,7 +49,7 @@ impl Node {
     }
 
     async fn until(&self, what: &str, is_so: impl Fn() -> bool) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while !is_so() {
             assert!(Instant::now() < until, "waited in vain until {what}; told: {:?}", self.told());
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -81,7 +81,7 @@ fn what_a_node_says_all_others_hear_and_it_itself_does_not() {
             (Node::start(&server.url()).await, Node::start(&server.url()).await, Node::start(&server.url()).await);
         a.say("1").await.unwrap();
         b.say("2").await.unwrap();
-        c.bus.publish("other", b"not for this topic", Instant::now() + PATIENCE).await.unwrap();
+        c.bus.publish("other", b"not for this topic", Instant::now() + TIMEOUT).await.unwrap();
         c.say("3").await.unwrap();
         // They begin with a gap: what was said before they listened they have missed.
         for (node, others) in [(&a, ["2", "3"]), (&b, ["1", "3"]), (&c, ["1", "2"])] {
@@ -181,7 +181,7 @@ fn one_who_panics_and_one_who_is_slow_do_not_keep_the_others_from_hearing() {
         });
         a.say("1").await.unwrap();
         b.hears("1").await;
-        a.bus.publish("slow", b"", Instant::now() + PATIENCE).await.unwrap();
+        a.bus.publish("slow", b"", Instant::now() + TIMEOUT).await.unwrap();
         // More than are kept, while it hears nothing; then it knows that it has missed some.
         for n in 0..3000 {
             a.say(&format!("many {n}")).await.unwrap();

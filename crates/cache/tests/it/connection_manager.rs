@@ -8,7 +8,7 @@ use testkit::{RedisServer, run};
 use tokio::time::Instant;
 
 /// Longer than anything that is waited for here.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn open(url: &str) -> Result<Backend, OpenError> {
     let settings = CacheSettings { timeout_ms: 500, ..CacheSettings::at(url) };
@@ -16,7 +16,7 @@ async fn open(url: &str) -> Result<Backend, OpenError> {
 }
 
 async fn until(is_so: impl Fn() -> bool) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while !is_so() {
         assert!(Instant::now() < until, "waited in vain");
         tokio::time::sleep(Duration::from_millis(2)).await;

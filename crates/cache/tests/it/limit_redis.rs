@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::limit::charge;
 
 /// Longer than anything that is waited for here.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// A window in which nothing comes back while a test runs, with the quotas used here.
 const LONG: Duration = Duration::from_secs(86_400);
 
@@ -39,17 +39,17 @@ impl Node {
     }
 
     async fn take(&self, charges: &[Charge]) -> Taken {
-        let ctx = Ctx::system("test", PATIENCE, &Clock::system(), &Random::os());
+        let ctx = Ctx::system("test", TIMEOUT, &Clock::system(), &Random::os());
         match self.limiter.take(&ctx, charges) {
             Taking::Now(taken) => taken,
-            Taking::Later(later) => timeout(PATIENCE, later).await.expect("each answer comes"),
+            Taking::Later(later) => timeout(TIMEOUT, later).await.expect("each answer comes"),
         }
     }
 
     async fn give_back(&self, charges: &[Charge]) {
-        let ctx = Ctx::system("test", PATIENCE, &Clock::system(), &Random::os());
+        let ctx = Ctx::system("test", TIMEOUT, &Clock::system(), &Random::os());
         if let Some(giving) = self.limiter.give_back(&ctx, charges) {
-            timeout(PATIENCE, giving).await.expect("it ends");
+            timeout(TIMEOUT, giving).await.expect("it ends");
         }
     }
 
@@ -63,7 +63,7 @@ impl Node {
     }
 
     async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while !is_so(self) {
             assert!(Instant::now() < until, "waited in vain until {what}");
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -185,7 +185,7 @@ fn what_was_taken_comes_back_by_the_clock_of_redis() {
         let mut admitted = node.admitted(20, &one).await;
         while admitted < 40 {
             admitted += node.admitted(1, &one).await;
-            assert!(began.elapsed() < PATIENCE);
+            assert!(began.elapsed() < TIMEOUT);
         }
         assert!(began.elapsed() >= Duration::from_millis(950), "twenty at once, and twenty in a second");
     });
@@ -231,7 +231,7 @@ fn a_redis_that_is_killed_and_comes_back_empty_gives_no_more() {
         // And it does not stay so: something comes back.
         let fast = [charge("fast", 100, Duration::from_secs(1))];
         late.until_there().await;
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while !late.take(&fast).await.is_admitted() {
             assert!(Instant::now() < until);
         }
@@ -341,7 +341,7 @@ fn while_redis_is_away_all_nodes_together_let_through_what_the_rate_gives_and_no
         for node in &all {
             node.until_away().await;
         }
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         let mut admitted = [0; 3];
         while admitted.iter().any(|count| *count < 50) {
             for (node, count) in all.iter().zip(&mut admitted) {
@@ -368,7 +368,7 @@ fn what_went_through_while_redis_stood_still_is_not_given_again() {
         for node in &all {
             node.until_away().await;
         }
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         // One of them has a second's share of calls, the other none.
         let mut alone = 0;
         while alone < 60 {
@@ -401,7 +401,7 @@ fn a_node_that_is_cut_off_adds_at_most_its_share() {
         let one = [charge("a", 60, Duration::from_secs(1))];
         let began = Instant::now();
         all[1].backend.close().await;
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         let mut admitted = 0;
         while admitted < 30 {
             admitted += all[1].admitted(1, &one).await;
@@ -425,7 +425,7 @@ fn where_it_is_so_set_nothing_goes_through_while_redis_is_away() {
         assert!(refused.states().iter().all(|one| !one.is_enough && one.reset == Duration::from_secs(1)));
         assert_eq!(refused.states().len(), 2);
         server.restart().unwrap();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while !node.take(&one).await.is_admitted() {
             assert!(Instant::now() < until);
         }

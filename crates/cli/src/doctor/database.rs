@@ -6,7 +6,7 @@ use std::path::Path;
 use kernel::{Ctx, Time};
 use store::{Dialect, EventHandlers, MigrateError, OpenErrorKind, Reads, Store, StoreError};
 
-use super::{PATIENCE, indexes};
+use super::{TIMEOUT, indexes};
 use crate::Program;
 use app::Finding;
 use app::Settings;
@@ -30,7 +30,7 @@ pub async fn check(program: &Program<'_>, settings: &Settings, ctx: &Ctx) -> (Op
         let fix = format!("`{} migrate` makes it; ask again then, for what can only be seen inside.", program.name);
         return (None, vec![Finding::advice("database_absent", what, fix)]);
     }
-    let opened = tokio::time::timeout(PATIENCE, Store::open(&settings.database, EventHandlers::new())).await;
+    let opened = tokio::time::timeout(TIMEOUT, Store::open(&settings.database, EventHandlers::new())).await;
     let store = match opened {
         Ok(Ok(store)) => store,
         Ok(Err(error)) if error.kind() == OpenErrorKind::Pooler => {

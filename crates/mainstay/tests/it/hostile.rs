@@ -18,7 +18,7 @@ async fn echo(_caller: Caller<User>, Valid(text): Valid<Text>) -> Result<Json<Ec
 }
 
 /// Longer than any bound of the server's in these tests.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn serve() -> ServerHandle {
     let settings = ServerSettings {
@@ -60,7 +60,7 @@ fn get_long_head() -> Vec<u8> {
 
 /// Answers every PING, as a client would that means to stay, and sends `drip` now and then; whether the server closes.
 async fn is_cut(mut stream: TcpStream, drip: &[u8]) -> bool {
-    timeout(PATIENCE, async {
+    timeout(TIMEOUT, async {
         let mut buffer = Vec::new();
         let mut ticks = tokio::time::interval(Duration::from_millis(50));
         loop {
@@ -124,7 +124,7 @@ async fn floods_of_frames_are_cut_and_others_are_answered() {
     ] {
         let (mut reader, mut writer) = TcpStream::connect(server.address()).await.unwrap().into_split();
         let flood = flood.repeat(100);
-        let cut = timeout(PATIENCE, async {
+        let cut = timeout(TIMEOUT, async {
             tokio::join!(
                 async {
                     let _ = writer.write_all(&[opening(), first].concat()).await;
@@ -170,7 +170,7 @@ async fn an_answer_taken_byte_by_byte_is_cut() {
     let server = serve();
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     stream.write_all(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    let cut = timeout(PATIENCE, async {
+    let cut = timeout(TIMEOUT, async {
         // The reset is seen at once, however much has not been read.
         while stream.take_error().is_ok_and(|error| error.is_none()) {
             let mut byte = [0];
@@ -217,7 +217,7 @@ async fn ask(stream: &mut TcpStream, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nhost: here\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = [0; 2048];
-    let size = timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
+    let size = timeout(TIMEOUT, stream.read(&mut answer)).await.unwrap().unwrap();
     String::from_utf8_lossy(&answer[..size]).into_owned()
 }
 

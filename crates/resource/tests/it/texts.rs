@@ -1,6 +1,6 @@
 //! What a query can say: texts in any form of Unicode, lists with commas, times with a plus.
 
-use mainstay::kernel::{Place, ValidationErrors};
+use mainstay::kernel::{RequestPart, ValidationErrors};
 use mainstay::web::JsonValidator;
 use serde_json::{Value, json};
 use testkit::{App, Caller, TestDatabase, both};
@@ -143,7 +143,7 @@ fn the_document_says_how_a_comma_is_written() {
         let items = JsonValidator::new(list["schema"]["items"].clone()).unwrap();
         let is_valid = |item: &str| {
             let mut errors = ValidationErrors::new();
-            items.errors(&json!(item), Place::Query, &mut errors);
+            items.errors(&json!(item), RequestPart::Query, &mut errors);
             errors.is_empty()
         };
         for (item, is_written_so) in

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::lint;
 use crate::Dialect;
-use crate::sql::{Kind, Token, tokens};
+use crate::sql::{StatementKind, Token, tokens};
 
 /// The statements of a migration, and what it says about tables.
 #[derive(Debug, Default)]
@@ -317,7 +317,8 @@ impl<'a> Statement<'_, 'a> {
             return Err("a column has no name".to_owned());
         };
         let word = says.get(n + 1).map(|i| self.tokens[*i]);
-        let known = word.filter(|word| word.kind == Kind::Word).and_then(|word| type_of(word.text, self.dialect));
+        let known =
+            word.filter(|word| word.kind == StatementKind::Word).and_then(|word| type_of(word.text, self.dialect));
         let Some(sql_type) = known else {
             if self.is_raw(name) {
                 return Ok(());
@@ -326,7 +327,7 @@ impl<'a> Statement<'_, 'a> {
                 "the column `{}` has {}; a column's type is one of the words `id time json bool decimal text int blob`, \
                  or stands in a dialect-only block",
                 name.text,
-                word.filter(|word| word.kind == Kind::Word)
+                word.filter(|word| word.kind == StatementKind::Word)
                     .map_or("no type".to_owned(), |word| format!("the type `{}`", word.text)),
             ));
         };

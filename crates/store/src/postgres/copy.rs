@@ -12,7 +12,7 @@ use tokio_postgres::types::Type;
 use super::failure::Failure;
 use super::session::Driver;
 use super::value::cell;
-use crate::copy::{Batch, Column, CopyError, Done, Kind, Sum, Table};
+use crate::copy::{Batch, Column, CopyError, CopyKind, Done, Sum, Table};
 use crate::schemas::Schemas;
 use crate::sql::quoted;
 use crate::{Cell, Store, StoreError, Value};
@@ -211,25 +211,25 @@ fn columns(table: &Table) -> String {
     table.columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
 }
 
-fn kind_of(ty: &Type) -> Option<Kind> {
-    [Kind::Id, Kind::Time, Kind::Json, Kind::Bool, Kind::Int, Kind::Text, Kind::Blob]
+fn kind_of(ty: &Type) -> Option<CopyKind> {
+    [CopyKind::Id, CopyKind::Time, CopyKind::Json, CopyKind::Bool, CopyKind::Int, CopyKind::Text, CopyKind::Blob]
         .into_iter()
         .find(|kind| type_of(*kind) == *ty)
 }
 
-fn type_of(kind: Kind) -> Type {
+fn type_of(kind: CopyKind) -> Type {
     match kind {
-        Kind::Id => Type::UUID,
-        Kind::Time => Type::TIMESTAMPTZ,
-        Kind::Json => Type::JSONB,
-        Kind::Bool => Type::BOOL,
-        Kind::Int => Type::INT8,
-        Kind::Text => Type::TEXT,
-        Kind::Blob => Type::BYTEA,
+        CopyKind::Id => Type::UUID,
+        CopyKind::Time => Type::TIMESTAMPTZ,
+        CopyKind::Json => Type::JSONB,
+        CopyKind::Bool => Type::BOOL,
+        CopyKind::Int => Type::INT8,
+        CopyKind::Text => Type::TEXT,
+        CopyKind::Blob => Type::BYTEA,
     }
 }
 
-fn value(cell: Cell<'_>, kind: Kind) -> std::result::Result<Value, StoreError> {
+fn value(cell: Cell<'_>, kind: CopyKind) -> std::result::Result<Value, StoreError> {
     Ok(match (cell, kind) {
         (Cell::Null, _) => Value::Null,
         (Cell::Id(id), _) => Value::Id(id),
@@ -237,7 +237,7 @@ fn value(cell: Cell<'_>, kind: Kind) -> std::result::Result<Value, StoreError> {
         (Cell::Bool(value), _) => Value::Bool(value),
         (Cell::Int(value), _) => Value::Int(value),
         (Cell::Blob(bytes), _) => Value::Blob(bytes.to_vec()),
-        (Cell::Text(text), Kind::Json) => Value::Json(serde_json::from_str(text).map_err(StoreError::internal)?),
+        (Cell::Text(text), CopyKind::Json) => Value::Json(serde_json::from_str(text).map_err(StoreError::internal)?),
         (Cell::Text(text), _) => Value::Text(text.to_owned()),
         (Cell::Real(_), _) => return Err(StoreError::internal("a column of a type that no migration makes")),
     })

@@ -47,9 +47,9 @@ impl Hosts {
             0 | 1 => vec![config.clone()],
             _ => (0..count).map(|n| only(config, n)).collect(),
         };
-        let patience = CONNECT / u32::try_from(each.len()).unwrap_or(u32::MAX);
+        let limit = CONNECT / u32::try_from(each.len()).unwrap_or(u32::MAX);
         // What the URL says counts where it is less.
-        let within = |config: &Config| config.get_connect_timeout().map_or(patience, |own| patience.min(*own));
+        let within = |config: &Config| config.get_connect_timeout().map_or(limit, |own| limit.min(*own));
         let each = each.into_iter().map(|mut config| config.connect_timeout(within(&config)).clone()).collect();
         Self { each, connector, first: AtomicUsize::new(0) }
     }
@@ -165,14 +165,14 @@ fn only(all: &Config, n: usize) -> Config {
 /// Where a connection leads to.
 #[derive(Clone)]
 pub(crate) struct Address {
-    place: Place,
+    place: HostAddress,
     /// The name its certificate is for.
     name: String,
     connector: Option<Connector>,
 }
 
 #[derive(Debug, Clone)]
-enum Place {
+enum HostAddress {
     Tcp(String, u16),
     #[cfg(unix)]
     Unix(std::path::PathBuf),
@@ -190,12 +190,14 @@ impl Address {
         let (place, name) = match (config.get_hostaddrs().first(), config.get_hosts().first()) {
             (address, Some(Host::Tcp(host))) => {
                 let to = address.map_or_else(|| host.clone(), ToString::to_string);
-                (Place::Tcp(to, port), host.clone())
+                (HostAddress::Tcp(to, port), host.clone())
             }
             #[cfg(unix)]
-            (_, Some(Host::Unix(folder))) => (Place::Unix(folder.join(format!(".s.PGSQL.{port}"))), String::new()),
-            (Some(address), None) => (Place::Tcp(address.to_string(), port), String::new()),
-            (None, None) => (Place::Tcp("localhost".to_owned(), port), "localhost".to_owned()),
+            (_, Some(Host::Unix(folder))) => {
+                (HostAddress::Unix(folder.join(format!(".s.PGSQL.{port}"))), String::new())
+            }
+            (Some(address), None) => (HostAddress::Tcp(address.to_string(), port), String::new()),
+            (None, None) => (HostAddress::Tcp("localhost".to_owned(), port), "localhost".to_owned()),
         };
         Self { place, name, connector }
     }
@@ -203,12 +205,12 @@ impl Address {
     /// Calls off what runs on a connection to this server, and returns when the server has heard it.
     pub(crate) async fn cancel(&self, token: &CancelToken) -> Result<(), tokio_postgres::Error> {
         match &self.place {
-            Place::Tcp(host, port) => match TcpStream::connect((host.as_str(), *port)).await {
+            HostAddress::Tcp(host, port) => match TcpStream::connect((host.as_str(), *port)).await {
                 Ok(stream) => self.cancel_on(stream, token).await,
                 Err(_) => token.cancel_query(NoTls).await,
             },
             #[cfg(unix)]
-            Place::Unix(path) => match UnixStream::connect(path).await {
+            HostAddress::Unix(path) => match UnixStream::connect(path).await {
                 Ok(stream) => self.cancel_on(stream, token).await,
                 Err(_) => token.cancel_query(NoTls).await,
             },

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::pool::Pool;
 use super::room::{self, Room};
 use super::session::Session;
-use crate::migrate::{Known, Plan, Step};
+use crate::migrate::{Known, MigrationPlan, Step};
 use crate::schemas::Schemas;
 use crate::sql::quoted;
 use crate::{Applied, MigrateError, StoreError, params};
@@ -28,7 +28,7 @@ const TABLE: &str = "(
     PRIMARY KEY (domain, step)
 )";
 
-pub(crate) async fn run(pool: &Pool, plan: &Plan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
+pub(crate) async fn run(pool: &Pool, plan: &MigrationPlan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
     let schemas = pool.schemas();
     let mut session = connect(pool).await?;
     let result = match prepare(&mut session, schemas, plan).await {
@@ -64,7 +64,7 @@ pub(crate) async fn run(pool: &Pool, plan: &Plan, clock: &Clock) -> Result<Vec<A
 }
 
 /// Whether the steps that are not applied yet could be: who may not make them is told, and nothing is made.
-pub(crate) async fn check(pool: &Pool, plan: &Plan) -> Result<(), MigrateError> {
+pub(crate) async fn check(pool: &Pool, plan: &MigrationPlan) -> Result<(), MigrateError> {
     let mut session = connect(pool).await?;
     let checked = async {
         let known = known(&mut session, pool.schemas()).await.map_err(store)?;
@@ -89,7 +89,7 @@ async fn connect(pool: &Pool) -> Result<Session, StoreError> {
 async fn prepare(
     session: &mut Session,
     schemas: &Schemas,
-    plan: &Plan,
+    plan: &MigrationPlan,
 ) -> Result<(Vec<String>, Vec<Known>), MigrateError> {
     if room::is_there(session, &schemas.copies()).await.map_err(store)? {
         return Err(MigrateError::HalfCopied);
@@ -112,7 +112,7 @@ async fn prepare(
 async fn make_room(
     session: &mut Session,
     schemas: &Schemas,
-    plan: &Plan,
+    plan: &MigrationPlan,
 ) -> Result<(Vec<String>, Vec<Known>), MigrateError> {
     let known = known(session, schemas).await.map_err(store)?;
     if let Some(known) = &known {
@@ -139,7 +139,7 @@ async fn known(session: &mut Session, schemas: &Schemas) -> Result<Option<Vec<Kn
 }
 
 /// Every domain of the plan, and those that the product no longer has: they keep their tables, and their place in the path.
-fn domains(plan: &Plan, known: &[Known]) -> Vec<String> {
+fn domains(plan: &MigrationPlan, known: &[Known]) -> Vec<String> {
     let mut domains: Vec<String> = plan.domains.iter().map(|plan| plan.domain.to_owned()).collect();
     for (domain, ..) in known {
         if !domains.contains(domain) {
@@ -150,7 +150,7 @@ fn domains(plan: &Plan, known: &[Known]) -> Vec<String> {
 }
 
 /// Lets the role that queries run as read and change the rows of the plan's domains, where another role owns them.
-async fn grant(session: &mut Session, schemas: &Schemas, plan: &Plan, role: &str) -> Result<(), Failure> {
+async fn grant(session: &mut Session, schemas: &Schemas, plan: &MigrationPlan, role: &str) -> Result<(), Failure> {
     let mut missing = Vec::new();
     let record = schemas.record();
     if !is_granted(session, role, &record, &["SELECT"]).await? {
@@ -196,7 +196,7 @@ async fn is_granted(session: &mut Session, role: &str, schema: &str, rights: &[&
 async fn apply_all(
     session: &mut Session,
     schemas: &Schemas,
-    plan: &Plan,
+    plan: &MigrationPlan,
     known: &[Known],
     clock: &Clock,
 ) -> Result<Vec<Applied>, MigrateError> {

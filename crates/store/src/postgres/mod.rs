@@ -32,7 +32,7 @@ use self::pool::Pool;
 use self::replica::Replica;
 use crate::fair_queue::budget;
 use crate::health::Health;
-use crate::migrate::Plan;
+use crate::migrate::MigrationPlan;
 use crate::read_limits::{Found, MOST_KEYS, Most};
 use crate::schemas::Schemas;
 use crate::session_check::Proof;
@@ -343,14 +343,14 @@ impl Postgres {
         Ok(if tx.wants_reconnect() { Ended::Reconnect(result) } else { Ended::With(result) })
     }
 
-    pub(crate) async fn migrate(&self, plan: Plan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
+    pub(crate) async fn migrate(&self, plan: MigrationPlan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
         let result = migrate::run(&self.pool, &plan, clock).await;
         self.replicas.iter().for_each(|replica| replica.pool().follow(&self.pool));
         result
     }
 
     /// Whether what is not applied yet could be.
-    pub(crate) async fn check(&self, plan: &Plan) -> Result<(), MigrateError> {
+    pub(crate) async fn check(&self, plan: &MigrationPlan) -> Result<(), MigrateError> {
         migrate::check(&self.pool, plan).await
     }
 

@@ -15,7 +15,7 @@ use super::{url, watch};
 use crate::{OpenError, OpenErrorKind, StoreSettings};
 
 /// How long the first connection may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Checks the URLs without connecting.
 pub(crate) fn check_urls(url: &str, admin: Option<&str>, replica: Option<&str>) -> Result<(), String> {
@@ -69,14 +69,14 @@ pub(crate) async fn pool(url: &str, settings: &StoreSettings) -> Result<Arc<Pool
     let admin = settings.admin().map(hosts).transpose()?.map(|(hosts, _)| hosts);
     let pool = Pool::new(first, admin, settings);
     if pool.keeps_state() {
-        match tokio::time::timeout(PATIENCE, pool.is_shared_out()).await {
+        match tokio::time::timeout(TIMEOUT, pool.is_shared_out()).await {
             Ok(Ok(true)) => return Err(pooler(&config)),
             Ok(Ok(false)) => {}
             Ok(Err(error)) => return Err(explain(&config, error)),
             Err(_) => return Err(no_server(&config, "does not answer")),
         }
     }
-    let mut session = match tokio::time::timeout(PATIENCE, pool.connect(Use::Alone)).await {
+    let mut session = match tokio::time::timeout(TIMEOUT, pool.connect(Use::Alone)).await {
         Ok(Ok(session)) => session,
         Ok(Err(error)) => return Err(explain(&config, error)),
         Err(_) => return Err(no_server(&config, "does not answer")),

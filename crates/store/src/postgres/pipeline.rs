@@ -41,14 +41,14 @@ pub(crate) struct Pipelines {
 
 #[derive(Debug, Default)]
 struct Pipeline {
-    shared: Mutex<Option<Arc<Shared>>>,
+    shared: Mutex<Option<Arc<SharedConnection>>>,
     /// Held while a connection is made, so that one is made for all who wait. Holds when that last failed.
     connecting: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// One connection. Held by its pipeline and by every read under way on it.
 #[derive(Debug)]
-struct Shared {
+struct SharedConnection {
     client: Client,
     driver: Driver,
     generation: u64,
@@ -72,7 +72,7 @@ struct InFlight {
 
 /// One question under way. Dropped before its answer, it is abandoned.
 struct Question<'a> {
-    shared: &'a Shared,
+    shared: &'a SharedConnection,
     number: u64,
     is_answered: bool,
 }
@@ -81,7 +81,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shared {
+impl SharedConnection {
     /// Counts a question, unless too many are open.
     fn ask(&self, most: usize) -> Option<Question<'_>> {
         let mut in_flight = lock(&self.in_flight);
@@ -261,7 +261,7 @@ impl Pipelines {
     async fn follow(
         &self,
         ctx: &Ctx,
-        shared: &Shared,
+        shared: &SharedConnection,
         answer: oneshot::Receiver<Option<SharedRow>>,
     ) -> Result<Option<Option<SharedRow>>, StoreError> {
         let question = shared.ask(self.most).ok_or(StoreError::Busy)?;
@@ -274,7 +274,7 @@ impl Pipelines {
     async fn lead(
         &self,
         ctx: &Ctx,
-        shared: &Shared,
+        shared: &SharedConnection,
         by_id: &ById,
         id: Uuid,
         followers: Followers,
@@ -299,7 +299,7 @@ impl Pipelines {
     }
 
     /// The pipeline's connection, or a new one.
-    async fn connection(&self, pipeline: &Pipeline, ctx: &Ctx) -> Result<Arc<Shared>, StoreError> {
+    async fn connection(&self, pipeline: &Pipeline, ctx: &Ctx) -> Result<Arc<SharedConnection>, StoreError> {
         if let Some(shared) = pipeline.current(&self.pool) {
             return Ok(shared);
         }
@@ -315,7 +315,7 @@ impl Pipelines {
             self.pool.connect_within(ctx, Use::Shared).await.inspect_err(|_| *failed = Some(Instant::now()))?;
         let (client, driver, generation) = session.into_parts();
         let in_flight = InFlight { asked: 0, open: 0, abandoned: 0, abandoned_until: 0, heard: Instant::now() };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedConnection {
             client,
             driver,
             generation,
@@ -342,13 +342,13 @@ impl Pipelines {
 }
 
 impl Pipeline {
-    fn current(&self, pool: &Pool) -> Option<Arc<Shared>> {
+    fn current(&self, pool: &Pool) -> Option<Arc<SharedConnection>> {
         let shared = lock(&self.shared).clone()?;
         (!shared.client.is_closed() && pool.is_current(shared.generation)).then_some(shared)
     }
 
     /// Gives a connection up that owes answers and says nothing; whoever waits for one is told.
-    fn cut_if_quiet(&self, shared: &Arc<Shared>) {
+    fn cut_if_quiet(&self, shared: &Arc<SharedConnection>) {
         if shared.is_quiet() {
             self.forget(shared);
             shared.driver.cut();
@@ -356,7 +356,7 @@ impl Pipeline {
     }
 
     /// Uses `shared` no more. Whoever is waiting for an answer on it still gets it.
-    fn forget(&self, shared: &Arc<Shared>) {
+    fn forget(&self, shared: &Arc<SharedConnection>) {
         let mut current = lock(&self.shared);
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, shared)) {
             *current = None;

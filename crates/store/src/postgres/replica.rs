@@ -20,7 +20,7 @@ use crate::read_limits::{Found, Most};
 use crate::{FromRow, StoreError, Value};
 
 /// How long either of the two may take to say where it is.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The most people whose last write is remembered; more of them read from the primary until the standby has caught up.
 const MOST_WRITERS: usize = 100_000;
@@ -188,7 +188,7 @@ async fn place(session: &mut Option<Session>, pool: &Arc<Pool>, function: &str) 
         let rows: Vec<(Option<Lsn>,)> = open.read(&sql, &[], Most::rows(1)).await.ok()?.rows;
         rows.first()?.0
     };
-    let answer = timeout(PATIENCE, asked).await.ok().flatten();
+    let answer = timeout(TIMEOUT, asked).await.ok().flatten();
     if answer.is_none() {
         *session = None;
     }

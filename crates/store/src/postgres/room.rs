@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::migrate::{Known, Plan, told};
+use crate::migrate::{Known, MigrationPlan, told};
 use crate::schemas::Schemas;
 use crate::{MigrateError, params};
 
@@ -46,7 +46,7 @@ pub(crate) async fn is_there(session: &mut Session, table: &str) -> Result<bool,
 }
 
 impl Room {
-    pub(crate) async fn look(session: &mut Session, schemas: &Schemas, plan: &Plan) -> Result<Self, Failure> {
+    pub(crate) async fn look(session: &mut Session, schemas: &Schemas, plan: &MigrationPlan) -> Result<Self, Failure> {
         let ask = "SELECT current_database()::text, current_user::text,
             has_database_privilege(current_database(), 'CREATE')";
         let of_all: Vec<(String, String, bool)> = session.fetch(ask, &[], 1).await?;
@@ -82,7 +82,7 @@ impl Room {
     pub(crate) fn judge(
         &self,
         schemas: &Schemas,
-        plan: &Plan,
+        plan: &MigrationPlan,
         known: Option<&[Known]>,
     ) -> Result<Vec<String>, MigrateError> {
         let (mut missing, mut others, mut lost, mut closed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -151,7 +151,7 @@ impl Room {
 }
 
 /// The schemas of a plan, the record's first, and the tables that are made in each.
-fn wanted<'a>(schemas: &Schemas, plan: &'a Plan) -> Vec<(String, &'a [String])> {
+fn wanted<'a>(schemas: &Schemas, plan: &'a MigrationPlan) -> Vec<(String, &'a [String])> {
     let of_domains = plan.domains.iter().map(|domain| (schemas.of(domain.domain), domain.tables.as_slice()));
     [(schemas.record(), &[][..])].into_iter().chain(of_domains).collect()
 }
@@ -161,10 +161,10 @@ mod tests {
     use super::*;
     use crate::{Dialect, Migrations};
 
-    fn plan() -> Plan {
+    fn plan() -> MigrationPlan {
         let steps = &[("0001_x", "CREATE TABLE accounts (id id PRIMARY KEY)")];
         let sets = [Migrations { domain: "auth", steps }, Migrations { domain: "empty", steps: &[] }];
-        Plan::new(&sets, Dialect::Postgres).unwrap()
+        MigrationPlan::new(&sets, Dialect::Postgres).unwrap()
     }
 
     fn recorded() -> Vec<Known> {

@@ -95,9 +95,9 @@ where
     let closure = async { work(Tx::new(tx.clone())).await };
     let mut closure = pin!(AssertUnwindSafe(Inside(Box::pin(closure))).catch_unwind());
     let mut deadline = pin!(sleep_until(tx.ctx.deadline()));
-    let mut patience = STALL;
+    let mut timeout = STALL;
     let mut waits_since: Option<Instant> = None;
-    let mut stall = pin!(sleep_until(Instant::now() + patience));
+    let mut stall = pin!(sleep_until(Instant::now() + timeout));
     std::future::poll_fn(move |cx| {
         if let Poll::Ready(ended) = closure.as_mut().poll(cx) {
             return Poll::Ready(ended.map_err(|panic| panicked(&*panic)));
@@ -107,14 +107,14 @@ where
         }
         if connection.under_way.load(Ordering::Relaxed) > 0 {
             if let Some(since) = waits_since.take() {
-                patience = patience.saturating_sub(since.elapsed());
+                timeout = timeout.saturating_sub(since.elapsed());
             }
             return Poll::Pending;
         }
         if waits_since.is_none() {
             let now = Instant::now();
             waits_since = Some(now);
-            stall.as_mut().reset(now + patience);
+            stall.as_mut().reset(now + timeout);
         }
         stall.as_mut().poll(cx).map(|()| Err(StoreError::Stalled))
     })

@@ -15,7 +15,7 @@ use super::session::Session;
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Whether a session that begins now could write: what was set for the role or the database, as both stand now, or else
 /// what the server's files say. On a connection of ours that is `reset_val`, since we have set the value itself; where that
@@ -41,7 +41,7 @@ pub(crate) async fn watch(pool: Weak<Pool>) {
         sleep(EVERY).await;
         let Some(pool) = pool.upgrade().filter(|pool| pool.is_open()) else { return };
         // A server that does not answer is another trouble, which everybody notices.
-        let _ = timeout(PATIENCE, look(&pool)).await;
+        let _ = timeout(TIMEOUT, look(&pool)).await;
     }
 }
 

@@ -95,11 +95,11 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
 }
 
 /// Tries again for as long as the file is busy and `patience` lasts.
-pub(super) fn while_busy<T>(patience: Duration, mut work: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+pub(super) fn while_busy<T>(timeout: Duration, mut work: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let since = Instant::now();
     loop {
         match work() {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && since.elapsed() < patience => {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && since.elapsed() < timeout => {
                 std::thread::sleep(Duration::from_millis(5));
             }
             answer => return answer,

@@ -13,8 +13,8 @@ use super::connection::{self, Role};
 use super::failure::map;
 use super::migrate;
 use super::open::explain;
-use crate::copy::{Batch, CopyError, Kind, Sum, Table};
-use crate::migrate::Plan;
+use crate::copy::{Batch, CopyError, CopyKind, Sum, Table};
+use crate::migrate::MigrationPlan;
 use crate::sql::quoted;
 use crate::{StoreError, Value};
 
@@ -24,7 +24,7 @@ pub(crate) struct Source(Arc<Mutex<Connection>>);
 
 impl Source {
     /// Opens the file and keeps others from writing; it must be up to date.
-    pub(crate) async fn open(path: &str, wait_ms: u64, plan: Plan) -> Result<Self, CopyError> {
+    pub(crate) async fn open(path: &str, wait_ms: u64, plan: MigrationPlan) -> Result<Self, CopyError> {
         let path = path.to_owned();
         let opened = tokio::task::spawn_blocking(move || {
             let path = Path::new(&path);
@@ -145,18 +145,18 @@ impl Source {
     }
 }
 
-fn value(cell: ValueRef<'_>, kind: Kind, at: usize) -> rusqlite::Result<Value> {
+fn value(cell: ValueRef<'_>, kind: CopyKind, at: usize) -> rusqlite::Result<Value> {
     let unfit = || rusqlite::Error::InvalidColumnType(at, format!("{kind:?}"), cell.data_type());
     let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| unfit());
     Ok(match (cell, kind) {
         (ValueRef::Null, _) => Value::Null,
-        (ValueRef::Blob(bytes), Kind::Id) => Value::Id(Uuid::from_slice(bytes).map_err(|_| unfit())?),
-        (ValueRef::Blob(bytes), Kind::Blob) => Value::Blob(bytes.to_vec()),
-        (ValueRef::Integer(micros), Kind::Time) => Value::Time(Time::from_micros(micros)),
-        (ValueRef::Integer(number), Kind::Bool) => Value::Bool(number != 0),
-        (ValueRef::Integer(number), Kind::Int) => Value::Int(number),
-        (ValueRef::Text(bytes), Kind::Text) => Value::Text(text(bytes)?),
-        (ValueRef::Text(bytes), Kind::Json) => Value::Json(serde_json::from_slice(bytes).map_err(|_| unfit())?),
+        (ValueRef::Blob(bytes), CopyKind::Id) => Value::Id(Uuid::from_slice(bytes).map_err(|_| unfit())?),
+        (ValueRef::Blob(bytes), CopyKind::Blob) => Value::Blob(bytes.to_vec()),
+        (ValueRef::Integer(micros), CopyKind::Time) => Value::Time(Time::from_micros(micros)),
+        (ValueRef::Integer(number), CopyKind::Bool) => Value::Bool(number != 0),
+        (ValueRef::Integer(number), CopyKind::Int) => Value::Int(number),
+        (ValueRef::Text(bytes), CopyKind::Text) => Value::Text(text(bytes)?),
+        (ValueRef::Text(bytes), CopyKind::Json) => Value::Json(serde_json::from_slice(bytes).map_err(|_| unfit())?),
         _ => return Err(unfit()),
     })
 }

@@ -7,11 +7,11 @@ use rusqlite::{Connection, Error};
 
 use super::connection::while_busy;
 use super::failure::map;
-use crate::migrate::{Known, Plan, Step};
+use crate::migrate::{Known, MigrationPlan, Step};
 use crate::{Applied, MigrateError, StoreError};
 
 /// How long another process's migration is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS mainstay_migrations (
     domain TEXT NOT NULL,
@@ -22,7 +22,11 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS mainstay_migrations (
     PRIMARY KEY (domain, step)
 ) STRICT, WITHOUT ROWID";
 
-pub(crate) fn run(connection: &mut Connection, plan: &Plan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
+pub(crate) fn run(
+    connection: &mut Connection,
+    plan: &MigrationPlan,
+    clock: &Clock,
+) -> Result<Vec<Applied>, MigrateError> {
     let (known, taken) = in_transaction(connection, |connection| {
         let known = recorded(connection)?;
         let taken = taken(connection, plan, &known)?;
@@ -44,7 +48,7 @@ pub(crate) fn run(connection: &mut Connection, plan: &Plan, clock: &Clock) -> Re
 }
 
 /// The tables that are to be made by a domain that has made none yet, and are there already.
-fn taken(connection: &Connection, plan: &Plan, known: &[Known]) -> rusqlite::Result<Vec<String>> {
+fn taken(connection: &Connection, plan: &MigrationPlan, known: &[Known]) -> rusqlite::Result<Vec<String>> {
     let mut taken = Vec::new();
     let mut named = connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1")?;
     for table in plan.unmade_tables(known) {
@@ -127,7 +131,7 @@ fn in_transaction<T>(
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> Result<T, StoreError> {
     // Another process may be at it for longer than the busy handler waits.
-    while_busy(PATIENCE, || connection.execute_batch("BEGIN IMMEDIATE")).map_err(|error| map(error, None))?;
+    while_busy(TIMEOUT, || connection.execute_batch("BEGIN IMMEDIATE")).map_err(|error| map(error, None))?;
     let result = work(connection).and_then(|value| connection.execute_batch("COMMIT").map(|()| value));
     result.map_err(|error| {
         let error = map(error, Some(connection));

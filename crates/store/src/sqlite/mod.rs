@@ -24,10 +24,10 @@ use self::connection::{Access, Slot};
 use self::file_identity::FileIdentity;
 use self::interrupt::{Gone, Interrupt};
 use self::reader::{ReaderSlots, Readers, Reading};
-use self::writer::{Work, Writer};
+use self::writer::{Writer, WriterJob};
 use crate::fair_queue::{Caller, budget};
 use crate::health::Health;
-use crate::migrate::{Known, Plan};
+use crate::migrate::{Known, MigrationPlan};
 use crate::read_limits::{Found, MOST_KEYS, Most};
 use crate::session_check::Proof;
 use crate::slow_query_log::SlowQueryLog;
@@ -230,7 +230,7 @@ impl Sqlite {
             outcome: None,
         };
         let _waiting = gone.unless_waiting();
-        self.writer.submit(Caller::of(ctx), Work::QueuedTx(Box::new(call)))?;
+        self.writer.submit(Caller::of(ctx), WriterJob::QueuedTx(Box::new(call)))?;
         match ctx.within(answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(StoreError::internal("the writer dropped the transaction").into()),
@@ -238,10 +238,10 @@ impl Sqlite {
         }
     }
 
-    pub(crate) async fn migrate(&self, plan: Plan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
+    pub(crate) async fn migrate(&self, plan: MigrationPlan, clock: &Clock) -> Result<Vec<Applied>, MigrateError> {
         let clock = clock.clone();
         let (reply, answer) = oneshot::channel();
-        let work = Work::Alone(Box::new(move |connection| {
+        let work = WriterJob::Alone(Box::new(move |connection| {
             let _ = reply.send(migrate::run(connection, &plan, &clock));
         }));
         self.writer.submit(Caller::System, work)?;
@@ -249,7 +249,7 @@ impl Sqlite {
     }
 
     /// Whether what is not applied yet could be.
-    pub(crate) async fn check(&self, ctx: &Ctx, plan: &Plan, known: &[Known]) -> Result<(), MigrateError> {
+    pub(crate) async fn check(&self, ctx: &Ctx, plan: &MigrationPlan, known: &[Known]) -> Result<(), MigrateError> {
         let mut taken = Vec::new();
         for table in plan.unmade_tables(known) {
             let sql = "SELECT count(*) FROM sqlite_schema WHERE name = $1";

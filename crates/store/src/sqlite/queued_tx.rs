@@ -150,7 +150,7 @@ impl Parker {
     ) -> Result<T, StoreError> {
         let waker = Waker::from(self.clone());
         let mut cx = Context::from_waker(&waker);
-        let mut patience = STALL;
+        let mut timeout = STALL;
         loop {
             self.woken.store(false, Ordering::Release);
             if let Poll::Ready(value) = poll(&mut cx) {
@@ -161,13 +161,13 @@ impl Parker {
                 if limit.is_up() {
                     return Err(StoreError::Timeout);
                 }
-                let left = patience.saturating_sub(since.elapsed());
+                let left = timeout.saturating_sub(since.elapsed());
                 if left.is_zero() {
                     return Err(StoreError::Stalled);
                 }
                 std::thread::park_timeout(left.min(limit.remaining()).min(LOOK));
             }
-            patience = patience.saturating_sub(since.elapsed());
+            timeout = timeout.saturating_sub(since.elapsed());
         }
     }
 }

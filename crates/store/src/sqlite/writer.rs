@@ -28,23 +28,23 @@ const MOST: usize = 512;
 const LONGEST: Duration = Duration::from_millis(10);
 
 /// What the writer is asked to do.
-pub(crate) enum Work {
+pub(crate) enum WriterJob {
     /// A transaction.
     QueuedTx(Box<dyn QueuedTx>),
     /// Something that needs the connection for itself: migrations.
     Alone(Box<dyn FnOnce(&mut Connection) + Send>),
 }
 
-impl fmt::Debug for Work {
+impl fmt::Debug for WriterJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Work")
+        f.write_str("WriterJob")
     }
 }
 
 /// The way to the writer's thread. The thread ends when this is dropped or closed, after everything queued is done.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    queue: Arc<FairChannel<Work>>,
+    queue: Arc<FairChannel<WriterJob>>,
     alive: Arc<AtomicBool>,
     ended: watch::Receiver<bool>,
 }
@@ -98,9 +98,9 @@ impl Writer {
     }
 
     /// Hands work over, unless there is no room for it or the store is closed.
-    pub(crate) fn submit(&self, caller: Caller, work: Work) -> Result<(), StoreError> {
+    pub(crate) fn submit(&self, caller: Caller, work: WriterJob) -> Result<(), StoreError> {
         self.queue.send(caller, work, |refused| {
-            if let Work::QueuedTx(mut queued_tx) = refused {
+            if let WriterJob::QueuedTx(mut queued_tx) = refused {
                 queued_tx.fail(StoreError::Busy);
                 queued_tx.settle();
             }
@@ -130,12 +130,12 @@ impl Drop for Writer {
 }
 
 struct WriterThread {
-    queue: Arc<FairChannel<Work>>,
+    queue: Arc<FairChannel<WriterJob>>,
     /// Whose work was taken last.
     served: Cell<Option<Caller>>,
     parker: Arc<Parker>,
     /// Work that came while a group was open and does not belong into one.
-    kept_back: Cell<Option<Work>>,
+    kept_back: Cell<Option<WriterJob>>,
     files: Arc<FileIdentity>,
     health: Arc<Health>,
     wait: Duration,
@@ -149,7 +149,7 @@ enum Take {
 }
 
 /// What became of a member's place in the group.
-enum Place {
+enum QueuePosition {
     /// It has one: done, kept or undone.
     In,
     /// SQLite rolled the whole group back.
@@ -167,7 +167,7 @@ impl WriterThread {
         while let Some(work) = self.kept_back.take().or_else(|| self.next()) {
             self.reopen();
             match work {
-                Work::Alone(work) => {
+                WriterJob::Alone(work) => {
                     let ran = writer_connection::with(|connection| {
                         work(connection);
                         Ok(())
@@ -176,12 +176,12 @@ impl WriterThread {
                         tracing::error!(error = &error as &dyn std::error::Error, "the writer is away");
                     }
                 }
-                Work::QueuedTx(first) => self.group(VecDeque::from([first]), Take::More),
+                WriterJob::QueuedTx(first) => self.group(VecDeque::from([first]), Take::More),
             }
         }
     }
 
-    fn next(&self) -> Option<Work> {
+    fn next(&self) -> Option<WriterJob> {
         let (caller, work) = self.queue.receive(self.served.take())?;
         self.served.set(Some(caller));
         Some(work)
@@ -227,13 +227,13 @@ impl WriterThread {
             } else {
                 let (ran, place) = self.turn(&mut *queued_tx);
                 done.push(Done { queued_tx, ran });
-                if let Place::Lost = place {
+                if let QueuePosition::Lost = place {
                     return self.lost(done, waiting);
                 }
             }
             if take == Take::More && waiting.is_empty() && done.len() < MOST && began.elapsed() < LONGEST {
                 match self.queue.try_receive(&self.served) {
-                    Some(Work::QueuedTx(queued_tx)) => waiting.push_back(queued_tx),
+                    Some(WriterJob::QueuedTx(queued_tx)) => waiting.push_back(queued_tx),
                     Some(alone) => {
                         self.kept_back.set(Some(alone));
                         take = Take::NoMore;
@@ -280,11 +280,11 @@ impl WriterThread {
     }
 
     /// One member's turn: its closure in a savepoint.
-    fn turn(&self, queued_tx: &mut dyn QueuedTx) -> (Ran, Place) {
+    fn turn(&self, queued_tx: &mut dyn QueuedTx) -> (Ran, QueuePosition) {
         if let Err(error) = command("SAVEPOINT member") {
             queued_tx.fail(error);
             roll_back();
-            return (Ran::Undo, Place::Lost);
+            return (Ran::Undo, QueuePosition::Lost);
         }
         let mut ran = queued_tx.run(&self.parker);
         // An interrupted write, a full disk and an I/O error make SQLite roll everything back.
@@ -294,7 +294,7 @@ impl WriterThread {
                 queued_tx.fail(StoreError::internal("the transaction was rolled back under its closure"));
                 ran = Ran::Undo;
             }
-            return (ran, Place::Lost);
+            return (ran, QueuePosition::Lost);
         }
         if ran == Ran::Keep {
             let violated =
@@ -312,13 +312,13 @@ impl WriterThread {
             Ran::Undo | Ran::Over => command("ROLLBACK TO member").and_then(|()| command("RELEASE member")),
         };
         match ended {
-            Ok(()) => (ran, Place::In),
+            Ok(()) => (ran, QueuePosition::In),
             Err(error) => {
                 if ran == Ran::Keep {
                     queued_tx.fail(error);
                 }
                 roll_back();
-                (if ran == Ran::Keep { Ran::Undo } else { ran }, Place::Lost)
+                (if ran == Ran::Keep { Ran::Undo } else { ran }, QueuePosition::Lost)
             }
         }
     }

@@ -42,7 +42,7 @@ const INSISTS_FOR: Duration = Duration::from_secs(30);
 pub fn run(stage: &mut Stage<'_>, report: &mut Report) -> Result<()> {
     let (front, stop) = (stage.nodes.front(), stage.bench.stop.clone());
     let comers = (0..COMERS).map(|n| Person::new(front, front, &format!("comer-{n}"))).collect::<Result<_>>()?;
-    let work = Work::new(front, Person::new(front, front, "load")?, comers);
+    let work = Load::new(front, Person::new(front, front, "load")?, comers);
     let scripts_before = stage.nodes.redis.scripts_run()?;
     let mut accidents: Vec<(&str, Duration)> = Vec::new();
     thread::scope(|scope| {
@@ -94,7 +94,7 @@ pub fn run(stage: &mut Stage<'_>, report: &mut Report) -> Result<()> {
 }
 
 /// What all clients do, and what they met.
-struct Work {
+struct Load {
     front: u16,
     person: Person,
     comers: Vec<Person>,
@@ -111,7 +111,7 @@ struct Work {
 
 struct Met {
     at: Duration,
-    kind: Kind,
+    kind: RequestKind,
     word: String,
     took: Duration,
 }
@@ -120,15 +120,15 @@ impl Met {
     /// Answered as when nothing is amiss.
     fn is_well(&self) -> bool {
         match self.kind {
-            Kind::Write => self.word == "201",
-            Kind::Row | Kind::List | Kind::LogIn => self.word == "200",
-            Kind::Hammer => self.word == "200" || self.word == "429 rate_limited",
+            RequestKind::Write => self.word == "201",
+            RequestKind::Row | RequestKind::List | RequestKind::LogIn => self.word == "200",
+            RequestKind::Hammer => self.word == "200" || self.word == "429 rate_limited",
         }
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Kind {
+enum RequestKind {
     Write,
     Row,
     List,
@@ -136,7 +136,7 @@ enum Kind {
     LogIn,
 }
 
-impl Work {
+impl Load {
     fn new(front: u16, person: Person, comers: Vec<Person>) -> Self {
         Self {
             front,
@@ -185,7 +185,7 @@ impl Work {
             let mut times: u64 = 0;
             while begun.elapsed() < INSISTS_FOR {
                 times += 1;
-                let response = self.ask(Kind::Write, &mut line, &request);
+                let response = self.ask(RequestKind::Write, &mut line, &request);
                 if let Some(response) = response.filter(|response| response.status == 201) {
                     let id = response.json().ok().and_then(|post| post["id"].as_str().map(str::to_owned));
                     lock(&self.rows).push((id.unwrap_or_default(), title.clone()));
@@ -214,7 +214,7 @@ impl Work {
             };
             if let Some(id) = row {
                 let path = format!("/api/v1/posts/{id}");
-                self.ask(Kind::Row, &mut line, &raw_http::request("GET", &path, &self.person.access, "", b""));
+                self.ask(RequestKind::Row, &mut line, &raw_http::request("GET", &path, &self.person.access, "", b""));
             }
             thread::sleep(PAUSE);
         }
@@ -224,7 +224,7 @@ impl Work {
         let mut line = Line::new(self.front);
         let request = raw_http::request("GET", "/api/v1/posts?limit=20&sort=-created_at", "", "", b"");
         while self.goes_on() {
-            self.ask(Kind::List, &mut line, &request);
+            self.ask(RequestKind::List, &mut line, &request);
             thread::sleep(PAUSE);
         }
     }
@@ -236,7 +236,7 @@ impl Work {
             let due = Instant::now() + COMES_EVERY;
             let body = json!({ "email": person.email, "password": PASSWORD }).to_string();
             let request = raw_http::request("POST", "/api/v1/auth/login", "", "", body.as_bytes());
-            self.ask(Kind::LogIn, &mut line, &request);
+            self.ask(RequestKind::LogIn, &mut line, &request);
             while self.goes_on() && Instant::now() < due {
                 thread::sleep(PAUSE);
             }
@@ -252,12 +252,12 @@ impl Work {
         let path = format!("/api/v1/users/{}", self.person.id);
         let request = raw_http::request("GET", &path, "", "", b"");
         while self.goes_on() {
-            self.ask(Kind::Hammer, &mut line, &request);
+            self.ask(RequestKind::Hammer, &mut line, &request);
             thread::sleep(PAUSE);
         }
     }
 
-    fn ask(&self, kind: Kind, line: &mut Line, request: &[u8]) -> Option<Response> {
+    fn ask(&self, kind: RequestKind, line: &mut Line, request: &[u8]) -> Option<Response> {
         let begun = Instant::now();
         let response = line.ask(request);
         let took = begun.elapsed();
@@ -273,17 +273,17 @@ impl Work {
     /// `last` is when the last accident was over, `losses` are when Redis was lost.
     fn judge(&self, report: &mut Report, last: Duration, losses: &[Duration]) {
         let met = lock(&self.met);
-        let mut counts = BTreeMap::<(Kind, &str), u64>::new();
+        let mut counts = BTreeMap::<(RequestKind, &str), u64>::new();
         for one in met.iter() {
             *counts.entry((one.kind, &one.word)).or_default() += 1;
         }
         let is_expected = |one: &Met| {
             // A key that another node holds at the moment is told so.
-            let is_in_use = one.kind == Kind::Write && one.word == "409 idempotency_key_in_use";
+            let is_in_use = one.kind == RequestKind::Write && one.word == "409 idempotency_key_in_use";
             // As Redis is lost every allowance begins at nothing: large ones have the first again in a moment, an account's
             // log-ins later.
             let is_lost = losses.iter().any(|lost| one.at > *lost && one.at < *lost + LOST_FOR);
-            let is_limited = one.word == "429 rate_limited" && (is_lost || one.kind == Kind::LogIn);
+            let is_limited = one.word == "429 rate_limited" && (is_lost || one.kind == RequestKind::LogIn);
             one.is_well() || is_in_use || is_limited || one.word.starts_with("503 ")
         };
         let strange = met.iter().filter(|one| !is_expected(one)).count();
@@ -300,7 +300,7 @@ impl Work {
         report.judge(bad == 0 && later.len() > 100, "ten seconds after the last accident nothing fails any more", seen);
 
         // From before the first was sent until after the last was answered.
-        let hammered = met.iter().filter(|one| one.kind == Kind::Hammer);
+        let hammered = met.iter().filter(|one| one.kind == RequestKind::Hammer);
         let admitted = hammered.clone().filter(|one| one.word == "200").count() as u64;
         let until = hammered.map(|one| one.at).max().unwrap_or_default();
         let regained = until.as_micros() * u128::from(HAMMER) / HAMMER_WINDOW.as_micros();
@@ -315,13 +315,13 @@ impl Work {
             };
             second[0] += 1;
             second[1] += u64::from(!one.is_well());
-            second[2] += u64::from(one.kind == Kind::Hammer && one.word == "200");
+            second[2] += u64::from(one.kind == RequestKind::Hammer && one.word == "200");
         }
         report.figure("answered_failed_admitted_in_each_second", json!(by_second));
-        let strangers = met.iter().filter(|one| one.word == "429 rate_limited" && one.kind < Kind::Hammer);
+        let strangers = met.iter().filter(|one| one.word == "429 rate_limited" && one.kind < RequestKind::Hammer);
         let strangers: Vec<_> = strangers.map(|one| json!([one.at.as_secs_f64(), format!("{:?}", one.kind)])).collect();
         report.figure("far_from_their_limit_and_refused_at_s", json!(strangers));
-        let log_ins = met.iter().filter(|one| one.kind == Kind::LogIn);
+        let log_ins = met.iter().filter(|one| one.kind == RequestKind::LogIn);
         report.figure("log_ins_at_s", json!(log_ins.map(|one| json!([seconds(one.at), one.word])).collect::<Vec<_>>()));
         report.figure("writes_sent_again", *lock(&self.repeated));
         report.figure("slowest_ms", json!(slowest.as_millis() as u64));

@@ -26,16 +26,16 @@ pub enum State {
 /// Forwards connections. Dropped, it ends, and its threads with it.
 pub struct Way {
     port: u16,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct ProxyState {
     state: AtomicU8,
     is_over: AtomicBool,
 }
 
-impl Shared {
+impl ProxyState {
     fn is(&self, state: State) -> bool {
         self.state.load(Ordering::SeqCst) == state as u8
     }
@@ -51,7 +51,7 @@ impl Way {
         let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen")?;
         listener.set_nonblocking(true).context("cannot listen without blocking")?;
         let port = listener.local_addr().context("cannot read a socket's address")?.port();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(ProxyState::default());
         let its = shared.clone();
         thread::spawn(move || accept(&listener, target, &its));
         Ok(Self { port, shared })
@@ -74,7 +74,7 @@ impl Drop for Way {
     }
 }
 
-fn accept(listener: &TcpListener, target: u16, shared: &Arc<Shared>) {
+fn accept(listener: &TcpListener, target: u16, shared: &Arc<ProxyState>) {
     while !shared.is_over.load(Ordering::SeqCst) {
         match listener.accept() {
             Ok((client, _)) => {
@@ -87,7 +87,7 @@ fn accept(listener: &TcpListener, target: u16, shared: &Arc<Shared>) {
 }
 
 /// One connection, until either side ends it or the way is cut.
-fn carry(client: &TcpStream, target: u16, shared: &Shared) {
+fn carry(client: &TcpStream, target: u16, shared: &ProxyState) {
     wait_while_frozen(shared);
     if shared.is_broken() {
         return;
@@ -105,7 +105,7 @@ fn carry(client: &TcpStream, target: u16, shared: &Shared) {
     });
 }
 
-fn copy(mut from: &TcpStream, mut to: &TcpStream, shared: &Shared) {
+fn copy(mut from: &TcpStream, mut to: &TcpStream, shared: &ProxyState) {
     let mut chunk = [0; 16 * 1024];
     while !shared.is_broken() {
         wait_while_frozen(shared);
@@ -128,7 +128,7 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream, shared: &Shared) {
     }
 }
 
-fn wait_while_frozen(shared: &Shared) {
+fn wait_while_frozen(shared: &ProxyState) {
     while shared.is(State::Frozen) && !shared.is_over.load(Ordering::SeqCst) {
         thread::sleep(LOOK);
     }

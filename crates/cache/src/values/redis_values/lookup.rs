@@ -46,7 +46,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
         let config = &self.0.config;
         let until = ctx.deadline();
         // Half of the time is for a load of its own.
-        let patience = Instant::now() + ctx.remaining() / 2;
+        let give_up_at = Instant::now() + ctx.remaining() / 2;
         let Ok(connection) = shared.connection() else { return Sought::Load(Right::Own) };
         loop {
             // Each time: what is forgotten meanwhile may not have been told there.
@@ -72,7 +72,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
                     return old.map_or(Sought::Load(Right::Own), Sought::Found);
                 }
                 Ok(Begun::Another(_)) if config.is_everywhere => {
-                    if Instant::now() >= patience {
+                    if Instant::now() >= give_up_at {
                         return Sought::Load(Right::Own);
                     }
                     sleep(LOOK + ctx.random().part_of(LOOK_MORE)).await;
