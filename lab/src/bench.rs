@@ -178,7 +178,7 @@ pub fn run(args: &Args, lab: &Lab) -> Result<()> {
     }
 
     if wants(Kind::Redis) && bench.contenders.values().any(Contender::shares) {
-        bench.redis = Some(Redis::start(lab, contender::Placement::PINNED.driver, "redis")?);
+        bench.redis = Some(Redis::start(contender::Placement::PINNED.driver)?);
     }
 
     let mut results = Vec::new();

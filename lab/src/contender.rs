@@ -10,12 +10,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use devservers::{Process, free_port};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::http::{self, Requests};
 use crate::lab::{Lab, copy_folder};
-use crate::process::{self, Running, Usage};
+use crate::process::{self, Usage};
 use crate::study::plan::{CacheKind, DatabaseKind, Endpoint};
 
 const BUILD_WITHIN: Duration = Duration::from_secs(3600);
@@ -267,7 +268,7 @@ pub fn all(lab: &Lab) -> Result<BTreeMap<String, Contender>> {
 
 /// A running contender.
 pub struct Server {
-    running: Running,
+    running: Process,
     /// Where it listens.
     pub address: SocketAddr,
     /// From its start to its first answer.
@@ -378,7 +379,7 @@ impl Contender {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let probe = Requests::get("/api/health");
         let start = Instant::now();
-        let mut running = Running::start(&mut command)?;
+        let mut running = Process::start(&mut command)?;
         loop {
             let answers = if home.http2 {
                 http::speaks_http2(address, "/api/health").is_ok()
@@ -406,7 +407,7 @@ impl Contender {
 impl Server {
     /// What it and all it started have used so far.
     pub fn usage(&self) -> Result<Usage> {
-        process::usage(self.running.id())
+        process::usage(self.running.pid().unsigned_abs())
     }
 
     /// Lets it run on every core meanwhile, and on the server's alone afterwards, also where `work` failed: what is measured
@@ -414,15 +415,15 @@ impl Server {
     pub fn on_all_cores<T>(&self, lab: &Lab, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let every: Vec<usize> = (0..lab.cores).collect();
         let own: Vec<usize> = Placement::PINNED.server.into_iter().collect();
-        process::keep_on(self.running.id(), &every)?;
+        process::keep_on(self.running.pid().unsigned_abs(), &every)?;
         let done = work();
-        process::keep_on(self.running.id(), &own)?;
+        process::keep_on(self.running.pid().unsigned_abs(), &own)?;
         done
     }
 
     /// Ends it as an operator would.
     pub fn stop(mut self) -> Result<()> {
-        self.running.end(Signal::SIGTERM)
+        self.running.end_group(Signal::SIGTERM)
     }
 }
 
@@ -452,12 +453,6 @@ fn fill_one(word: &str, lab: &Lab, home: &Home, port: u16, workers: usize) -> St
     ]
     .into_iter()
     .fold(word.to_owned(), |word, (name, value)| word.replace(name, &value))
-}
-
-/// A port of 127.0.0.1 nobody listens on at this moment.
-pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
-    Ok(listener.local_addr().context("cannot read a socket's address")?.port())
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use devservers::{Process, free_port};
 use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
 
-use crate::contender::free_port;
 use crate::lab::Lab;
-use crate::process::{self, Running, Usage};
+use crate::process::{self, Usage};
 
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// The one that contenders sign in as, from this machine alone.
@@ -22,7 +22,7 @@ const PASSWORD: &str = "lab";
 
 /// A running server. Dropped, it stops; its files go with the lab's scratch folder.
 pub struct MariaDb {
-    running: Running,
+    running: Process,
     log: PathBuf,
     socket: PathBuf,
     port: u16,
@@ -58,7 +58,7 @@ impl MariaDb {
         mariadbd.args(["--character-set-server=utf8mb4", "--skip-name-resolve"]);
         let errors = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let running =
-            Running::start(mariadbd.current_dir(&home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors))?;
+            Process::start(mariadbd.current_dir(&home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors))?;
         let mut server = Self { running, log, socket, port };
         let start = Instant::now();
         while server.run("mysql", "select 1").is_err() {
@@ -106,14 +106,14 @@ impl MariaDb {
 
     /// What the server has used so far.
     pub fn usage(&self) -> Result<Usage> {
-        process::usage(self.running.id())
+        process::usage(self.running.pid().unsigned_abs())
     }
 }
 
 impl Drop for MariaDb {
     fn drop(&mut self) {
         // Nothing here is worth a checkpoint.
-        if let Err(error) = self.running.end(Signal::SIGKILL) {
+        if let Err(error) = self.running.end_group(Signal::SIGKILL) {
             eprintln!("could not stop MariaDB: {error:#}");
         }
     }

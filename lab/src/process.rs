@@ -2,139 +2,33 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
+use devservers::Process;
+pub use devservers::{Stop, output, shown};
 
-const POLL: Duration = Duration::from_millis(5);
-const GRACE: Duration = Duration::from_secs(10);
-
-/// Whether we were asked to end. Waiting code looks at it, so that guards are dropped on the way out.
-#[derive(Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Becomes true on SIGINT, SIGTERM and SIGHUP.
-    pub fn on_signals() -> Result<Self> {
-        let stop = Self::default();
-        let asked = stop.0.clone();
-        ctrlc::set_handler(move || asked.store(true, Ordering::SeqCst)).context("cannot watch for signals")?;
-        Ok(stop)
-    }
-
-    /// An error once we were asked to end.
-    pub fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::SeqCst) { bail!("interrupted") } else { Ok(()) }
-    }
+/// The words that run a program on one core, if one is named.
+pub fn core_words(core: Option<usize>) -> Vec<String> {
+    core.map(|core| vec!["taskset".to_owned(), "-c".to_owned(), core.to_string()]).unwrap_or_default()
 }
 
 /// The command, run on one core if one is named.
 pub fn on_core(core: Option<usize>, program: &str) -> Command {
-    match core {
-        Some(core) => {
-            let mut command = Command::new("taskset");
-            command.args(["-c", &core.to_string(), program]);
-            command
-        }
-        None => Command::new(program),
-    }
-}
-
-/// A running process and its group. Dropped, it kills the group.
-pub struct Running {
-    child: Child,
-    pid: Pid,
-    is_over: bool,
-}
-
-impl Running {
-    /// Starts `command` as the leader of a new group.
-    pub fn start(command: &mut Command) -> Result<Self> {
-        let child = command.process_group(0).spawn().with_context(|| format!("cannot start {}", shown(command)))?;
-        let pid = Pid::from_raw(i32::try_from(child.id()).context("a process id beyond i32")?);
-        Ok(Self { child, pid, is_over: false })
-    }
-
-    /// Its id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// How it ended, or `None` while it runs.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.child.try_wait().context("cannot ask for a process's end")
-    }
-
-    /// Sends `signal` to the leader, waits, then kills what is left of the group.
-    pub fn end(&mut self, signal: Signal) -> Result<()> {
-        if self.ended()?.is_none() {
-            // It may end between the question and the signal: that is what we want.
-            let _ = kill(self.pid, signal);
-        }
-        let start = Instant::now();
-        while self.ended()?.is_none() && start.elapsed() < GRACE {
-            thread::sleep(POLL);
-        }
-        let _ = killpg(self.pid, Signal::SIGKILL);
-        self.child.wait().context("cannot wait for a process's end")?;
-        self.is_over = true;
-        Ok(())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Once the group is gone its number may become someone else's.
-        if !self.is_over {
-            let _ = killpg(self.pid, Signal::SIGKILL);
-            let _ = self.child.wait();
-        }
-    }
+    devservers::under(&core_words(core), program)
 }
 
 /// Runs to the end with its output in ours; an error unless it succeeds in time.
 pub fn succeed(command: &mut Command, stop: &Stop, limit: Duration) -> Result<()> {
-    let mut running = Running::start(command.stdin(Stdio::null()))?;
-    let start = Instant::now();
-    loop {
-        if let Some(status) = running.ended()? {
-            return if status.success() { Ok(()) } else { bail!("{} ended with {status}", shown(command)) };
-        }
-        stop.check()?;
-        if start.elapsed() > limit {
-            bail!("{} ran longer than {} s", shown(command), limit.as_secs());
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Runs to the end and returns what it printed; an error, with its complaint, unless it succeeds.
-pub fn output(command: &mut Command) -> Result<String> {
-    let out = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", shown(command)))?;
-    if !out.status.success() {
-        let complaint = String::from_utf8_lossy(&out.stderr);
-        bail!("{} ended with {}: {}", shown(command), out.status, complaint.trim());
-    }
-    String::from_utf8(out.stdout).with_context(|| format!("{} printed something that is not UTF-8", shown(command)))
+    let status = Process::start(command.stdin(std::process::Stdio::null()))?.wait(stop, limit)?;
+    if status.success() { Ok(()) } else { bail!("{} ended with {status}", shown(command)) }
 }
 
 /// Whether `program` is in the search path.
 pub fn is_there(program: &str) -> bool {
-    output(Command::new("sh").args(["-c", "command -v \"$1\"", "sh", program])).is_ok()
-}
-
-/// The command as one would type it.
-pub fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    devservers::tools::find(program).is_some()
 }
 
 /// What a process and all below it have used so far, those below that have ended included.
@@ -232,6 +126,8 @@ impl Stat {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::signal::Signal;
+
     use super::*;
 
     const LINE: &str = "4711 (a (odd) name) S 17 4711 4711 0 -1 4194560 900 0 3 0 250 50 7 9 20 0 5 0 12345 \
@@ -267,16 +163,17 @@ mod tests {
 
     #[test]
     fn a_tree_is_kept_on_a_core() {
-        let mut sleeping = Running::start(Command::new("sh").args(["-c", "sleep 600 & wait"])).unwrap();
+        let mut sleeping = Process::start(Command::new("sh").args(["-c", "sleep 600 & wait"])).unwrap();
         let cores = || {
-            let printed = output(Command::new("taskset").args(["-p", "-c", &sleeping.id().to_string()])).unwrap();
+            let printed =
+                output(Command::new("taskset").args(["-p", "-c", &sleeping.pid().unsigned_abs().to_string()])).unwrap();
             printed.trim().rsplit(' ').next().unwrap().to_owned()
         };
-        keep_on(sleeping.id(), &[0]).unwrap();
+        keep_on(sleeping.pid().unsigned_abs(), &[0]).unwrap();
         assert_eq!(cores(), "0");
-        assert!(keep_on(sleeping.id(), &[]).is_err());
-        sleeping.end(Signal::SIGTERM).unwrap();
-        assert!(keep_on(sleeping.id(), &[0]).is_err());
+        assert!(keep_on(sleeping.pid().unsigned_abs(), &[]).is_err());
+        sleeping.end_group(Signal::SIGTERM).unwrap();
+        assert!(keep_on(sleeping.pid().unsigned_abs(), &[0]).is_err());
     }
 
     #[test]
@@ -284,13 +181,5 @@ mod tests {
         let mut child = Command::new("true").spawn().unwrap();
         child.wait().unwrap();
         assert!(usage(child.id()).is_err());
-    }
-
-    #[test]
-    fn a_group_goes_with_its_owner() {
-        let mut sleeping = Running::start(Command::new("sh").args(["-c", "sleep 600 & wait"])).unwrap();
-        assert!(sleeping.ended().unwrap().is_none());
-        sleeping.end(Signal::SIGTERM).unwrap();
-        assert!(sleeping.ended().unwrap().is_some());
     }
 }

@@ -86,7 +86,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// An error that lists the faults, or none.
+/// An error that lists the rule violations, or none.
 pub fn none_of(faults: &[String]) -> Result<()> {
     if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("\n")) }
 }

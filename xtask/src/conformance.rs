@@ -30,7 +30,7 @@ pub struct Args {
     /// What the servers store in: `both` runs each step that needs a server twice.
     #[arg(long, value_enum, default_value_t = Choice::Sqlite)]
     database: Choice,
-    /// Not one server but so many, behind nginx, over one PostgreSQL and one Redis.
+    /// This many servers instead of one, behind nginx, over one PostgreSQL and one Redis.
     #[arg(long, value_name = "COUNT", conflicts_with = "database", value_parser = clap::value_parser!(u8).range(1..=9))]
     nodes: Option<u8>,
     /// `schemathesis`: about how many requests to make on each database.
@@ -242,7 +242,7 @@ impl Served {
         command.env("MAINSTAY_ADMIN_EMAIL", ADMIN.0).env("MAINSTAY_ADMIN_PASSWORD", ADMIN.1);
     }
 
-    /// Stops the server as an operator would. What it logged as its own fault fails the step, whatever was answered.
+    /// Stops the server as an operator would. An error in its log fails the step, whatever was answered.
     fn end(mut self, outcome: Result<()>) -> Result<()> {
         let logs = match &self.servers {
             Servers::One(one) => vec![one.launch.log.clone()],

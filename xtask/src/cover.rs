@@ -18,7 +18,7 @@ use crate::servers::{Named, Servers};
 pub struct Args {
     #[command(flatten)]
     servers: Named,
-    /// Fail below so many percent.
+    /// Fail below this percentage.
     #[arg(long, value_name = "PERCENT")]
     at_least: Option<f64>,
     /// Only these packages; the whole product when none is named.

@@ -65,7 +65,7 @@ impl Target {
 const TOOLCHAIN: &str = "nightly";
 /// The longest input. Most of what is judged has bounds below it.
 const MOST_BYTES: &str = "4096";
-/// One input may take so many seconds of wall-clock on a machine that does much else.
+/// The wall-clock seconds that one input may take on a machine that does much else.
 const INPUT_WITHIN_S: &str = "60";
 /// The kernel counts a process's time in hundredths of a second, whatever its own tick is.
 const TICKS_PER_S: f64 = 100.0;
@@ -137,7 +137,7 @@ fn build(root: &Path, workspace: &Workspace, stop: &Stop) -> Result<PathBuf> {
     }
     let mut command = Command::new(tool);
     command.args(["fuzz", "build", "--sanitizer", "none", "--fuzz-dir", "fuzz", "--target-dir"]).arg(root);
-    // It builds with the cargo that it is told of, which here would be the one that runs this program.
+    // It builds with the cargo of this variable, which here would be the one that runs this program.
     command.env_remove("CARGO").env("RUSTUP_TOOLCHAIN", TOOLCHAIN).current_dir(&workspace.root);
     succeed(&mut command, stop)?;
     // cargo-fuzz builds for the machine itself, and always by name.

@@ -12,8 +12,21 @@ use crate::check;
 
 /// First components that are ours even when nothing is there yet, so that a misspelt room is noticed.
 const ROOMS: &[&str] = &[
-    "crates", "domains", "server", "examples", "lab", "deploy", "docs", "config", "xtask", "clients", "outside", ".ci",
-    ".cargo", ".github",
+    "crates",
+    "domains",
+    "server",
+    "examples",
+    "lab",
+    "deploy",
+    "docs",
+    "config",
+    "xtask",
+    "clients",
+    "conformance",
+    "resilience",
+    ".ci",
+    ".cargo",
+    ".github",
 ];
 
 /// Endings that mark a path as a file of ours wherever it begins, such as `src/store.rs` or `store/src/tx.rs`.

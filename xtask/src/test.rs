@@ -14,7 +14,7 @@ use crate::servers::{Named, Servers};
 pub struct Args {
     #[command(flatten)]
     servers: Named,
-    /// Give up after so many minutes, building included.
+    /// Give up after this many minutes, building included.
     #[arg(long, default_value_t = 25)]
     limit_minutes: u64,
     /// Handed to `cargo test`, such as `-- -p mainstay-store -- --nocapture`.

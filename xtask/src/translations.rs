@@ -1,4 +1,4 @@
-//! What callers are told, in every language: each text of our crates and domains has a Korean one, and no file of
+//! The messages to callers, in every language: each text of our crates and domains has a Korean one, and no file of
 //! translations holds a line that nothing says any more. Texts are found in the sources, read as Rust tokens: the
 //! literals of `text!("…")` and `#[api(Code, "…")]`, and the names of resources.
 
@@ -11,10 +11,10 @@ use regex::Regex;
 use crate::check;
 use crate::module_rules::{Token, inner, tokens};
 
-/// The languages that must be whole. A file of another one may have gaps, which are told in English.
+/// The languages that must be whole. A file of another one may have gaps, which fall back to English.
 const WHOLE: &[&str] = &["ko"];
 
-/// Where a text may be made of something else than a literal, and why. A row nothing needs any more is a fault.
+/// Where a text may be made of something else than a literal, and why. A row that nothing needs any more is an error.
 const MAY_BE_MADE: &[(&str, &str)] = &[
     ("crates/kernel/src/text.rs", "the type itself"),
     ("crates/resource/src/answer.rs", "a resource's name, which is found where the resource is derived"),

@@ -41,7 +41,7 @@ impl CacheWiring {
         Ok(Self { backend, bus, cache, wanted: Arc::default() })
     }
 
-    /// Who is to be told what transactions touch.
+    /// The observer of what transactions touch.
     pub(crate) fn watch(&self) -> Arc<dyn CommitObserver> {
         Arc::new(Forgetting { cache: self.cache.clone(), wanted: self.wanted.clone() })
     }

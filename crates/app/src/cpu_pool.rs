@@ -18,12 +18,12 @@ use crate::{StartError, allocator};
 /// Runs what keeps a core busy, away from the workers: hashing, image work, big sums. A handler that computes for longer
 /// than some hundred microseconds by itself holds up every other request of its worker.
 ///
-/// So many at once and no more; so many wait and no more; nobody longer than their request's deadline. Networks take turns
-/// (RFC 970's fair queueing), and where the queue is full, the newest of the network that has most in it leaves: who sends
-/// a thousand at once waits for themselves, and is refused before anybody else is. It has threads of
-/// its own, which give way to the workers where a core is short. Make one for each purpose, so that one kind of work cannot
-/// starve another, and put it in: `boot.put(CpuPool::per_core(256)?)`. Clones share their permits; the threads end with the
-/// last of them.
+/// The number of running jobs and the length of the queue are bounded, and nobody waits longer than their request's
+/// deadline. Networks take turns (RFC 970's fair queueing). If the queue is full, the newest job of the network that
+/// has most in it leaves: a client that sends a thousand at once waits for its own jobs, and is refused before anybody
+/// else is. The pool has threads of its own, which give way to the workers where a core is short. Make one for each
+/// purpose, so that one kind of work cannot starve another, and put it in: `boot.put(CpuPool::per_core(256)?)`. Clones
+/// share their permits; the threads end with the last of them.
 #[derive(Clone)]
 pub struct CpuPool {
     turns: Turns,
@@ -117,7 +117,7 @@ impl CpuPool {
         self.turn(ctx).await?.run(ctx, work).await
     }
 
-    /// Waits for its turn alone: for whoever has something to decide just before the work begins.
+    /// Waits for its turn alone: for a caller that has something to decide just before the work begins.
     ///
     /// # Errors
     /// When too many wait, or the deadline passes first.
@@ -146,7 +146,7 @@ impl Turn {
                 let _permit = permit;
                 work()
             };
-            // The permit is back before the answer: whoever has it finds the next one free. Nobody may be waiting any more.
+            // The permit is back before the answer: a caller with its answer finds one free. The caller may be gone.
             let _ = response.send(done);
         };
         jobs.0.put(Box::new(job));
@@ -157,7 +157,7 @@ impl Turn {
 /// A thread that has had nothing to do for so long gives back the memory that its work took.
 const REST: Duration = Duration::from_millis(500);
 
-/// Jobs on their way to a thread. Whoever puts one here has a permit, so there are never more than threads.
+/// Jobs on their way to a thread. Each one has a permit, so there are never more than threads.
 #[derive(Default)]
 struct Jobs {
     list: Mutex<List>,
@@ -184,7 +184,7 @@ impl Drop for JobQueue {
 /// What a thread is to do next.
 enum Next {
     Job(Job),
-    /// There was nothing for as long as it had patience.
+    /// There was nothing until the timeout.
     Rest,
     End,
 }

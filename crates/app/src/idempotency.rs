@@ -28,7 +28,7 @@ pub(crate) fn domain() -> Domain {
         .migrations(TABLES)
         .owned_table("idempotency_keys", "key", "account_id")
         .on::<AccountRegistered, _, _>(|tx, registered| async move {
-            // Whoever registers is nobody yet: whose the answer is, only what was made tells.
+            // The caller has no account yet: only the new account tells whose the answer is.
             let Some(run) = tx.ctx().attached::<CommitHook>().and_then(CommitHook::of::<KeyedRun>) else {
                 return Ok(());
             };

@@ -90,7 +90,7 @@ impl Backend {
         }
     }
 
-    /// What Redis says of itself, for whoever looks after it; none in memory.
+    /// What Redis says of itself, for its operator; none in memory.
     ///
     /// # Errors
     /// When it does not answer.

@@ -12,8 +12,8 @@ use crate::{Backend, Unavailable};
 /// been heard here, or [`Bus::is_current`] is false.
 const FRESH: Duration = Duration::from_millis(1500);
 
-/// Messages between nodes. Cheap to clone; when the last clone is dropped, the task that listens ends. What is told to
-/// `hear` must not keep a clone, then: a `Weak` of whatever has one will do.
+/// Messages between nodes. Cheap to clone; when the last clone is dropped, the task that listens ends. So a `hear`
+/// closure must not keep a clone: a `Weak` of its owner will do.
 ///
 /// Messages are heard by all nodes that listen at that moment, in no promised order, and are kept nowhere. A node
 /// proves to itself twice a second that it hears: it publishes a heartbeat and waits for that to come back. What was
@@ -23,7 +23,7 @@ const FRESH: Duration = Duration::from_millis(1500);
 #[derive(Clone)]
 pub struct Bus(Arc<Held>);
 
-/// What a subscriber is told.
+/// What a subscriber receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard<'a> {
     /// What another node published.
@@ -91,8 +91,8 @@ impl Bus {
         }))
     }
 
-    /// From now on, what other nodes publish on this topic is told to `hear`, on the task that listens: it must be
-    /// quick. A topic is at most 200 bytes.
+    /// From now on, `hear` receives what other nodes publish on this topic, on the task that listens: it must be quick.
+    /// A topic is at most 200 bytes.
     pub fn subscribe(&self, topic: &'static str, hear: impl Fn(Heard<'_>) + Send + Sync + 'static) {
         let mut subscribers = self.0.fanout.subscribers.write().unwrap_or_else(PoisonError::into_inner);
         let another = TopicHandler { topic, hear: Arc::new(hear) };
@@ -151,8 +151,8 @@ impl Fanout {
         self.proven_at.store(0, Ordering::Release);
     }
 
-    /// A heartbeat of this node came back that was sent at `sent`. Where it was in doubt, or is too late to prove that
-    /// nothing was missed before it, all are told first.
+    /// A heartbeat of this node came back that was sent at `sent`. If the node was in doubt, or the heartbeat is too
+    /// late to prove that nothing was missed before it, all subscribers are notified first.
     pub(crate) fn proven(&self, sent: u64) {
         let last = self.proven_at.load(Ordering::Acquire);
         // One that was sent before the last is of another connection, or was repeated: it proves nothing new.
@@ -177,7 +177,7 @@ impl Fanout {
         self.nodes.store(nodes.max(1), Ordering::Relaxed);
     }
 
-    /// Those who listen now: one that subscribes while it is told something does not wait for itself.
+    /// The current subscribers: one that subscribes while it receives something does not wait for itself.
     fn subscribers(&self) -> Arc<[TopicHandler]> {
         self.subscribers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// What nodes share did not do what it was asked. Never a reason to fail: whoever asks does without.
+/// The shared backend did not do what it was asked. Never a reason to fail: the caller does without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {
     /// There is no connection, too many wait for an answer already, or no time is left: nothing was asked.

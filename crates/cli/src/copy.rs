@@ -9,7 +9,7 @@ use store::{CopyProgress, CopyStage, StoreSettings};
 use super::settings::Loaded;
 use super::{Program, serve, terminal};
 
-/// How often a table that takes long is told of.
+/// How often the progress of a slow table is logged.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn copy(program: &Program<'_>, from: &str, to: Option<String>, loaded: &Loaded) -> Result<()> {

@@ -10,7 +10,7 @@ use web::ServerSettings;
 
 /// The log, the runtime's own, the operations listener and its connections, Redis, mail that is sent.
 const OTHERS: u64 = 128;
-/// So many connections there are in any case.
+/// The number of connections there are in any case.
 const FEWEST: u64 = 16;
 /// Fewer than a busy server has.
 const FEW: u64 = 1024;
@@ -28,7 +28,7 @@ pub fn fit(settings: &mut Settings) {
     let limit = getrlimit(Resource::Nofile).current;
     let (asked, fits) = (settings.server.max_connections as u64, connections(settings, limit));
     if fits < asked {
-        // Of the default nobody asked for so many: what is left of it is told where it is few.
+        // Nobody asked for the default, so a reduced one is logged only where it is few.
         let is_asked_for = settings.server.max_connections != ServerSettings::default().max_connections;
         if is_asked_for || fits < FEW {
             tracing::warn!(
@@ -66,7 +66,7 @@ fn needed_besides(settings: &Settings, limit: u64) -> u64 {
     OTHERS + database + limit.min(2048) / 8
 }
 
-/// What the limit of open files must be for `server.max_connections`, where this process cannot have so many.
+/// What the limit of open files must be for `server.max_connections`, where this process cannot have that many.
 pub fn lack(settings: &Settings) -> Option<(u64, u64)> {
     let limit = getrlimit(Resource::Nofile).maximum?;
     let asked = settings.server.max_connections as u64;

@@ -146,7 +146,7 @@ fn not_read(ignored: &[Ignored], before: &str) -> String {
     ignored.iter().map(|Ignored { name, why }| format!("{before}{name} {why}: it is not read.")).collect()
 }
 
-/// Prints a text and a line end, where the text is what was asked for. That nobody reads on is no fault of ours (`mainstay openapi | head`).
+/// Prints a text and a line end, where the text is what was asked for. A closed pipe is no error (`mainstay openapi | head`).
 fn say(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let written =

@@ -21,7 +21,7 @@ pub struct Listeners {
     operations: Reserved,
 }
 
-/// Takes both addresses, before anything is made: one that another process has is told first.
+/// Takes both addresses, before anything is made: an address in use is reported first.
 pub fn reserve(program: &str, settings: &Settings) -> Result<Listeners> {
     let api = Reserved::new(&settings.server).map_err(|error| no_listener(program, &error, settings.server.listen))?;
     let operations = Reserved::new(&metrics::server(settings)).map_err(|error| no_operations(&error, settings))?;
@@ -89,11 +89,11 @@ pub fn log(loaded: &Loaded) -> Result<Guard> {
     Ok(guard)
 }
 
-/// A worker looks for requests that have come, and for timers, after so many turns of its tasks. With tokio's own 61, under
-/// more load than it can bear, what comes is seen late, all at once, and goes to the end of the queue that workers share.
+/// A worker looks for new requests and timers after this many turns of its tasks. With tokio's own 61, under overload,
+/// new requests are seen late, all at once, and go to the end of the queue that workers share.
 const TURNS_PER_LOOK: u32 = 16;
-/// One turn in so many is for the queue that workers share, whatever waits in a worker's own. What the store's threads answer
-/// comes through it; tokio's own measure lets it wait behind every request that has just come.
+/// One turn in this many is for the queue that workers share, whatever waits in a worker's own. The answers of the
+/// store's threads come through it; tokio's own value lets them wait behind every request that has just come.
 const TURNS_PER_SHARED: u32 = 3;
 
 /// The runtime that the settings ask for. Of a runtime for each core this is the first; the server starts the others.
@@ -142,7 +142,7 @@ fn stop_signal(program: String) -> io::Result<oneshot::Receiver<()>> {
     Ok(receiver)
 }
 
-/// Whether whoever started this process wants SIGHUP ignored, as `nohup` does: a handler of ours would undo that.
+/// Whether the parent process wants SIGHUP ignored, as `nohup` does: a handler of ours would undo that.
 pub(super) fn ignores_hangup() -> bool {
     // Where the system does not tell it (proc(5): a mask, the lowest bit is signal 1), it is not known.
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {

@@ -18,8 +18,8 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// The text in lines of so many columns. What stands in backticks is to be copied, so it stays on one line with what it
-/// leans on; a word longer than a line has a line of its own.
+/// The text in lines of at most `columns` columns. Text in backticks is to be copied, so it stays on one line with what
+/// it leans on; a word longer than a line has a line of its own.
 fn wrapped(text: &str, columns: usize) -> String {
     let mut lines = Vec::new();
     for line in text.lines() {

@@ -25,6 +25,15 @@ pub enum Durability {
     Full,
 }
 
+/// How a server that is measured differs from one that comes out of the box.
+#[derive(Debug, Clone, Default)]
+pub struct Tuning {
+    /// Words before the server's program, such as those of `taskset`.
+    pub under: Vec<String>,
+    /// Settings, as in `shared_buffers=512MB`.
+    pub settings: Vec<String>,
+}
+
 /// What lies on a small disk, so that it fills up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -77,6 +86,7 @@ pub struct Postgres {
     bin: PathBuf,
     port: u16,
     durability: Durability,
+    tuning: Tuning,
 }
 
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -85,15 +95,23 @@ const ATTEMPTS: u32 = 3;
 impl Postgres {
     /// Finds PostgreSQL (installing it where we may), makes a cluster and starts it.
     pub fn start(durability: Durability, stop: &Stop) -> Result<Self> {
-        Self::start_with(durability, None, stop)
+        Self::start_with(durability, None, Tuning::default(), stop)
+    }
+
+    /// The same, for measuring.
+    ///
+    /// # Errors
+    /// When it cannot be installed or does not start.
+    pub fn start_tuned(durability: Durability, tuning: Tuning, stop: &Stop) -> Result<Self> {
+        Self::start_with(durability, None, tuning, stop)
     }
 
     /// The same, with one part of it on a file system of its own of this many MiB.
     pub fn start_on_small_disk(part: Part, mebibytes: u32, stop: &Stop) -> Result<Self> {
-        Self::start_with(Durability::Full, Some((part, mebibytes)), stop)
+        Self::start_with(Durability::Full, Some((part, mebibytes)), Tuning::default(), stop)
     }
 
-    fn start_with(durability: Durability, small: Option<(Part, u32)>, stop: &Stop) -> Result<Self> {
+    fn start_with(durability: Durability, small: Option<(Part, u32)>, tuning: Tuning, stop: &Stop) -> Result<Self> {
         let bin = find_or_install(stop)?;
         let home = fresh_directory()?;
         let disk = small.map(|(_, mebibytes)| SmallDisk::mount(&home.path().join("small"), mebibytes)).transpose()?;
@@ -120,8 +138,19 @@ impl Postgres {
         let mut attempt = 1;
         loop {
             let port = free_port()?;
-            match launch(&bin, home.path(), &data, disk.as_ref(), port, durability, stop) {
-                Ok(running) => return Ok(Self { running, disk, data, home, bin, port, durability }),
+            match launch(
+                &Launch {
+                    bin: &bin,
+                    home: home.path(),
+                    data: &data,
+                    disk: disk.as_ref(),
+                    port,
+                    durability,
+                    tuning: &tuning,
+                },
+                stop,
+            ) {
+                Ok(running) => return Ok(Self { running, disk, data, home, bin, port, durability, tuning }),
                 // Someone else may have taken the port between our question and the server's start.
                 Err(error) if attempt < ATTEMPTS && !stop.is_asked() => eprintln!("trying again: {error:#}"),
                 Err(error) => return Err(error),
@@ -142,9 +171,29 @@ impl Postgres {
             certify(home.path(), stop)?;
         }
         let port = free_port()?;
-        let running = launch(&self.bin, home.path(), &data, None, port, self.durability, stop)?;
+        let running = launch(
+            &Launch {
+                bin: &self.bin,
+                home: home.path(),
+                data: &data,
+                disk: None,
+                port,
+                durability: self.durability,
+                tuning: &self.tuning,
+            },
+            stop,
+        )?;
         let bin = self.bin.clone();
-        Ok(Self { running, disk: None, data, home, bin, port, durability: self.durability })
+        Ok(Self {
+            running,
+            disk: None,
+            data,
+            home,
+            bin,
+            port,
+            durability: self.durability,
+            tuning: self.tuning.clone(),
+        })
     }
 
     /// The postmaster and every process it started.
@@ -195,6 +244,41 @@ impl Postgres {
         process::output(&mut amcheck).map(|_| ())
     }
 
+    /// Runs a file of SQL.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub fn psql_file(&self, database: &str, file: &Path) -> Result<()> {
+        let mut psql = Command::new(self.bin.join("psql"));
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"]).arg(file).arg(self.url_of(database));
+        process::output(&mut psql).map(drop)
+    }
+
+    /// Makes a copy of a database nobody is connected to, in place of one that had the name, and returns its URL. A copy of
+    /// `template0` is empty.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn copy(&self, database: &str, name: &str) -> Result<String> {
+        self.psql("postgres", &format!("drop database if exists {name} with (force)"))?;
+        self.psql("postgres", &format!("create database {name} template {database}"))?;
+        Ok(self.url_of(name))
+    }
+
+    /// The postmaster's process id.
+    pub fn pid(&self) -> i32 {
+        self.running.pid()
+    }
+
+    /// What it has written into its log.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn log(&self) -> Result<String> {
+        let path = self.home.path().join("log");
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
     /// Whether the postmaster still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.running.ended(), Ok(None))
@@ -224,7 +308,18 @@ impl Postgres {
         let start = Instant::now();
         loop {
             let (home, disk) = (self.home.path(), self.disk.as_ref());
-            match launch(&self.bin, home, &self.data, disk, self.port, self.durability, stop) {
+            match launch(
+                &Launch {
+                    bin: &self.bin,
+                    home,
+                    data: &self.data,
+                    disk,
+                    port: self.port,
+                    durability: self.durability,
+                    tuning: &self.tuning,
+                },
+                stop,
+            ) {
                 Ok(running) => {
                     self.running = running;
                     return Ok(());
@@ -248,20 +343,25 @@ impl Drop for Postgres {
     }
 }
 
-fn launch(
-    bin: &Path,
-    home: &Path,
-    data: &Path,
-    disk: Option<&SmallDisk>,
+/// What a server is started from.
+struct Launch<'a> {
+    bin: &'a Path,
+    home: &'a Path,
+    data: &'a Path,
+    disk: Option<&'a SmallDisk>,
     port: u16,
     durability: Durability,
-    stop: &Stop,
-) -> Result<Process> {
+    tuning: &'a Tuning,
+}
+
+fn launch(launch: &Launch<'_>, stop: &Stop) -> Result<Process> {
+    let &Launch { bin, home, data, disk, port, durability, tuning } = launch;
     let log_path = home.join("log");
     let log = File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
-    let mut postgres = as_server_user(&bin.join("postgres"), disk);
+    let mut postgres = as_server_user_under(&tuning.under, &bin.join("postgres"), disk);
     postgres.arg("-D").arg(data).args(["-p", &port.to_string()]).arg("-k").arg(home);
     postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]);
+    postgres.args(tuning.settings.iter().flat_map(|setting| ["-c", setting]));
     if durability == Durability::Throwaway {
         postgres.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
         let file = |name: &str| home.join(name).display().to_string();
@@ -313,7 +413,12 @@ fn certify(home: &Path, stop: &Stop) -> Result<()> {
 /// The server refuses to run as root: then it runs as the user its package made. Where `setpriv` exists the kernel
 /// also stops it when we die without the chance to (`kill -9`).
 pub(crate) fn as_server_user(program: &Path, disk: Option<&SmallDisk>) -> Command {
-    let mut words: Vec<String> = disk.map(SmallDisk::words).unwrap_or_default();
+    as_server_user_under(&[], program, disk)
+}
+
+fn as_server_user_under(under: &[String], program: &Path, disk: Option<&SmallDisk>) -> Command {
+    let mut words: Vec<String> = under.to_vec();
+    words.extend(disk.map(SmallDisk::words).unwrap_or_default());
     let mut add = |more: &[&str]| words.extend(more.iter().map(|&word| word.to_owned()));
     if tools::find("setpriv").is_some() {
         add(&["setpriv", "--pdeathsig", "QUIT"]);

@@ -160,8 +160,34 @@ pub fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(out.stdout).with_context(|| format!("{} printed something that is not UTF-8", shown(command)))
 }
 
+/// A command of `program`, with words before it, such as those of `taskset`.
+pub fn under(words: &[String], program: &str) -> Command {
+    match words.split_first() {
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
+}
+
 /// The command as one would type it.
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_goes_with_its_leader() {
+        let mut leader = Process::start(Command::new("sh").args(["-c", "sleep 600 & wait"])).unwrap();
+        assert!(leader.ended().unwrap().is_none());
+        leader.end_group(Signal::SIGTERM).unwrap();
+        assert!(leader.ended().unwrap().is_some());
+        assert!(killpg(leader.pid, None).is_err(), "nothing of the group is left");
+    }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::ports::{CLUSTER_BUS, free_port_below, is_free};
-use crate::process::{self, Process, Stop};
+use crate::process::{self, Process, Stop, under};
 use crate::scratch::Scratch;
 use crate::tools;
 
@@ -42,6 +42,8 @@ pub struct RedisServer {
     port: u16,
     folder: Scratch,
     arguments: Vec<String>,
+    /// Words before its program.
+    under: Vec<String>,
 }
 
 impl RedisServer {
@@ -58,8 +60,17 @@ impl RedisServer {
     /// # Errors
     /// When it does not start; the message says what to do.
     pub fn with(arguments: &[&str]) -> Result<Self> {
+        Self::under(&[], arguments)
+    }
+
+    /// The same, with words before its program, such as those of `taskset`.
+    ///
+    /// # Errors
+    /// When it does not start; the message says what to do.
+    pub fn under(words: &[String], arguments: &[&str]) -> Result<Self> {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut server = Self { process: None, port: 0, folder: Scratch::new("redis")?, arguments };
+        let folder = Scratch::new("redis")?;
+        let mut server = Self { process: None, port: 0, folder, arguments, under: words.to_vec() };
         // Another test may take the port between the look and the start.
         for _ in 0..ATTEMPTS {
             server.port = port()?;
@@ -204,7 +215,7 @@ impl RedisServer {
     /// Whether it runs and answers now.
     fn try_start(&mut self) -> Result<bool> {
         let folder = self.folder.path();
-        let mut command = Command::new("redis-server");
+        let mut command = under(&self.under, "redis-server");
         if folder.join("sentinel.conf").exists() {
             command.arg(folder.join("sentinel.conf")).arg("--sentinel");
         } else {
@@ -301,7 +312,7 @@ impl RedisSentinel {
         );
         fs::write(folder.path().join("sentinel.conf"), config).context("cannot write sentinel.conf")?;
         let port = self::port()?;
-        let mut sentinel = RedisServer { process: None, port, folder, arguments: Vec::new() };
+        let mut sentinel = RedisServer { process: None, port, folder, arguments: Vec::new(), under: Vec::new() };
         sentinel.restart()?;
         let it = Self { data: [master, replica], sentinel };
         until("the sentinel knows the replica", || {

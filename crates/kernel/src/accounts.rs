@@ -49,7 +49,7 @@ impl std::error::Error for AccountDirectoryError {
 /// An answer of the directory, on its way.
 pub type DirectoryFuture<T> = Pin<Box<dyn Future<Output = Result<T, AccountDirectoryError>> + Send>>;
 
-/// Where accounts are looked up and ended. `auth` supplies it; whoever shows people asks it.
+/// Where accounts are looked up and ended. `auth` supplies it; code that shows people asks it.
 pub trait AccountDirectory: Send + Sync + 'static {
     /// The accounts with these ids, those that exist, in no order.
     fn find(&self, ctx: &Ctx, ids: Vec<UserId>) -> DirectoryFuture<Vec<Account>>;

@@ -228,7 +228,7 @@ enum Source {
 impl Clock {
     /// The machine's clock, except that it never goes back: what has expired must not come back to life, and ids must go
     /// on rising. When the machine's clock is set back, this one and its clones go on from where they were, a tenth more
-    /// slowly, until that one has caught up. A new process knows nothing of it until it is told ([`Clock::not_before`]).
+    /// slowly, until that one has caught up. A new process knows nothing of it until [`Clock::not_before`] is called.
     pub fn system() -> Self {
         Self(Source::System(Arc::new(Steady::new())))
     }

@@ -103,7 +103,7 @@ impl Code {
         }
     }
 
-    /// Whether the fault lies with the server, so that it is logged loudly.
+    /// Whether the error is the server's, so that it is logged loudly.
     pub const fn is_server_fault(self) -> bool {
         self.status() >= 500
     }

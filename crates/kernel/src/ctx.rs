@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::{Clock, Identity, Random, Time};
 
-/// One operation: who asks, for what, by which request, until when, by which clock. The first argument of every use case, the same
-/// for HTTP, jobs and tests.
+/// One operation: its caller, name, request, deadline and clock. The first argument of every use case, the same for
+/// HTTP, jobs and tests.
 #[derive(Clone)]
 pub struct Ctx {
     identity: Identity,
@@ -31,7 +31,7 @@ impl fmt::Debug for Ctx {
 }
 
 /// An address as a number, IPv4 mapped into IPv6 (RFC 4291 section 2.5.5.2). Of an IPv6 address only the network it was
-/// given by: whoever has one has 2^64 of them (RFC 6177 section 2).
+/// given by: a customer who has one has 2^64 of them (RFC 6177 section 2).
 pub const fn network_of(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
@@ -53,7 +53,7 @@ impl fmt::Display for DeadlinePassed {
 impl std::error::Error for DeadlinePassed {}
 
 impl Ctx {
-    /// A context for an operation that may take until `deadline`. It is named like the request, until it is told its own
+    /// A context for an operation that may take until `deadline`. It is named like the request, until it gets its own
     /// name.
     pub fn new(identity: Identity, request_id: Arc<str>, deadline: Instant, clock: Clock, random: Random) -> Self {
         Self {
@@ -119,7 +119,7 @@ impl Ctx {
         &self.operation
     }
 
-    /// Who asks.
+    /// The caller.
     pub const fn identity(&self) -> &Identity {
         &self.identity
     }

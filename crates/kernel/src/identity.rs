@@ -64,7 +64,7 @@ impl Role {
     }
 }
 
-/// Who is asking, as far as it was proved.
+/// The caller, as far as it was authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
     /// Nobody in particular.
@@ -108,7 +108,7 @@ pub struct AccountRegistered {
     pub at: Time,
 }
 
-/// Announced, inside the transaction that ends it, when an account goes. Whoever keeps things of its own for the
+/// Emitted when an account is deleted, inside the transaction that deletes it. A domain that keeps things for the
 /// account removes them there.
 #[derive(Debug, Clone)]
 pub struct AccountDeleted {

@@ -120,7 +120,7 @@ const BEYOND: &str = "beyond what one JSON value may be";
 
 /// The values of a body that is explained, after which lists are read no further.
 const EXPLAINED: usize = 1000;
-/// The values after which it is given up: they are all fields, and no schema has so many.
+/// The number of values after which it is given up: they are all fields, and no schema has that many.
 const MOST_EXPLAINED: usize = 2 * EXPLAINED;
 
 /// JSON, as far as it is worth a tree.

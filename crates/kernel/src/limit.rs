@@ -79,7 +79,7 @@ pub struct Bucket {
     pub operation: u64,
     /// The client's address, IPv4 mapped into IPv6; 0: whatever the address.
     pub address: u128,
-    /// The user, the API key or another subject; 0: whoever it is.
+    /// The user, the API key or another subject; 0: any.
     pub who: u128,
 }
 

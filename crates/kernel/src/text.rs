@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-/// Something a caller is told: an English sentence with `{places}`, and what stands in them. Made by [`text!`].
+/// A message to a caller: an English sentence with `{places}`, and what stands in them. Made by [`text!`].
 ///
 /// [`Display`](fmt::Display) says it in English. The sentence with its places is also the key under which a
 /// [`Catalogue`] has it in another language, so a text is written once, where it is needed, and reads as what it says.

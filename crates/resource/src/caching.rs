@@ -12,7 +12,7 @@ use web::{ETags, Problem};
 
 use crate::{Read, Resource, Spec};
 
-/// How long it is remembered that there is no row, at most: who asks for one that is gone asks again.
+/// How long it is remembered at most that there is no row: callers ask again for a row that is gone.
 const MOST_ABSENT: Duration = Duration::from_secs(5);
 
 /// A list is kept where it was asked for so often lately: there are as many lists as there are queries.
@@ -27,7 +27,7 @@ pub(crate) struct Kept {
     list_key: Key,
 }
 
-/// A row, as it is answered to whoever may see it.
+/// A row, as it is answered to callers that may see it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct KeptRow {
     /// Whose it is.
@@ -49,7 +49,7 @@ impl From<Problem> for NotLoaded {
 }
 
 impl From<Unanswered> for NotLoaded {
-    /// Those who waited for another's load are told what that one is told.
+    /// Callers that waited for another's load get the same error as that one.
     fn from(why: Unanswered) -> Self {
         let error = match why {
             Unanswered::Late => StoreError::Timeout,
@@ -87,7 +87,7 @@ impl Kept {
         self.row_key.id(id)
     }
 
-    /// Of a list that depends on who asks, one for each who does.
+    /// The key of a list; if the list depends on the caller, one key for each caller.
     pub(crate) fn list_key(&self, spec: &Spec, identity: &Identity, query: &str) -> Key {
         match spec.read {
             Read::Anyone | Read::Admin => self.list_key.field(query),

@@ -548,7 +548,7 @@ async fn create<R: Resource>(mut request: Request, shared: Arc<ResourceState>) -
     created(&row, shared.etags)
 }
 
-/// The answer to whoever created a row.
+/// The answer to the creation of a row.
 fn created<R: Resource>(row: &R, etags: ETags) -> Result<Response, Problem> {
     let mut response = whole(StatusCode::CREATED, row, etags)?;
     let location = format!("{}{}/{}", web::ApiBuilder::BASE_PATH, R::SPEC.path, row.id());

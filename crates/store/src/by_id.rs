@@ -12,8 +12,8 @@ struct Texts {
 }
 
 impl ById {
-    /// Of a text around `column = $1`: `before` ends with the column, and what it selects begins with that column, by whose
-    /// values the rows are told apart. `after` may add conditions, which take no parameter.
+    /// Of a text around `column = $1`: `before` ends with the column, and what it selects begins with that column, whose
+    /// values identify the rows. `after` may add conditions, which take no parameter.
     pub fn new(before: &str, after: &str) -> Self {
         let (one, many) = (format!("{before} = $1{after}"), format!("{before} = any($1){after}"));
         Self(Arc::new(Texts { one, many }))

@@ -31,7 +31,7 @@ pub enum StoreError {
         /// What was found.
         source: Cause,
     },
-    /// A constraint does not hold. Whoever runs the statement turns the ones it expects into errors of its own.
+    /// A constraint does not hold. The code that runs the statement turns the ones it expects into its own errors.
     Violation(Violation),
     /// The session in whose name the transaction was to write is over, its account is gone, or lost the role
     /// ([`SessionCheck`](crate::SessionCheck)). Nothing was written.

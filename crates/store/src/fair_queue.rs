@@ -1,9 +1,9 @@
-//! Who is next, where many want what there is little of: the SQLite readers and the writer, and PostgreSQL's connections.
+//! Decides who is next for scarce resources: the SQLite readers and the writer, and PostgreSQL's connections.
 //!
-//! Callers have turns: each gets one, however many of another caller came before it (fair queueing: Nagle, RFC 970, 1985).
-//! Whoever is alone may have all; since work that has begun is not interrupted for whoever comes next, one caller has at
-//! most half of the places while others were seen lately. When the queue is full, whoever has the longest line makes room
-//! for who has a shorter one (McKenney, Stochastic Fairness Queueing, 1990).
+//! Callers take turns: each gets one, however many of another caller came before it (fair queueing: Nagle, RFC 970, 1985).
+//! A caller that is alone may have all places. Work that has begun is not interrupted for the next caller, so one caller
+//! has at most half of the places while others were seen lately. When the queue is full, the caller with the longest line
+//! makes room for one with a shorter line (McKenney, Stochastic Fairness Queueing, 1990).
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -26,9 +26,9 @@ const COMPARED: usize = 16;
 pub(crate) enum Caller {
     /// The process itself: it has turns as everybody, and all the places it wants.
     System,
-    /// Who has signed in.
+    /// A person who has signed in.
     User(u128),
-    /// Who has not, by address; of IPv6 the network, which is what one customer has.
+    /// A caller who has not, by address; of IPv6 the network, which is what one customer has.
     Network(u128),
 }
 
@@ -67,7 +67,7 @@ struct Line<T> {
     waiting: VecDeque<T>,
 }
 
-/// Who has a place and who waits for one. Knows no threads: whoever holds it asks it.
+/// Who has a place and who waits for one. Knows no threads: its holder asks it.
 #[derive(Debug)]
 pub(crate) struct FairQueue<T> {
     places: usize,
@@ -83,7 +83,7 @@ pub(crate) struct FairQueue<T> {
 }
 
 impl<T> FairQueue<T> {
-    /// For so many places, where at most so many wait.
+    /// With this many places and a queue of at most this length.
     pub(crate) fn new(places: usize, most_waiting: usize) -> Self {
         Self {
             places,
@@ -136,7 +136,7 @@ impl<T> FairQueue<T> {
         self.lines.entry(caller).or_insert_with(Line::new).held += 1;
     }
 
-    /// Joins its caller's line. Who finds no room is given back.
+    /// Joins its caller's line. An item that finds no room is given back.
     pub(crate) fn push(&mut self, caller: Caller, item: T, now: Instant) -> Option<Refused<T>> {
         self.see(caller, now);
         let mut ousted = None;
@@ -175,7 +175,7 @@ impl<T> FairQueue<T> {
             }
             let caller = self.turns.pop_front()?;
             if !self.may_have(caller, now) {
-                // So many have half of the places: two at most.
+                // Only two callers can have half of the places.
                 self.turns.push_back(caller);
                 continue;
             }
@@ -247,12 +247,12 @@ impl<T> Line<T> {
     }
 }
 
-/// Who finds no room in a full queue.
+/// An item that finds no room in a full queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refused<T> {
-    /// Who came.
+    /// The new item.
     Itself(T),
-    /// The last of a longer line, whose room who came has taken.
+    /// The last of a longer line, whose room the new item has taken.
     Another(T),
 }
 

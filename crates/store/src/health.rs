@@ -1,4 +1,4 @@
-//! Whether the database takes what is written, as the last operations showed: for readiness, and for whoever would only be
+//! Whether the database accepts writes, as the last operations showed: for readiness, and for callers that would only be
 //! refused.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};

@@ -25,8 +25,8 @@ impl Invalidation {
 
 /// Told of what each transaction touches ([`Tx::invalidate`](crate::Tx::invalidate)), before its commit and after.
 pub trait CommitObserver: Send + Sync + 'static {
-    /// A transaction is about to commit. Must not wait: on SQLite all others wait with it. What comes back is told the end; none where
-    /// nobody keeps any of it.
+    /// A transaction is about to commit. Must not wait: on SQLite all others wait with it. The returned value learns the
+    /// outcome; none where nobody keeps any of it.
     fn begin(&self, invalidations: Vec<Invalidation>) -> Option<Box<dyn PendingInvalidation>>;
 }
 
@@ -40,7 +40,7 @@ pub trait PendingInvalidation: Send + Sync {
 }
 
 /// The changes of one transaction under way, of every time it was run. Held by the caller and by the closure: by whichever
-/// is there longer, so that a change whose caller went away is told of when the transaction is over, and not before.
+/// is there longer, so that a change whose caller went away is announced when the transaction is over, and not before.
 #[derive(Clone, Default)]
 pub(crate) struct PendingInvalidations(Arc<Mutex<Vec<Box<dyn PendingInvalidation>>>>);
 

@@ -75,7 +75,7 @@ pub enum MigrateError {
         /// What the database said.
         source: Box<StoreError>,
     },
-    /// There is no room for what is to be made: it would be in another program's, or who asks may not make it. Why, and
+    /// There is no room for the new tables: the schema is another program's, or our role may not create them. Why, and
     /// what to do.
     Refused(String),
     /// Rows are being carried into the database, or were when somebody stopped it.
@@ -181,7 +181,7 @@ impl MigrationPlan {
                 let number = step_number(name, position).map_err(|advice| about(name, advice))?;
                 let script = expand::expand(text, dialect).map_err(|advice| about(name, advice))?;
                 if dialect != Dialect::Postgres {
-                    // What would hurt there is told where it is written.
+                    // An error on PostgreSQL is reported here too, where the step is written.
                     expand::expand(text, Dialect::Postgres).map_err(|advice| about(name, advice))?;
                 }
                 for table in script.tables {
@@ -260,7 +260,7 @@ impl Step {
     }
 }
 
-/// So many tables, in words.
+/// A number of tables, in words.
 pub(crate) fn told(tables: i64) -> String {
     if tables == 1 { "one table".to_owned() } else { format!("{tables} tables") }
 }

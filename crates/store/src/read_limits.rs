@@ -7,10 +7,10 @@ use crate::engine_errors::too_many;
 
 /// More rows than this are never held at once.
 pub(crate) const MOST_ROWS: usize = 100_000;
-/// More bytes of rows than this are never held at once for somebody who asks from outside.
+/// More bytes of rows than this are never held at once for a caller from outside.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// The most keys of one [`Reads::rows_by_key`](crate::Reads::rows_by_key): they are looked up as one is, where the caller
-/// is. As many as a page has items; with more of them, whoever comes next would wait too long.
+/// is. As many as a page has items; with more of them, the next caller would wait too long.
 pub const MOST_KEYS: usize = 100;
 
 /// How much a read may find.
@@ -44,7 +44,7 @@ impl Most {
         }
     }
 
-    /// So many rows that are known by their keys.
+    /// This many rows that are known by their keys.
     pub(crate) const fn by_keys(ctx: &Ctx, rows: usize) -> Self {
         match rows {
             // However large it is.
@@ -53,7 +53,7 @@ impl Most {
         }
     }
 
-    /// A page of so many bytes, or of one row that has more.
+    /// A page of at most this many bytes, or of one row that has more.
     pub(crate) const fn page(bytes: usize) -> Self {
         Self { rows: MOST_ROWS, bytes, is_page: true }
     }

@@ -17,7 +17,7 @@ impl Row<'_> {
     /// The value in column `index`, from 0.
     ///
     /// # Errors
-    /// When there is no such column, or it does not hold a `T`: a fault of the statement or of the row type.
+    /// When there is no such column, or it does not hold a `T`: a bug in the statement or in the row type.
     pub fn get<T: Column>(&self, index: usize) -> Result<T, StoreError> {
         let cell = match &self.0 {
             Source::Sqlite(row, width) => {

@@ -67,8 +67,7 @@ impl Schemas {
         domains.into_iter().map(|domain| quoted(&self.of(domain))).collect::<Vec<_>>().join(", ")
     }
 
-    /// The advisory lock of whoever brings these schemas up to date: deployments in one database do not wait for each
-    /// other.
+    /// The advisory lock for migrating these schemas: deployments in one database do not wait for each other.
     pub(crate) fn lock(&self) -> i64 {
         self.prefix.bytes().fold(LOCK, |lock, byte| lock.rotate_left(5) ^ i64::from(byte))
     }

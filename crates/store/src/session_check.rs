@@ -7,7 +7,7 @@ use crate::Value;
 
 /// How each transaction in a person's name proves, inside itself, that this person may still write: by a live session of
 /// an account that still has the role. Authentication at a request's beginning cannot tell, because the session may end
-/// while the body arrives. PostgreSQL gets from it the conflict with whoever ends the session or the account meanwhile.
+/// while the body arrives. On PostgreSQL it conflicts with a transaction that ends the session or account meanwhile.
 ///
 /// The domain that owns sessions supplies the statement ([`Store::checking_sessions`](crate::Store::checking_sessions)).
 #[derive(Debug, Clone)]

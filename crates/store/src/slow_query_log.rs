@@ -35,7 +35,8 @@ impl SlowQueryLog {
     }
 }
 
-/// Tells of a statement that failed by a bug in the server, of a row or of the file: which it was, and for whom. Callers are told nothing of it.
+/// Logs a statement that failed because of a bug in the server, a row or the file: which it was, and for whom. Callers
+/// receive no details.
 pub(crate) fn tell_failed(ctx: &Ctx, sql: &str, error: &StoreError) {
     if let StoreError::Internal { source } | StoreError::Corrupt { source } = error {
         tracing::error!(

@@ -1,4 +1,4 @@
-//! Reads SQL text as far as this crate needs to: words, quotes and comments are told apart, and nothing more.
+//! Reads SQL text as far as this crate needs to: it distinguishes words, quotes and comments, and nothing more.
 
 use std::collections::BTreeSet;
 

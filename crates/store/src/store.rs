@@ -38,7 +38,7 @@ pub struct Store {
     session_check: Option<SessionCheck>,
 }
 
-/// Who is told what transactions touch.
+/// Learns what transactions touch.
 #[derive(Clone)]
 struct Watching(Arc<dyn CommitObserver>);
 
@@ -83,7 +83,7 @@ impl Store {
         })
     }
 
-    /// The same store; what its transactions touch is told to `watch`.
+    /// The same store; `watch` learns what its transactions touch.
     #[must_use]
     pub fn watched_by(self, watch: Arc<dyn CommitObserver>) -> Self {
         Self { watch: Some(Watching(watch)), ..self }
@@ -232,7 +232,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::tx`]: after [`StoreError::Timeout`] or [`StoreError::Unavailable`] it is not known whether the row was
-    /// written. A statement that gives no row, or more than one, is a fault of the program's, and what it did may stay.
+    /// written. A statement that gives no row, or more than one, is a bug in the program, and what it did may stay.
     pub async fn write_row<T: FromRow + Send + 'static>(
         &self,
         ctx: &Ctx,
@@ -284,8 +284,8 @@ impl Store {
         }
     }
 
-    /// Why writes fail, as far as the last operations have shown, by the name of the error callers are told; none where they
-    /// succeed. It is over when something is committed: who wants to know whether it is, writes something.
+    /// Why writes fail, as far as the last operations have shown, by the name of the error that callers receive; none
+    /// where they succeed. It is over when something is committed: to find out, write something.
     pub fn trouble(&self) -> Option<&'static str> {
         self.health().trouble()
     }
@@ -345,7 +345,7 @@ pub trait Reads: Send + Sync {
 
     /// The rows found by unique keys, each of which is a parameter: `WHERE id IN ($1, $2, …)`. Up to
     /// [`MOST_KEYS`](crate::MOST_KEYS) of them are read as one is by [`row`](Reads::row), with the same warning: at once, and
-    /// without waiting behind whatever scans. Of more, ask for so many at a time.
+    /// without waiting behind scans. For more, ask for that many at a time.
     ///
     /// # Errors
     /// As the database says; also when there are more rows than parameters.
@@ -373,8 +373,8 @@ impl Read<'_> {
         Self { may_be_behind: true, ..self }
     }
 
-    /// Rows until they have so many bytes, or one row that has more; and whether there are others. What is not needed is
-    /// not held: neither database's rows are read to their end first.
+    /// Rows up to a number of bytes, or one row that has more; and whether there are others. Rows that are not needed
+    /// are not held: neither database's rows are read to their end first.
     ///
     /// # Errors
     /// As [`Reads::rows`].

@@ -10,7 +10,7 @@ use crate::read_limits::{MOST_ROWS, Most};
 use crate::slow_query_log::{SlowQueryLog, tell_failed};
 use crate::{EventHandlers, FromRow, Invalidation, Reads, StoreError, Value, postgres, reentrancy, sqlite};
 
-/// So many things a transaction touches one by one.
+/// The most things that a transaction touches one by one.
 const MOST_TOUCHED: usize = 1000;
 
 /// Event handlers may emit in turn; deeper than this they are taken to go in a circle.
@@ -143,7 +143,7 @@ impl Tx {
     pub fn invalidate(&self, invalidations: Invalidation) {
         let mut all = self.inner.invalidations.lock().unwrap_or_else(PoisonError::into_inner);
         let invalidations = match invalidations {
-            // So many are forgotten sooner by their kind.
+            // This many are forgotten sooner by their kind.
             Invalidation::One(kind, _) if all.len() >= MOST_TOUCHED => Invalidation::All(kind),
             invalidations => invalidations,
         };

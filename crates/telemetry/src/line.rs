@@ -11,7 +11,7 @@ use tracing::{Event, Level};
 
 use crate::Format;
 
-/// The moment that stands at the beginning of each line. Within one second only its fraction is written anew.
+/// The time at the beginning of each line. Within one second only its fraction is rewritten.
 #[derive(Debug, Default)]
 pub(crate) struct Stamp {
     second: Option<i64>,

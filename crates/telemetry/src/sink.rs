@@ -126,8 +126,8 @@ impl Sink {
         line::write(event, self.format, now, stamp, lines);
         whole.1 = lines.len();
         drop(whole);
-        // The writer says that it sleeps before it looks at the buffers once more, each under its lock. So whoever
-        // appended after that look sees it asleep.
+        // The writer says that it sleeps before it looks at the buffers once more, each under its lock. So a thread
+        // that appended after that look sees it asleep.
         if self.shared.is_asleep.load(Ordering::Relaxed) && self.shared.is_asleep.swap(false, Ordering::Relaxed) {
             self.writer.unpark();
         }
@@ -186,7 +186,7 @@ mod tests {
         crate::Log { filter: crate::filter::parse("trace").unwrap(), sink }
     }
 
-    /// A reader that begins to read when it is told.
+    /// A writer that begins to write when it is signalled.
     struct SlowWriter {
         told: Receiver<()>,
         seen: Sender<String>,

@@ -244,7 +244,7 @@ impl App {
         Served::start(self.running.api.clone())
     }
 
-    /// Somebody who has not signed in.
+    /// A caller that has not signed in.
     pub fn anonymous(&self) -> Caller {
         Caller::anonymous(self)
     }

@@ -7,7 +7,7 @@ use crate::{App, Call};
 /// Everybody's password: long, on no list of common ones, and without the person's name or address.
 pub const PASSWORD: &str = "seven green lanterns by the sea";
 
-/// Somebody who calls the API: nobody in particular, or a person who has signed in.
+/// A caller of the API: anonymous, or a person who has signed in.
 #[derive(Debug, Clone)]
 pub struct Caller {
     app: App,

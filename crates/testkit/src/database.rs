@@ -31,10 +31,10 @@ enum DatabasePlace {
     Server { admin: String, name: String, url: String },
 }
 
-/// Where the server for tests is told: the URL of a superuser.
+/// The variable for the test server: the URL of a superuser.
 const SERVER: &str = "MAINSTAY_TEST_POSTGRES";
 
-/// Where the pooler in front of it is told.
+/// The variable for the URL of the pooler in front of it.
 const POOLER: &str = "MAINSTAY_TEST_POOLER";
 
 impl TestDatabase {

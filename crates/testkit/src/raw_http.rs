@@ -11,7 +11,7 @@ use web::{Api, Server, ServerHandle};
 
 use crate::Response;
 
-/// Longer than any of the server's own bounds in a test: a wait past it is a fault.
+/// Longer than any of the server's own bounds in a test: a longer wait is a bug.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An app behind a real socket. It stops when this is dropped.

@@ -105,8 +105,8 @@ impl Languages {
         best.map_or(&self.english, |(language, _)| language)
     }
 
-    /// The language for one range. What none is called exactly is tried without its last part, and so on (RFC 4647
-    /// section 3.4): who asks for `ko-KR` reads `ko`. And who asks for `pt` reads `pt-BR`.
+    /// The language for one range. A range without an exact match is tried without its last part, and so on (RFC 4647
+    /// section 3.4): `ko-KR` gets `ko`. And `pt` gets `pt-BR`.
     fn find(&self, range: &Range<'_>, all: &[Range<'_>]) -> Option<&Language> {
         if range.name == "*" {
             // Every language that no other range speaks of.

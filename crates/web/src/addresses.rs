@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::client_ip::counted;
 
-/// How often the log is told of connections that were one too many.
+/// How often connections over the limit are logged.
 const TELL: Duration = Duration::from_secs(1);
 
 /// The connections of each address. Held by the workers and by every connection that is counted.

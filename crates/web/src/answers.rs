@@ -127,8 +127,8 @@ impl Answers {
         RequestError::Overloaded
     }
 
-    /// Memory for an answer of so many bytes to a request of this path. What has changed something is answered in any case: it
-    /// is done, and as large as what was sent.
+    /// Memory for an answer of this many bytes to a request of this path. A request that has changed something is answered in
+    /// any case: it is done, and its answer is as large as what was sent.
     ///
     /// # Errors
     /// When there is none in time.
@@ -186,14 +186,14 @@ impl Drop for Held {
     }
 }
 
-/// One who waits, until dropped.
+/// A waiting request, until dropped.
 struct Waits<'a> {
     answers: &'a Answers,
     address: u128,
 }
 
 impl<'a> Waits<'a> {
-    /// None where so many wait already.
+    /// None where too many wait already.
     fn begin(answers: &'a Answers, address: u128) -> Option<Self> {
         let mut state = answers.state();
         let of = state.addresses.get(&address).map_or(0, |of| of.waiting);
@@ -235,12 +235,12 @@ mod tests {
         let second = answers.hold(address(1), PATH, MIB, true).await.unwrap();
         assert_eq!(answers.hold(address(1), PATH, MIB, true).await.unwrap_err(), RequestError::Overloaded);
         let other = answers.hold(address(2), PATH, MIB, true).await.unwrap();
-        // Who waits has what comes free.
+        // The waiting request gets what is freed.
         let (third, ()) = tokio::join!(answers.hold(address(1), PATH, MIB, true), async {
             tokio::task::yield_now().await;
             drop(first);
         });
-        // What was done is told.
+        // A completed change is answered in any case.
         let done = answers.hold(address(1), PATH, 5 * MIB, false).await.unwrap();
         drop((second, other, third.unwrap(), done));
         let left = {

@@ -18,6 +18,7 @@ use crate::body_memory::BodyMemory;
 use crate::client_ip::{ClientAddress, TrustedProxies};
 use crate::cors::Cors;
 use crate::docs_ui;
+use crate::hex::DIGITS;
 use crate::openapi::{Described, Info, describe};
 use crate::response::json_response;
 use crate::router::Router;
@@ -49,7 +50,6 @@ impl fmt::Debug for State {
 
 /// Digits that tell the request ids of one process from another's.
 const PREFIX_DIGITS: usize = 10;
-pub(crate) const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Asks whether what the API stands on can be reached.
 pub type ReadyCheck = Arc<dyn Fn(Ctx) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;

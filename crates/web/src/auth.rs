@@ -271,10 +271,10 @@ impl Request {
         Ok(identity)
     }
 
-    /// Proves a person once more, who was proved before.
+    /// Authenticates an already authenticated person again.
     ///
     /// # Errors
-    /// When they are no longer whom they were taken for, or it cannot be judged now.
+    /// When the person is no longer the same, or this cannot be judged now.
     pub(crate) async fn authenticate_again(&mut self) -> Result<(), Problem> {
         let before = self.authenticated;
         if before.is_none_or(|identity| identity.user_id().is_none()) {

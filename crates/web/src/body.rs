@@ -136,7 +136,7 @@ impl RequestBody {
         };
         let mut reading = Reading { body, deadline, step_ends: deadline, in_step: 0 };
         let read = reading.whole(limit, body_memory, place).await;
-        // Whoever is in time and is refused gets to see why.
+        // A client that is in time and is refused gets to read why.
         if matches!(read, Err(RequestError::BodyTooLarge { .. } | RequestError::Overloaded)) {
             Self::Incoming(reading.body).drain();
         }

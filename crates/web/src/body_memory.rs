@@ -61,7 +61,7 @@ impl Pool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes memory for so many bytes. Who comes first is served first.
+    /// Takes memory for this many bytes. The first to ask is served first.
     ///
     /// # Errors
     /// When there was none in time.
@@ -79,7 +79,7 @@ impl Pool {
     }
 }
 
-/// Counts one who waits, until dropped.
+/// Counts a waiting request, until dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::api::DIGITS;
+use crate::hex::DIGITS;
 use crate::{Input, Operation, Parameter, Problem, Request, RequestError, Service};
 use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
@@ -12,7 +12,7 @@ use serde_json::json;
 use siphasher::sip128::SipHasher13;
 
 /// Makes the entity tags of an app: 96 bits of a keyed hash over a representation's bytes (SipHash-1-3, Aumasson
-/// and Bernstein 2012), so that equal answers have equal tags without a version column. Whoever does not know the key cannot find two
+/// and Bernstein 2012), so that equal answers have equal tags without a version column. Without the key nobody can find two
 /// representations that have one tag. All nodes of a deployment need the same key. A handler takes it as an argument.
 #[derive(Clone, Copy)]
 pub struct ETags(SipHasher13);
@@ -148,7 +148,7 @@ impl Precondition {
 }
 
 /// Refuses a precondition that an operation which changes something would not look at. RFC 9110 section 13.1 lets a server
-/// ignore what it does not know; whoever states a condition for a change must not see it made regardless.
+/// ignore what it does not know; but a change with a condition must not be made regardless of the condition.
 pub(crate) fn check_supported(request: &Parts, is_held: bool) -> Result<(), RequestError> {
     let headers = &request.headers;
     if headers.is_empty() || is_safe(&request.method) {

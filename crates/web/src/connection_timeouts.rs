@@ -74,7 +74,7 @@ impl Watch {
         })
     }
 
-    /// Patience has ended: the socket is to be closed at once, and what waits for the client forgotten.
+    /// A timeout has expired: the socket is to be closed at once, and what waits for the client is dropped.
     pub(crate) fn cut(&self) {
         self.is_cut.store(true, Ordering::Relaxed);
     }
@@ -110,7 +110,7 @@ impl Watch {
         state.waiting.iter_mut().for_each(|waiting| waiting.moved_at = waiting.moved_at.max(at));
     }
 
-    /// Whether patience has ended.
+    /// Whether a timeout has expired.
     pub(crate) fn look(&self, now: Instant) -> Look {
         let state = self.state();
         // Whatever begins after this look ends later than that.
@@ -192,8 +192,8 @@ impl http_body::Body for Watched {
     }
 }
 
-/// Bytes that tell the connection's watch how they are taken. Whoever holds them back, hyper or HTTP/2's flow control,
-/// drops them once they have left.
+/// Bytes that tell the connection's watch how they are taken. Their holder, hyper or HTTP/2's flow control, drops them
+/// once they have left.
 #[derive(Debug)]
 pub(crate) struct Piece {
     bytes: Bytes,
@@ -224,7 +224,7 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
-        // The last of it is told by the drop that follows.
+        // The drop that follows reports the last of it.
         if !self.bytes.is_empty() {
             self.open.0.taken(self.number, count, Instant::now());
         }

@@ -181,7 +181,7 @@ fn read_on<T: InputType>(bytes: &[u8]) -> Result<T, RequestError> {
     {
         let mut value = value.into_inner();
         make_whole(&mut value);
-        // Without the schema: there may be a fault in each of a hundred thousand values.
+        // Without the schema: there may be an error in each of a hundred thousand values.
         return read_value(value, RequestPart::Body).map_err(|errors| RequestError::Invalid(errors.into()));
     }
     Err(RequestError::Invalid(unexplained(&error, RequestPart::Body).into()))

@@ -15,7 +15,7 @@ use http::{Method, StatusCode};
 use kernel::{Code, Ctx, Identity, KeyedHash, RequestPart, UserId};
 use serde_json::json;
 
-use crate::pipeline::guarded;
+use crate::panic_guard::guarded;
 use crate::{Body, Endpoint, Operation, Parameter, Problem, Request, RequestBody, RequestError, Response, Security};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -110,7 +110,7 @@ pub(crate) struct RunningKeys(Mutex<HashSet<KeyUse>>);
 impl RunningKeys {
     fn begin(&self, key: KeyUse) -> Option<Turn<'_>> {
         let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        // Made only where it is given out: dropping one ends the turn of whoever has it.
+        // Created only if the key is new: dropping one frees the key, which another request may hold.
         is_new.then(|| Turn { running: self, key })
     }
 }
@@ -142,7 +142,7 @@ pub(crate) async fn run(mut request: Request, endpoint: &Endpoint) -> Result<Res
     };
     let name = key(&request)?.to_owned();
     let identity = match endpoint.security {
-        // It does not look who asks.
+        // The endpoint does not look at its caller.
         None => Identity::Anonymous,
         Some(Security::Optional | Security::Required) => request.authenticate().await?,
     };
@@ -171,8 +171,8 @@ pub(crate) async fn run(mut request: Request, endpoint: &Endpoint) -> Result<Res
     match guarded((endpoint.handler)(request).as_mut()).await {
         Ok(response) => {
             if response.status() == StatusCode::CREATED && !run.is_saved.load(Ordering::Acquire) {
-                // In the name of whoever asked: an answer does not outlive its account. Nobody can ask again for that of
-                // one who was gone before it could be kept.
+                // Saved in the caller's name: an answer does not outlive its account. If the account is gone before the
+                // save, nobody can ask for the answer again.
                 match keeper.save(&ctx.by(identity), &run, kept(&response)).await {
                     Err(problem) if problem.code() == Code::Unauthenticated => {}
                     saved => saved?,

@@ -23,7 +23,7 @@ use crate::{Endpoint, Problem, Request, Service};
 pub(crate) const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub(crate) const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// What callers are told apart by, for policies that give some of them another quota.
+/// The kinds of callers, for policies that give some of them another quota.
 const TIERS: [&str; 3] = ["anonymous", "user", "admin"];
 
 fn tier_of(identity: &Identity) -> usize {
@@ -92,7 +92,7 @@ impl ApiError for Limited {
     }
 }
 
-/// Whole seconds, so that whoever waits them has waited long enough.
+/// Whole seconds, rounded up, so that a client that waits them has waited long enough.
 fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
@@ -343,7 +343,7 @@ impl One {
     fn charge(&self, ctx: &Ctx, identity: &Identity, operation: u64, subject: Option<u128>, cost: u32) -> Charge {
         let Parts { address, user, operation: by_operation, subject: by_subject } = self.policy.parts;
         let user_id = identity.user_id().map(|id| id.as_uuid().as_u128());
-        // Whoever has not signed in is known by their address.
+        // A caller that has not signed in is known by their address.
         let by_address = address || user && user_id.is_none();
         let bucket = Bucket {
             policy: self.id,
@@ -400,10 +400,10 @@ impl Applied {
         })
     }
 
-    /// Lets a request through, or not. What there is to say of the allowance is put into `told`, either way.
+    /// Lets a request through, or not. Writes the state of the allowance into `told`, either way.
     ///
     /// # Errors
-    /// When an allowance is used up, or who asks cannot be proved where it must.
+    /// When an allowance is used up, or the caller cannot be authenticated where that is required.
     pub(crate) async fn admit(
         &self,
         request: &mut Request,

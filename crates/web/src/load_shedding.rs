@@ -1,6 +1,6 @@
 //! Whether the workers keep up. When more is asked of them than they can do, it waits unseen: tasks that are ready, each with
-//! a request read or about to be read, stand in the runtime's queue. How long that queue may become before whoever joins
-//! it waits too long depends on what its tasks cost, so that is measured: a task of our own joins now and then.
+//! a request read or about to be read, stand in the runtime's queue. How long that queue may become before a new task
+//! waits too long depends on what its tasks cost, so that is measured: a task of our own joins now and then.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -31,8 +31,8 @@ const FEW: usize = 64;
 /// How often it is measured, while tasks wait and while none do.
 const BUSY: Duration = Duration::from_millis(10);
 const QUIET: Duration = Duration::from_millis(100);
-/// How often the log is told what was refused: a line for each would cost as much as the refusal. When nothing was, it is
-/// no longer too much.
+/// How often refusals are logged: a line for each would cost as much as the refusal. When nothing was refused, the
+/// overload is over.
 const TELL: Duration = Duration::from_secs(1);
 
 /// Held by the workers of one runtime and by their connections. Its thread and its task end with it.
@@ -40,11 +40,11 @@ const TELL: Duration = Duration::from_secs(1);
 pub(crate) struct LoadShedder {
     runtime: RuntimeMetrics,
     workers: usize,
-    /// Seconds that each task which waits costs whoever joins, in nearly all cases ([`SHARE`]).
+    /// Seconds that each waiting task costs a new one, in nearly all cases ([`SHARE`]).
     each: Mutex<f64>,
     /// Tasks that may wait; any number unless it is too much.
     limit: AtomicUsize,
-    /// Requests that were one too many, since the log was told.
+    /// Requests refused since the last log line.
     refused: AtomicUsize,
     task: AbortHandle,
     pulse: Arc<Pulse>,
@@ -72,7 +72,7 @@ impl Question {
 }
 
 impl LoadShedder {
-    /// Of the present runtime, which has so many workers.
+    /// For the current runtime, which has this many workers.
     pub(crate) fn start(workers: usize) -> Arc<Self> {
         let runtime = Handle::current();
         let question = Arc::new(Question::default());
@@ -103,7 +103,7 @@ impl LoadShedder {
         shedder
     }
 
-    /// Whether a request that begins now is one too many. Who asks and hears yes, refuses it.
+    /// Whether a request that begins now is one too many. A caller that gets yes refuses it.
     pub(crate) fn is_too_much(&self) -> bool {
         let is_too_much = self.runtime.global_queue_depth() > self.limit.load(Ordering::Relaxed);
         if is_too_much {
@@ -131,8 +131,8 @@ impl LoadShedder {
         );
     }
 
-    /// Takes note of what a task waited behind so many others, or has waited so far. Not the mean counts but the long
-    /// waits; their quantile is found as by Robbins and Monro (A Stochastic Approximation Method, 1951).
+    /// Records how long a task waited behind others, or has waited so far. Not the mean counts but the long waits;
+    /// their quantile is found as by Robbins and Monro (A Stochastic Approximation Method, 1951).
     fn learn(&self, depth: usize, took: Duration, has_ended: bool) {
         let few = FEW * self.workers;
         if depth <= few {
@@ -159,7 +159,7 @@ impl Drop for LoadShedder {
     }
 }
 
-/// What the thread does for as long as there is somebody who wants to know.
+/// What the thread does for as long as somebody holds the shedder.
 fn measure(shedder: &Weak<LoadShedder>, question: &Question) {
     let mut told = Instant::now();
     while let Some(shedder) = shedder.upgrade() {

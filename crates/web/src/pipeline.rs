@@ -2,8 +2,7 @@
 //! compression, log. One function instead of nine middlewares: see `docs/decisions/0003-one-fused-layer.md`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use tokio::time::Instant;
 use crate::body_memory::{BodyPlace, SMALL};
 use crate::conditional::{ETags, check_supported, none_match};
 use crate::limits::{RATELIMIT, RATELIMIT_POLICY, RateLimitHeaders};
+use crate::panic_guard::guarded;
 use crate::router::{Found, METHODS, allow_header};
 use crate::{Api, Body, Endpoint, Problem, Request, RequestBody, RequestError, Response, compress, cors, idempotency};
 
@@ -201,8 +201,8 @@ impl Api {
             if is_ok {
                 tag(&self.etags, response);
             }
-            // Of other methods' answers nobody keeps any (RFC 9111 section 3), but what somebody is told who says who they
-            // are is theirs by its own word.
+            // No cache stores answers to other methods (RFC 9111 section 3), but an answer to an authenticated caller says
+            // itself that it is private.
             if is_read || request.contains_key(AUTHORIZATION) {
                 response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
             }
@@ -290,16 +290,6 @@ async fn serve(
     } else {
         (endpoint.handler)(request).await
     }
-}
-
-/// Catches a handler's panic.
-pub(crate) fn guarded<F: Future<Output = Result<Response, Problem>> + ?Sized>(
-    mut handler: Pin<&mut F>,
-) -> impl Future<Output = Result<Response, Problem>> {
-    std::future::poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
-        Ok(poll) => poll,
-        Err(_) => Poll::Ready(Err(RequestError::Panicked.into())),
-    })
 }
 
 /// Runs a handler until the deadline, and catches its panic. A handler that is ready at once arms no timer.

@@ -135,7 +135,7 @@ impl<T: Into<Cow<'static, str>>> Success for Text<T> {
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
-/// What is answered of a thing that was made: the answer to whoever made it, and to whoever asks again with the same
+/// The answer for a thing that was created: to the caller that created it, and to one that asks again with the same
 /// `Idempotency-Key`.
 ///
 /// ```ignore

@@ -347,8 +347,8 @@ mod tests {
         characters.filter_map(char::from_u32).flat_map(|c| [format!("{c}"), format!("a{c}"), format!(" {c}\u{301}b")])
     }
 
-    /// A body that is refused is told the same by its type and by its schema; and the pattern, which is all that others
-    /// understand of it, refuses nothing that is accepted.
+    /// A type and its schema refuse a body with the same error; and the pattern, which is all that others understand of
+    /// it, refuses nothing that is accepted.
     #[test]
     fn a_profile_and_its_schema_agree() {
         for profile in [TextProfile::Opaque, TextProfile::Text, TextProfile::Line, TextProfile::Name] {

@@ -278,7 +278,7 @@ async fn worker(api: Arc<Api>, listener: StdListener, room: Room, mut stage: wat
                 tokio::spawn(connection(worker.clone(), peer, io, watch, (permit, counted.flatten()), stage.clone()));
             }
             Err(error) => {
-                // Out of descriptors, most often: those we have will come free. The log is told at first and then now and then.
+                // Out of descriptors, most often: those we have will come free. The first failure is logged, then every Nth.
                 if failures.is_multiple_of(TOLD) {
                     tracing::warn!(target: "mainstay::server", %error, "a connection could not be accepted");
                 }
@@ -293,7 +293,7 @@ async fn worker(api: Arc<Api>, listener: StdListener, room: Room, mut stage: wat
     tokio::task::yield_now().await;
 }
 
-/// How long nothing is accepted after a failure, and of how many in a row the log is told of one.
+/// How long nothing is accepted after a failure, and how many failures in a row give one log line.
 const BACK_OFF: Duration = Duration::from_millis(50);
 const TOLD: u32 = 100;
 
@@ -314,7 +314,7 @@ fn connection_builder(settings: &ServerSettings, pulse: &Arc<Pulse>) -> auto::Bu
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        // Its timer is made anew for each request; `Watch` has one for the connection.
+        // Its timer is created again for each request; `Watch` has one for the connection.
         .header_read_timeout(None)
         // hyper's own limits stand above ours. What it says past them, and to what is no HTTP, `Guarded` makes a problem.
         .max_buf_size((settings.max_header_bytes * 2).max(64 * 1024));
@@ -360,7 +360,7 @@ async fn connection(
         if watched.is_ambiguous() {
             request.extensions_mut().insert(LengthTwice);
         }
-        // How we are is told whoever asks, all the more now.
+        // Health checks are always answered, all the more now.
         let is_too_much = !request.uri().path().starts_with("/health/") && asked.shedder.is_too_much();
         let (worker, open) = (asked.clone(), watched.enter());
         async move {
@@ -408,7 +408,7 @@ async fn connection(
     drop(place);
 }
 
-/// Whether patience has ended, by the time that this process was awake.
+/// Whether a timeout has expired, by the time that this process was awake.
 fn judge(worker: &Worker, watch: &Watch) -> Look {
     let now = Instant::now();
     if let Some(woke) = worker.shedder.pulse().woke_at(now.into_std()) {
@@ -434,8 +434,8 @@ fn set_up(stream: &TcpStream, settings: &ServerSettings) {
     }
 }
 
-/// A socket with patience: a client that takes nothing of an answer, or floods, is cut. hyper's own timers do not watch
-/// writes.
+/// A socket with timeouts: a client that takes nothing of an answer, or floods, is cut off. hyper's own timers do not
+/// watch writes.
 #[derive(Debug)]
 struct Guarded {
     /// There until dropped.
@@ -627,8 +627,8 @@ impl AsyncWrite for Guarded {
     }
 }
 
-/// How long, how much, and how many clients may go on sending after the last answer: so many, or an eighth of those there
-/// may be.
+/// How long, how much, and how many clients may go on sending after the last answer: this many, or an eighth of the
+/// connection limit.
 const LINGER_TIME: Duration = Duration::from_secs(5);
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 const LINGERING: usize = 256;

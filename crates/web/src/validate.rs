@@ -140,8 +140,8 @@ impl<T: Check> Check for Box<T> {
     }
 }
 
-/// A secret is compared by whoever made it: it is never normalised here. (Passwords have a profile of their own, RFC
-/// 8265's OpaqueString, which belongs to what hashes them.)
+/// The code that issued a secret compares it: it is never normalised here. (Passwords have a profile of their own, RFC
+/// 8265's OpaqueString, which belongs to the code that hashes them.)
 impl<T: AsRef<str>> Check for Secret<T> {
     fn check(&mut self, _: TextProfile, pointer: &mut Pointer, errors: &mut ValidationErrors) {
         if let Err(fault) = TextProfile::Opaque.read(self.expose().as_ref()) {

@@ -1,7 +1,7 @@
 use mainstay::kernel::{FieldError, Invalid, RequestPart, Text};
 use mainstay::prelude::*;
 
-/// A fault of one field of a body.
+/// An error in one field of a body.
 pub(crate) fn fault(pointer: &str, code: &'static str, message: Text) -> FieldError {
     FieldError { place: RequestPart::Body, pointer: pointer.to_owned(), code, message }
 }

@@ -70,7 +70,7 @@ impl Password {
         self.0.expose().as_bytes()
     }
 
-    /// Whether it is among the first that are guessed, whoever it is for.
+    /// Whether it is among the first that are guessed for any account.
     pub(crate) fn is_common(&self) -> bool {
         is_common(self.0.expose(), &[])
     }
@@ -79,7 +79,7 @@ impl Password {
     pub(crate) fn errors(&self, least_characters: u32, about: &[&str]) -> Vec<FieldError> {
         let text = self.0.expose();
         let length = text.chars().count();
-        // What a text of a body may not hold, whoever brings it.
+        // What a text of any body may not hold.
         let mut of_text = ValidationErrors::new();
         let mut pointer = Pointer::root(RequestPart::Body);
         pointer.at("password", |pointer| self.0.clone().check(TextProfile::Opaque, pointer, &mut of_text));

@@ -12,8 +12,8 @@ use crate::AuthSettings;
 use crate::error::HashError;
 use crate::model::Password;
 
-/// Hashes and checks passwords: argon2id. Each takes 19 MiB or more and a core, so it is [`CpuPool`]: so many at once, and
-/// whoever finds no permit waits in a queue that has an end, and in which networks take turns.
+/// Hashes and checks passwords: argon2id. Each takes 19 MiB or more and a core, so it runs on a [`CpuPool`]: a bounded
+/// number at once, and a bounded queue in which networks take turns.
 pub(crate) struct Hasher {
     argon: Argon2<'static>,
     params: Params,
@@ -31,8 +31,8 @@ struct Nobodys {
     hash: String,
 }
 
-/// The most forms that are told apart: the parameters would have to have been changed as often, and somebody not to have
-/// signed in since the first.
+/// The most forms that are distinguished: to need more, the parameters must change as often, and somebody must not sign
+/// in since the first.
 const MOST_FORMS: usize = 8;
 
 /// The outcome of a check.

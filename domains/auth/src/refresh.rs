@@ -51,8 +51,8 @@ impl RefreshTokens {
         (Secret::new(token), hash)
     }
 
-    /// The token that follows another. Who has the other and not the seed, which lies in the store, cannot tell it, nor can
-    /// who has both without our key.
+    /// The token that follows another. It cannot be computed from the other without the seed, which is in the store, nor
+    /// from both without our key.
     pub(crate) fn successor(
         &self,
         of: &Secret<String>,

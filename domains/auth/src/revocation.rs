@@ -8,8 +8,8 @@ use mainstay::kernel::{SessionId, Time};
 /// service, which ends them, and by the verifier, which asks on every request: while nothing ends, that is one atomic
 /// load.
 ///
-/// Each ending raises a generation. Whoever remembers a verdict keeps the generation it read *before* it asked the
-/// database; as long as that is the present one, nothing has ended since.
+/// Each ending raises a generation. A remembered verdict keeps the generation that was read *before* the database was
+/// asked; as long as that is the present one, nothing has ended since.
 #[derive(Debug)]
 pub(crate) struct Revocations {
     generation: AtomicU64,
@@ -19,7 +19,7 @@ pub(crate) struct Revocations {
 
 #[derive(Debug, Default)]
 struct List {
-    /// Verdicts of an earlier generation are not covered by `until`: they must be formed anew.
+    /// Verdicts of an earlier generation are not covered by `until`: they must be formed again.
     floor: u64,
     /// Ended sessions, and when the last access token of each has expired.
     until: HashMap<SessionId, Time>,
@@ -38,7 +38,7 @@ pub(crate) enum RevocationStatus {
 
 impl Revocations {
     /// A list of at most this many sessions. When more end within the life of an access token, every remembered verdict
-    /// is formed anew instead.
+    /// is formed again instead.
     pub(crate) fn new(most: usize) -> Self {
         Self { generation: AtomicU64::new(0), list: RwLock::default(), most }
     }
@@ -81,7 +81,7 @@ impl Revocations {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Every remembered verdict must be formed anew.
+    /// Every remembered verdict must be formed again.
     pub(crate) fn invalidate_all(&self) {
         let mut list = self.write();
         list.floor = self.generation() + 1;
@@ -89,7 +89,7 @@ impl Revocations {
     }
 
     /// To be held across a transaction that ends sessions. Its outcome may stay unknown (the caller is gone, the
-    /// deadline passed during the commit): dropped unsettled, it makes every verdict be formed anew.
+    /// deadline passed during the commit): dropped unsettled, it invalidates every verdict.
     pub(crate) fn pending(&self) -> Pending<'_> {
         Pending { ended: self, is_settled: false }
     }

@@ -12,7 +12,7 @@ use crate::revocation::Revocations;
 
 const TOPIC: &str = "auth.ended";
 
-/// How long whoever ends a session waits for the message to leave.
+/// How long a caller that ends a session waits for the message to leave.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Notes here what ends elsewhere. The last access token of a session that ends now is good for `life` at most.
@@ -28,7 +28,7 @@ pub(crate) fn hear(bus: &Bus, ended: Arc<Revocations>, clock: Clock, life: Durat
     });
 }
 
-/// Tells the others. That it did not leave is no fault: they will ask.
+/// Tells the others. A message that did not leave is no error: they will ask.
 pub(crate) async fn tell(bus: &Bus, ctx: &Ctx, sessions: &[SessionId]) {
     if sessions.is_empty() {
         return;

@@ -174,7 +174,7 @@ pub(crate) async fn find_live_session(
 }
 
 /// Gives a row where a person's session is live and they still have the role they claim: the session, the person, now, the
-/// role. Every transaction in a person's name begins with it. Whoever has an account is a user: it is not looked at then.
+/// role. Every transaction in a person's name begins with it. Every account is a user, so that role is not looked at.
 pub(crate) const LIVE_SESSION: &str = "SELECT 1 FROM sessions
     WHERE id = $1 AND account_id = $2 AND ended_at IS NULL AND expires_at > $3
     AND ($4 = 'user' OR EXISTS (SELECT 1 FROM accounts WHERE id = $2 AND role = 'admin'))";
@@ -216,7 +216,7 @@ pub(crate) async fn remove_dead_sessions(
     tx.execute(sql, &values).await.map(drop)
 }
 
-/// Removes all but so many of an account's sessions: those that were ended first, then those that were not used for
+/// Removes all but `kept` of an account's sessions: those that were ended first, then those that were not used for
 /// longest. Says which.
 pub(crate) async fn remove_oldest_sessions(
     tx: &Tx,

@@ -11,7 +11,7 @@ use crate::revocation::{RevocationStatus, Revocations};
 use crate::{AuthSettings, store, tokens};
 
 /// Tells who a bearer token stands for. Verifying a signature and asking for the session takes some 100 µs, so verdicts
-/// are remembered by the token's whole text; each is still judged by time and revocation on every use, and formed anew
+/// are remembered by the token's whole text; each is still judged by time and revocation on every use, and formed again
 /// when it is older than `session_recheck_s`.
 #[derive(Debug, Clone)]
 pub(crate) struct Verifier(Arc<Inner>);

@@ -97,8 +97,7 @@ fn cost(bench: &Bench<'_>, contender: &Contender) -> Result<Sample> {
 
 fn latency(bench: &Bench<'_>, contender: &Contender, rate: f64) -> Result<Sample> {
     let mut home = cached::home(bench, contender)?;
-    let redis =
-        contender.shares().then(|| Redis::start(bench.lab, Placement::PINNED.server, "redis-beside")).transpose()?;
+    let redis = contender.shares().then(|| Redis::start(Placement::PINNED.server)).transpose()?;
     if let Some(redis) = &redis {
         home.redis_url = redis.url();
     }

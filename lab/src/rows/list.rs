@@ -139,10 +139,10 @@ fn statements(bench: &Bench<'_>) -> Result<Vec<Figure>> {
         let requests = requests(limit).signed(Some(&token));
         // The first call prepares statements and judges the session; the second is the one that counts.
         contract::list(server.address, &requests, &seeded, limit, true)?;
-        let before = selects(&postgres.said()?);
+        let before = selects(&postgres.log()?);
         let answer = http::call(server.address, &requests)?;
         ensure!(answer.status == 200, "the list is answered {}", answer.status);
-        counts.push(selects(&postgres.said()?) - before);
+        counts.push(selects(&postgres.log()?) - before);
     }
     server.stop()?;
     let more = counts[1] as f64 - counts[0] as f64;

@@ -9,16 +9,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use devservers::Process;
+use devservers::free_port;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::contender::{Contender, Database, Home, Placement, free_port};
+use crate::contender::{Contender, Database, Home, Placement};
 use crate::data::{self, Seeded};
 use crate::lab::{Lab, copy_folder};
 use crate::mainstay;
 use crate::mariadb::MariaDb;
 use crate::postgres::Postgres;
-use crate::process::{self, Running, Usage};
+use crate::process::{self, Usage};
 use crate::redis::Redis;
 use crate::study::plan::{DatabaseKind, Proxy};
 
@@ -142,7 +144,7 @@ impl<'a> World<'a> {
     /// Has a Redis with nothing in it, beside the driver; its URL.
     pub fn clear_redis(&mut self) -> Result<String> {
         if self.redis.is_none() {
-            self.redis = Some(Redis::start(self.lab, Placement::PINNED.driver, "redis")?);
+            self.redis = Some(Redis::start(Placement::PINNED.driver)?);
         }
         let redis = self.redis()?;
         redis.clear()?;
@@ -268,7 +270,7 @@ fn own_file(contender: &Contender) -> Result<&str> {
 
 /// nginx between a driver and a server. Dropped, it stops.
 pub struct Nginx {
-    running: Running,
+    running: Process,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -291,7 +293,7 @@ impl Nginx {
         let mut command = process::on_core(core, find_nginx().unwrap_or("nginx"));
         command.arg("-p").arg(&home).arg("-c").arg(&file).args(["-e", "stderr"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
-        let mut nginx = Self { running: Running::start(&mut command)?, address };
+        let mut nginx = Self { running: Process::start(&mut command)?, address };
         let start = Instant::now();
         while std::net::TcpStream::connect(address).is_err() {
             if nginx.running.ended()?.is_some() || start.elapsed() > Duration::from_secs(10) {
@@ -304,13 +306,13 @@ impl Nginx {
 
     /// What it has used so far.
     pub fn usage(&self) -> Result<Usage> {
-        process::usage(self.running.id())
+        process::usage(self.running.pid().unsigned_abs())
     }
 }
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        if let Err(error) = self.running.end(Signal::SIGTERM) {
+        if let Err(error) = self.running.end_group(Signal::SIGTERM) {
             eprintln!("could not stop nginx: {error:#}");
         }
     }

@@ -131,7 +131,7 @@ impl Target {
         Ok(Memory { now: mib("VmRSS:").context("no VmRSS")?, peak: mib("VmHWM:").context("no VmHWM")? })
     }
 
-    /// From now on the peak is counted anew.
+    /// Resets the peak of its memory.
     pub fn forget_peak(&self) -> Result<()> {
         let path = format!("/proc/{}/clear_refs", self.pid());
         fs::write(&path, "5").with_context(|| format!("cannot write {path}"))

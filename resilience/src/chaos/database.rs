@@ -1,6 +1,6 @@
-//! `postgres-faults`: what befalls a PostgreSQL server while it is worked with. It is restarted, killed, frozen, out of
-//! connections, crowded out, and failed over to its standby. Every request is answered in time, work goes on without a
-//! restart of ours, and nothing that was acknowledged is lost.
+//! `postgres-faults`: failures of a PostgreSQL server in use. It is restarted, killed, frozen, out of connections,
+//! crowded out, and failed over to its standby. Every request is answered in time, work goes on without a restart of
+//! ours, and nothing that was acknowledged is lost.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -28,7 +28,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(10);
 const WRITERS: usize = 8;
 const READERS: usize = 4;
 
-/// How many ask at once in the crowd, of a pool of so many.
+/// How many ask at once in the crowd, and the size of the pool.
 const CROWD: usize = 5000;
 const POOL: usize = 5;
 /// Threads that hold the crowd's connections.
@@ -208,7 +208,7 @@ impl Load {
         met.bare += usize::from(response.status == 503 && !response.has_header("retry-after"));
         drop(met);
         if response.status >= 500 {
-            // As anybody would who was told to come back later, though sooner.
+            // As a client that gets `retry-after` would do, though sooner.
             thread::sleep(Duration::from_millis(50));
         }
         Some(response.status)

@@ -27,7 +27,7 @@ const ROWS: usize = 100_000;
 const AT_ONCE: u32 = 64;
 /// What one address may ask for in a second, as the limits stand.
 const PER_SECOND: u32 = 200;
-/// Below so many milliseconds a p99 is the machine's, not the server's: a thread that is woken a time slice late.
+/// Below this many milliseconds a p99 is the machine's, not the server's: a thread that is woken a time slice late.
 const NOISE: f64 = 10.0;
 /// For a log-in by somebody else, beside hashes that were begun for the abuser.
 const LOGIN_WITHIN: Duration = Duration::from_secs(2);

@@ -1,6 +1,6 @@
 //! `login-storm`: five hundred log-ins at once, with passwords of a megabyte and with ordinary ones, then as many posts of
-//! a megabyte, then bodies that stop half way. What is too long is refused by its announcement, what is too much is told to
-//! come again, soon; memory is bounded by the hashes and bodies that are let in; who only asks how we are is answered.
+//! a megabyte, then bodies that stop half way. A body that is too long is refused by its announced length. Excess requests
+//! are refused and may come again soon. The admitted hashes and bodies bound the memory. Health checks are answered.
 //! Small bodies that stop half way come over HTTP/2, where a few connections carry thousands.
 
 use std::collections::BTreeMap;
@@ -170,7 +170,7 @@ fn rage(target: &Target, report: &mut Report, storm: &Storm) -> Result<()> {
 
 /// Clients that announce a megabyte, send a little of it and stop, again and again.
 const STALLED: usize = 200;
-/// A log-in beside them, and a large post by somebody who comes again when told to.
+/// Time limits for a log-in beside them, and for a large post by a client that retries when the answer says so.
 const LOGIN_WITHIN: Duration = Duration::from_secs(2);
 const POST_WITHIN: Duration = Duration::from_secs(15);
 

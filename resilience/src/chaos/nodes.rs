@@ -162,7 +162,7 @@ fn send(port: u16, method: &str, path: &str, token: &str, headers: &str, body: &
     raw_http::send(port, &raw_http::request(method, path, token, &format!("connection: close\r\n{headers}"), body))
 }
 
-/// So many at the same moment.
+/// Runs `count` calls at the same moment.
 fn at_once<T: Send>(count: usize, one: impl Fn(usize) -> Result<T> + Sync) -> Vec<Result<T>> {
     let (barrier, one) = (&Barrier::new(count), &one);
     thread::scope(|scope| {

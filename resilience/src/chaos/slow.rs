@@ -20,8 +20,8 @@ const ROUNDS: usize = 3;
 const PHASE: Duration = Duration::from_secs(3);
 /// How often each slow client sends or takes a byte.
 const TICK: Duration = Duration::from_millis(250);
-/// So many have their turn together. They keep no common beat: a thousand at once would be a thousand requests at once,
-/// which is another question.
+/// How many take their turn together. They keep no common beat: a thousand at once would be a thousand requests at
+/// once, which is another question.
 const TOGETHER: usize = 20;
 /// What is promised, whatever the machine has to do besides.
 const CUT_WITHIN: Duration = Duration::from_secs(10);

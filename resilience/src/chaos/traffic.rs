@@ -26,7 +26,7 @@ impl Met {
     }
 }
 
-/// Clients that ask for the same, so many times a second each.
+/// Clients that ask for the same, at the same rate each.
 #[derive(Clone, Copy)]
 pub struct Traffic<'a> {
     pub port: u16,

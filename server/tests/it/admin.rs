@@ -51,7 +51,7 @@ both! {
             assert!(said.err.contains("`--promote`"), "{}", said.err);
         }
         assert_eq!(role(&server.log_in("ada@example.com")), "user");
-        // Taken over: with this password, and without who was signed in.
+        // Taken over: with this password, and with its earlier sessions ended.
         let said = create(&folder, &db, &["ADA@example.com", "--promote"], "another long password\n");
         assert_eq!(said.code, Some(0), "{}", said.err);
         let is_so = said.out.ends_with("is an administrator now, with this password; its sessions are over.\n");
@@ -145,7 +145,7 @@ both! {
         }
     }
 
-    /// What goes wrong is told a terminal in lines it can show, and a program in one line.
+    /// A terminal gets an error in lines it can show, and a program gets it in one line.
     async fn a_terminal_is_told_in_lines(db: TestDatabase) {
         let folder = Folder::new();
         let pty = openpty(None, None).unwrap();

@@ -1,5 +1,5 @@
-//! The database locked, full, or damaged, as a caller and an operator meet it. What the store does in each case is told
-//! in its own tests; here it is about the answers.
+//! The database locked, full, or damaged, as a caller and an operator meet it. The store's own tests show what it does
+//! in each case; these are about the answers.
 
 use std::io::{Read as _, Write as _};
 use std::process::Command;
@@ -137,7 +137,7 @@ fn damaged_in_the_middle() {
     }
 }
 
-/// An operator makes a server's database read-only: writes are told so, readiness says no, and both end by themselves.
+/// An operator makes a server's database read-only: writes get that error, readiness says no, and both end without help.
 #[test]
 fn made_read_only() {
     testkit::run(async {
@@ -161,8 +161,8 @@ fn made_read_only() {
     });
 }
 
-/// A process that was stopped for longer than it has patience with a silent client reads what came meanwhile before it judges
-/// anybody.
+/// A process that was stopped for longer than its timeout for a silent client reads what came meanwhile before it judges
+/// any client.
 #[test]
 fn stopped_for_a_while() {
     let folder = Folder::new();

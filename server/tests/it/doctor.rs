@@ -49,7 +49,7 @@ fn doctor(folder: &Folder, variables: &[(&str, &str)]) -> (Said, BTreeSet<String
     (said, codes)
 }
 
-/// The same without what the server for tests is told of.
+/// The same without the findings about the test server.
 fn of_database(folder: &Folder, variables: &[(&str, &str)]) -> BTreeSet<String> {
     doctor(folder, variables).1.difference(&set(OF_THE_TESTS_SERVER)).cloned().collect()
 }

@@ -1,5 +1,5 @@
 //! The document keeps its word, in both directions and for every operation in it: what a published schema accepts is not
-//! refused for its shape; what it refuses is refused, with a fault at that very place and nowhere else.
+//! refused for its shape; what it refuses is refused, with an error at that very place and nowhere else.
 //!
 //! On SQLite alone: nothing here is judged by a database. The draws are the same each time.
 

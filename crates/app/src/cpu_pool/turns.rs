@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Permits, and who waits for one: a line for each network. Clones share them.
+/// Permits, and the callers that wait for one: a line for each network. Clones share them.
 #[derive(Clone)]
 pub(super) struct Turns(Arc<Inner>);
 
 struct Inner {
     lines: Mutex<Lines>,
-    /// So many wait at most.
+    /// The most that may wait.
     queue: usize,
 }
 
@@ -31,7 +31,7 @@ struct Lines {
     next_number: u64,
 }
 
-/// One that waits. Dropped, it is told that it waits in vain.
+/// A waiting caller. Dropping this tells it that it gets no permit.
 struct Waiting {
     number: u64,
     turn: oneshot::Sender<Permit>,

@@ -60,7 +60,7 @@ pub(super) async fn remove_expired(tx: &Tx, now: Time, most: u32) -> Result<u64,
     Ok(removed)
 }
 
-/// Removes what tells of an account, whoever asked. (What it was answered itself goes as its things do.)
+/// Removes the answers about an account, to any caller. (Answers to the account itself go as its things do.)
 pub(super) async fn remove_about(tx: &Tx, account_id: UserId) -> Result<(), StoreError> {
     for sql in [
         "DELETE FROM idempotency_keys WHERE key IN (SELECT key FROM idempotency_subjects WHERE account_id = $1)",

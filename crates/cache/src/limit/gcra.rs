@@ -22,7 +22,7 @@ impl From<Rate> for Shape {
 }
 
 impl Shape {
-    /// The part of one among so many nodes that know nothing of each other. All parts together fill no faster than the
+    /// The part of one of `nodes` that know nothing of each other. All parts together fill no faster than the
     /// whole. Where there are more nodes than units, each holds one unit, which takes as many times longer to come
     /// back: to give nothing would refuse even those who ask once a day.
     #[cfg(any(feature = "redis", test))]

@@ -27,36 +27,35 @@ pub enum WhenUnavailable {
     Refuse,
 }
 
-/// What is told of a call that cannot be judged: how soon another may be of use.
+/// The retry time for a call that cannot be judged.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
 
 /// Keeps buckets: in memory for one node, in Redis for several. Cheap to clone; the clones share them.
 ///
-/// **In memory** a bucket is exact, whoever asks from whichever thread. What there is room for is bounded: 917,504
-/// buckets that are not full. While there are more, those that come new share one for each rate, a sixty-fourth of them
-/// each.
+/// **In memory** a bucket is exact, from every thread. Room is bounded: 917,504 buckets that are not full. While there
+/// are more, new ones share one for each rate, a sixty-fourth of them each.
 ///
 /// **In Redis** one script judges all buckets of a call at once, by Redis's own clock, so nodes need not agree on the
 /// time. It is exact over all nodes. All keys have `{limits}` in them, so in a cluster those of a deployment lie on one server: a call
 /// takes from several buckets at once, which only one can do. Redis must keep what it is given: one that evicts keys
-/// gives their quotas anew (`maxmemory-policy noeviction` or one of `volatile-ttl` does less harm than
+/// gives their quotas again (`maxmemory-policy noeviction` or one of `volatile-ttl` does less harm than
 /// `allkeys-random`).
 ///
 /// **When Redis loses its memory** (a restart, also with an older snapshot, a failover, `FLUSHALL`), every bucket
 /// counts as empty at that moment and fills from then on: no more goes through than if nothing had been lost. That is
 /// known by a record that lies beside the buckets with the run id of the process. Two cases are not told apart from a first
-/// start, which gives full quotas: when all nodes begin anew together with an empty Redis; and, when a node that begins
+/// start, which gives full quotas: when all nodes restart together with an empty Redis; and, when a node that begins
 /// finds the empty one first, until one that knew what was there asks it for something. In a cluster a server that
 /// comes back with an older snapshot is not noticed.
 ///
-/// **While Redis is away**, with [`WhenAway::Share`], each node goes on by itself with its part of each rate, from
+/// **While Redis is away**, with [`WhenUnavailable::Share`], each node goes on by itself with its part of each rate, from
 /// buckets that are empty when it is lost. So when Redis is lost to all, all nodes together let through no more than
 /// the rate gives, as long as they heard of each other before. When Redis is back, what went through is taken from the
 /// buckets: it would give the same time again. A node that alone is cut off adds at most its part to what the others let
 /// through, until it is back; and one that never heard of another takes itself for the only one.
 ///
 /// Not an allowance of money: a call whose answer was lost on the way may have been taken for, and what was taken is
-/// given back only by whoever says that it did not count.
+/// given back only when the caller says that it did not count.
 #[derive(Clone)]
 pub struct Limiter(LimiterKind);
 

@@ -1,4 +1,4 @@
-//! What went through while Redis was away: it is told when it is back, or it would give the same again.
+//! What went through while Redis was away: Redis is charged for it when it is back, or it would give the same again.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,8 +10,7 @@ use kernel::{Bucket, Charge, MOST_CHARGES};
 use super::gcra::Shape;
 use super::table::lock;
 
-/// So many buckets owe something at the most. Others are refused while Redis is away: what is not noted would be given
-/// twice.
+/// The most buckets that owe something. Others are refused while Redis is away: what is not noted would be given twice.
 const MOST: usize = 200_000;
 
 /// What each bucket owes, in units.

@@ -66,7 +66,7 @@ impl Hashing {
 }
 
 impl Hashed {
-    /// Which of so many shards. The map takes the lowest and the highest bits.
+    /// Which shard of `of`. The map takes the lowest and the highest bits.
     pub(super) const fn shard(&self, of: usize) -> usize {
         (self.hash >> 32) as usize % of
     }
@@ -78,8 +78,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// When each bucket is full again; one that is not here is full. A bucket that is full again is forgotten when room is
 /// needed, a shard at a time. While a shard holds as many as it may and none is full again, those that come new to it
-/// share one bucket for each rate: a flood of addresses neither takes more memory nor goes through, and who was there
-/// before it does not notice.
+/// share one bucket for each rate: a flood of addresses neither takes more memory nor goes through, and earlier callers
+/// do not notice it.
 #[derive(Debug)]
 pub(super) struct Table {
     hashing: Hashing,
@@ -92,7 +92,7 @@ struct Shard {
     full_at: Map<u64>,
     /// Of those that share.
     shared: Vec<(Shape, u64)>,
-    /// From so many on it is worth looking for those that are full.
+    /// From this count on it is worth looking for those that are full.
     sweep_from: usize,
     swept_at: u64,
 }
@@ -255,7 +255,7 @@ impl Table {
 }
 
 impl Shard {
-    /// Whether one more than so many has a place.
+    /// Whether there is room for one more after `coming` others.
     fn has_room(&mut self, coming: usize, now: u64, most: usize) -> bool {
         let count = self.full_at.len() + coming;
         let is_full = count >= most;
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(count(&table), 8 * SHARDS);
         // Each that has a place, and ten for each shard.
         assert_eq!(admitted, 8 * SHARDS - 1 + 10 * SHARDS);
-        // Who was there before has what is theirs.
+        // The earlier caller keeps its quota.
         let left = (0..20).filter(|_| take(&table, NOW, &[regular]).is_admitted()).count();
         assert_eq!(left, 9);
         // When they are full again, their places are free.

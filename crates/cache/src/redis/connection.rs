@@ -16,9 +16,9 @@ use crate::{Asked, Unavailable};
 /// it does not, one more would only wait longer.
 const MOST_ASKING: usize = 10_000;
 
-/// A connection that was looked at. What is asked on it is asked of one and the same process: whoever puts a connection's run id
-/// into a key and asks on that connection does not meet what an earlier or later process has under it. Held by the connection manager while
-/// it is up, and by each question.
+/// A connection that was looked at. All questions on it go to one and the same process: a caller that puts the
+/// connection's run id into a key and asks on that connection does not meet what an earlier or later process has under
+/// it. Held by the connection manager while it is up, and by each question.
 pub(crate) struct Connection {
     raw: RawConnection,
     run_id: Arc<str>,
@@ -57,7 +57,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Counts a question that waits, also when whoever asked it is gone.
+/// Counts a question that waits, also when its caller is gone.
 struct Asking<'a>(&'a AtomicUsize);
 
 impl Drop for Asking<'_> {
@@ -214,7 +214,7 @@ impl Connection {
     fn judge(&self, error: &RedisError) -> Unavailable {
         use ServerErrorKind as Said;
         match error.kind() {
-            // It is another one's turn to be asked, or it is not ready: the next connection is looked at anew.
+            // Another server should be asked, or this one is not ready: the next connection is looked at again.
             ErrorKind::Server(Said::ReadOnly | Said::BusyLoading | Said::MasterDown | Said::ClusterDown) => {
                 self.give_up(&error.to_string());
                 Unavailable::Refused

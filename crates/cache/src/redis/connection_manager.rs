@@ -27,7 +27,7 @@ const PING_EVERY: Duration = Duration::from_millis(500);
 /// The way to Redis, for all who share it. Cheap to clone; when the last clone is dropped, the task that keeps the
 /// connection ends, and the connection with it.
 ///
-/// While Redis is away nothing is asked and nobody waits ([`Away::NotAsked`]): a task looks for it, at first after 50
+/// While Redis is away nothing is asked and nobody waits ([`Unavailable::NotAsked`]): a task looks for it, at first after 50
 /// ms and then ever less often, up to once a second, at moments no two nodes share.
 #[derive(Clone)]
 pub(crate) struct ConnectionManager(Arc<Held>);
@@ -105,10 +105,10 @@ impl ConnectionManager {
         Self(Arc::new(Held { shared, keeper }))
     }
 
-    /// The present connection, for whoever needs to know of several questions that one process answers them.
+    /// The present connection, for a caller whose questions must all be answered by one process.
     ///
     /// # Errors
-    /// [`Away::NotAsked`] while there is none.
+    /// [`Unavailable::NotAsked`] while there is none.
     pub(crate) fn connection(&self) -> Result<Arc<Connection>, Unavailable> {
         let connection = self.0.shared.connection.read().unwrap_or_else(PoisonError::into_inner);
         connection.as_ref().filter(|connection| !connection.is_broken()).cloned().ok_or(Unavailable::NotAsked)

@@ -21,8 +21,8 @@ const BEAT: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(3);
 /// The pause before the next attempt.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The most messages that were heard and not told yet, of [`crate::Bus::MOST_BYTES`] each; those that come when there
-/// are so many are missed.
+/// The most messages that were heard and not delivered yet, of [`crate::Bus::MOST_BYTES`] each; further ones are
+/// missed.
 const MOST_PENDING: usize = 1024;
 /// The most nodes that are counted.
 const MOST_NODES: usize = 1024;
@@ -134,7 +134,7 @@ impl Listening {
                     (PushKind::Disconnection, _) => Came::Broken,
                     _ => return Ok(()),
                 };
-                // Whoever is so far behind is told that something is missing, rather than given ever more memory.
+                // A subscriber so far behind learns that something is missing, rather than using ever more memory.
                 if put.try_send(message).is_err() {
                     is_missing.store(true, Ordering::Release);
                 }

@@ -326,7 +326,7 @@ struct Master {
 }
 
 /// Asks all sentinels at once. The one that knows of the most failovers is believed: another may not have heard of the
-/// last one. The driver's own search believes whoever answers first, and does not tell the count.
+/// last one. The driver's own search believes the first to answer, and does not tell the count.
 async fn find_master(sentinels: &[ConnectionInfo], name: &str) -> RedisResult<Master> {
     let mut asking = JoinSet::new();
     for sentinel in sentinels {

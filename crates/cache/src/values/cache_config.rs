@@ -21,7 +21,7 @@ pub trait Codec<T>: Send + Sync + 'static {
     fn encode(&self, value: &T) -> Option<Vec<u8>>;
 
     /// The value that another node wrote; none if these bytes are not one, as after a change of its type: then it is
-    /// loaded anew.
+    /// loaded again.
     fn decode(&self, bytes: &[u8]) -> Option<T>;
 }
 
@@ -82,7 +82,7 @@ impl<T> fmt::Debug for CacheConfig<T> {
 }
 
 impl<T: Serialize + DeserializeOwned + 'static> CacheConfig<T> {
-    /// Values that travel as JSON, kept for a minute unless it is told otherwise. The name is the entity of their keys.
+    /// Values that travel as JSON, kept for a minute by default. The name is the entity of their keys.
     pub fn new(name: &str) -> Self {
         Self::with(name, Json)
     }

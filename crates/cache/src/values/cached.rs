@@ -6,8 +6,8 @@ use std::time::Duration;
 use kernel::{Ctx, DeadlinePassed, Time};
 use tokio::time::Instant;
 
-use super::cache::Inner;
 use super::cache_config::{CacheConfig, MOST_TAGS};
+use super::cache_state::CacheState;
 use super::key::{Key, Tag};
 use super::local::{Anything, Entry, EntryKey};
 #[cfg(feature = "redis")]
@@ -17,14 +17,14 @@ use super::stats::{self, Counts};
 
 /// The most keys that are fetched at once.
 pub const MOST_PREFETCHED: usize = 1000;
-/// Whoever waits sees so many loads of others fail, one after another, before it gives up. So a database that is broken
-/// is asked this often by all who ask at once, not by each; and whoever loads knows why it failed.
+/// The loads of others that a waiting caller sees fail, one after another, before it gives up. So a broken database
+/// is asked this often by all callers together, not by each; and the caller that loads knows why it failed.
 const MOST_FAILED: u32 = 3;
 /// How long a load may take that nobody waits for.
 const REFRESH: Duration = Duration::from_secs(5);
 /// One that failed is tried again after this, in microseconds.
 const REFRESH_AGAIN_US: i64 = 1_000_000;
-/// One of so many hits is looked at for what is hottest.
+/// One of this many hits is looked at for what is hottest.
 const SAMPLE: u8 = 16;
 const _: () = assert!(SAMPLE == 16, "`is_sampled` looks at four bits");
 
@@ -52,7 +52,7 @@ impl std::error::Error for Unanswered {}
 pub struct Cached<T>(pub(super) Arc<Kept<T>>);
 
 pub(super) struct Kept<T> {
-    pub(super) inner: Arc<Inner>,
+    pub(super) inner: Arc<CacheState>,
     pub(super) config: CacheConfig<T>,
     number: u32,
     pub(super) counts: Arc<Counts>,
@@ -90,14 +90,14 @@ enum Found<T> {
 }
 
 impl<T: Send + Sync + 'static> Cached<T> {
-    pub(crate) fn new(inner: Arc<Inner>, config: CacheConfig<T>, number: u32, counts: Arc<Counts>) -> Self {
+    pub(crate) fn new(inner: Arc<CacheState>, config: CacheConfig<T>, number: u32, counts: Arc<Counts>) -> Self {
         Self(Arc::new(Kept { inner, config, number, counts }))
     }
 
     /// The value of this key: from memory, or from `load`, which is asked once for all who ask at the same time (by each
     /// for itself where nothing is kept anywhere) and says `None` where there is none. It runs as part of this future and
-    /// ends with it; then another of those who wait loads. Where the old value may still be served, whoever finds it first
-    /// brings the new one, and gets the old one if that fails.
+    /// ends with it; then another waiting caller loads. Where the old value may still be served, the first caller to find
+    /// it loads the new one, and gets the old one if that fails.
     ///
     /// # Errors
     /// What `load` says, to the one whose load it is; [`Unanswered`] where the time is up or others' loads failed.
@@ -430,8 +430,8 @@ impl<T: Send + Sync + 'static> Cached<T> {
         return false;
     }
 
-    /// Whether whoever asks has it loaded, as there is nowhere to keep it. Then nobody waits for another's load either:
-    /// who switches the cache off wants the source asked each time.
+    /// Whether each caller loads for itself, as there is nowhere to keep a value. Then nobody waits for another's load
+    /// either: with the cache switched off, the source is asked each time.
     fn keeps_nothing(&self) -> bool {
         !self.0.inner.local.is_there() && !self.is_shared()
     }

@@ -10,9 +10,9 @@ use super::key::Key;
 const ROWS: usize = 4;
 /// Counters in a row, a power of two: 256 KiB in all.
 const COLUMNS: usize = 1 << 16;
-/// After so many asks all counters are halved: what counts is lately.
+/// After this many asks all counters are halved: recent asks count more.
 const AGE: u64 = 10 * COLUMNS as u64;
-/// So many candidates for the hottest.
+/// The number of candidates for the hottest.
 const MOST_HOT: usize = 64;
 
 /// How often keys were asked for lately: a count-min sketch whose counters age, as in TinyLFU (Einziger, Friedman,

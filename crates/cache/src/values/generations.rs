@@ -19,7 +19,7 @@ use super::key::{Key, Tag, Target};
 /// make untrue.
 pub const HOLD: Duration = Duration::from_secs(10);
 
-/// So many tags are remembered as just forgotten. A load that began before all of them is not kept.
+/// The most tags remembered as just forgotten. A load that began before all of them is not kept.
 const MOST_RECENT_TAGS: usize = 4096;
 
 const SHARDS: usize = 64;
@@ -157,7 +157,7 @@ impl Generations {
         for hash in &hashes {
             self.add(generation, self.slot(*hash, now_us), now_us);
         }
-        // After the slots are there: whoever forgets one now finds it, and whoever did before is found here.
+        // After the slots are there: a later invalidation finds its slot, and an earlier one is found here.
         if generation.are_of(self.tag_tick()) {
             return;
         }
@@ -192,7 +192,7 @@ impl Generations {
             return slot.clone();
         }
         if shard.slots.len() >= shard.sweep_at.max(LEAST_SWEPT) {
-            // Whoever could come to hold one needs this lock: what only the map holds is held by nobody.
+            // A new holder of a slot needs this lock: a slot that only the map holds is held by nobody.
             shard.slots.retain(|_, slot| Slot::is_needed(slot, now_us));
             shard.sweep_at = shard.slots.len() * 2;
         }
@@ -280,7 +280,7 @@ impl Generations {
     }
 }
 
-/// Changes under way. Whoever holds it shuts it.
+/// Changes under way. Its holder shuts it.
 #[derive(Debug, Default)]
 pub(crate) struct Open {
     slots: Vec<(Arc<Slot>, Option<u64>)>,

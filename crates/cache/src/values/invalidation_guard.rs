@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::cache::Inner;
+use super::cache_state::CacheState;
 #[cfg(feature = "redis")]
 use super::generations::HOLD;
 use super::generations::Open;
@@ -14,7 +14,7 @@ use super::key::Target;
 /// [`HOLD`](super::HOLD), because the commit may still land.
 #[must_use = "dropped, nothing of it is kept for ten seconds"]
 pub struct InvalidationGuard {
-    inner: Arc<Inner>,
+    inner: Arc<CacheState>,
     targets: Arc<[Target]>,
     /// None once it is over.
     open: Option<Open>,
@@ -38,8 +38,8 @@ impl fmt::Debug for InvalidationGuard {
 }
 
 impl InvalidationGuard {
-    /// It has begun on this node; those who share are told by [`InvalidationGuard::announce`], or at the end.
-    pub(crate) fn begin(inner: Arc<Inner>, targets: Vec<Target>, deadline: Instant) -> Self {
+    /// It has begun on this node; [`InvalidationGuard::announce`] notifies those who share, or the end does.
+    pub(crate) fn begin(inner: Arc<CacheState>, targets: Vec<Target>, deadline: Instant) -> Self {
         Self::new(inner, targets, deadline, false)
     }
 
@@ -50,12 +50,12 @@ impl InvalidationGuard {
         self.inner.tell_open(&self.targets, &self.nonce, self.deadline).await;
     }
 
-    /// A change that those who share are told of only when it is over.
-    pub(crate) fn over(inner: Arc<Inner>, targets: Vec<Target>, deadline: Instant) -> Self {
+    /// A change that those who share learn of only when it is over.
+    pub(crate) fn over(inner: Arc<CacheState>, targets: Vec<Target>, deadline: Instant) -> Self {
         Self::new(inner, targets, deadline, true)
     }
 
-    fn new(inner: Arc<Inner>, targets: Vec<Target>, deadline: Instant, is_over: bool) -> Self {
+    fn new(inner: Arc<CacheState>, targets: Vec<Target>, deadline: Instant, is_over: bool) -> Self {
         #[cfg(not(feature = "redis"))]
         let _ = is_over;
         Self {
@@ -95,7 +95,7 @@ impl Drop for InvalidationGuard {
         #[cfg(feature = "redis")]
         if self.is_untold {
             if self.is_over {
-                // The caller is gone, and it is known how it ended: the others are told when that can be done.
+                // The caller is gone, and it is known how it ended: the others are notified when that can be done.
                 self.inner.put_off(&self.targets);
                 self.inner.generations.shut(open);
                 return;
@@ -116,7 +116,7 @@ impl Drop for InvalidationGuard {
 /// Keeps a change open where nodes share, as long as its commit may still land. A cache that is dropped meanwhile
 /// leaves it open there, until it ends by itself.
 #[cfg(feature = "redis")]
-async fn hold(inner: Arc<Inner>, targets: Arc<[Target]>, nonce: String) {
+async fn hold(inner: Arc<CacheState>, targets: Arc<[Target]>, nonce: String) {
     inner.tell_open(&targets, &nonce, Instant::now() + HOLD).await;
     let inner = {
         let weak = Arc::downgrade(&inner);

@@ -26,7 +26,7 @@ const SHORT: usize = 62;
 ///
 /// A part that is not plain (`A–Z a–z 0–9 _ . -`, at most 40 bytes) is replaced by its SHA-256, cut to 128 bits: no
 /// part can pretend to be two, and neither a secret nor what a person wrote stands in a log or in Redis. Where the
-/// value depends on who asks, the key must say so: [`Key::by`].
+/// value depends on the caller, the key must say so: [`Key::by`].
 #[derive(Clone)]
 pub struct Key(Text);
 
@@ -58,9 +58,9 @@ impl Key {
         self.part(b'~', field)
     }
 
-    /// The same for who asks: a person with a role, nobody, or the process. Whatever is kept and depends on who asks,
-    /// its rights included, must have it, or the next one who asks gets what was meant for another. The session is no
-    /// part of it: what depends on that is not to be kept.
+    /// The same for one caller: a person with a role, nobody, or the process. A kept value that depends on the caller
+    /// or on their rights must have it, or the next caller gets what was meant for another. The session is no part of
+    /// it: what depends on that is not to be kept.
     #[must_use]
     pub fn by(&self, identity: &Identity) -> Self {
         // `@` is not plain: no part that is handed in can look like this.
@@ -280,7 +280,7 @@ const fn is_plain(byte: u8) -> bool {
 struct Part {
     /// What its digest begins with.
     prefix: u8,
-    /// As it is, it may have so many bytes.
+    /// The most bytes that a part may have unhashed.
     most: usize,
     kept: [u8; MOST_PART_BYTES],
     length: usize,

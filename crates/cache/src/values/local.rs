@@ -33,7 +33,7 @@ pub(crate) struct Entry {
     pub(crate) fresh_until_us: i64,
     /// To be served before this moment, while a new one loads.
     pub(crate) stale_until_us: i64,
-    /// When the next one may try to bring the new one. Whoever moves it on is the one.
+    /// When the next caller may try to load the new value. The caller that moves it on is the one.
     refresh_at_us: AtomicI64,
     weight: u64,
     counts: Arc<Counts>,
@@ -54,7 +54,7 @@ impl Entry {
         Self { value, generation, fresh_until_us, stale_until_us, refresh_at_us, weight, counts }
     }
 
-    /// Whether this caller is to bring the new one. Not the next ones, for `patience_us`: a load that fails must not be
+    /// Whether this caller is to bring the new one. Not the next ones, for `timeout_us`: a load that fails must not be
     /// tried by everyone who passes.
     pub(crate) fn claim_refresh(&self, now_us: i64, timeout_us: i64) -> bool {
         let at = self.refresh_at_us.load(Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 mod cache;
 mod cache_config;
+mod cache_state;
 mod cached;
 mod frequency_sketch;
 mod generations;

@@ -8,12 +8,12 @@ use tokio::sync::Notify;
 
 use super::key::{Key, Tag, Target};
 
-/// So many targets are remembered one by one. More become whole entities: too much is forgotten then, and nothing too
+/// The most targets that are remembered one by one. More become whole entities: too much is forgotten then, never too
 /// little.
 const MOST_TARGETS: usize = 10_000;
 
-/// Targets that are yet to be told. Until they are, this node does without what Redis has of them. Held by the shared
-/// layer.
+/// Targets that Redis has yet to learn. Until it does, this node does without what Redis has of them. Held by the
+/// shared layer.
 #[derive(Default)]
 pub(crate) struct PendingInvalidations {
     waiting: Mutex<Waiting>,

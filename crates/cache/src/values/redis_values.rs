@@ -1,9 +1,9 @@
 //! What nodes share in Redis: values, and who may put them there.
 //!
-//! Who finds nothing asks to load, and is given a lease on the key and the versions of all that the key is under. What it
-//! loaded is taken only while the lease is still its own and the versions are the same; to forget takes the value, the
-//! lease and the versions away. So a slow load never puts back what was there before, whichever node it runs on. While a
-//! change is open, nobody is given a lease: a node that ends in the middle leaves nothing but that, for
+//! A node that finds nothing asks to load, and gets a lease on the key and the versions of all that the key is under.
+//! Redis takes what it loaded only while the lease is still its own and the versions are the same; forgetting removes
+//! the value, the lease and the versions. So a slow load never puts back an old value, whichever node it runs on. While
+//! a change is open, no node gets a lease: a node that ends in the middle leaves nothing but that, for
 //! [`HOLD`](super::HOLD) at most.
 //!
 //! Versions are random and never come again: one that Redis pushed out for want of memory makes values unreadable, not old
@@ -36,7 +36,7 @@ const MOST_BYTES: usize = 4 << 20;
 const LEASE: Duration = Duration::from_secs(10);
 /// Versions are kept so much longer than what was loaded under them.
 const MARGIN: Duration = Duration::from_secs(60);
-/// So many targets are told in one call.
+/// The most targets that are sent in one call.
 const MOST_TARGETS: usize = 500;
 
 /// `KEYS`: the lease; `ARGV[1]` versions; the changes that may be open. `ARGV`: how many versions, the nonce for a new lease,
@@ -151,7 +151,7 @@ struct Header {
 
 /// A value that Redis has.
 pub(crate) struct Found {
-    /// Fresh until, and to be served until: microseconds since the epoch, by the clock of whoever loaded it.
+    /// Fresh until, and to be served until: microseconds since the epoch, by the clock of the node that loaded it.
     pub(crate) until_us: (i64, i64),
     /// None: it is known that there is nothing.
     pub(crate) bytes: Option<Vec<u8>>,
@@ -269,7 +269,7 @@ impl RedisValues {
             && tags.iter().zip(&versions).all(|((_, own), now)| Some(own.as_bytes()) == now.as_deref()))
     }
 
-    /// Asks to load. The value will be kept for `keep` at most, and whoever loads has until `ends`.
+    /// Asks to load. The value will be kept for `keep` at most, and the load has until `ends`.
     pub(crate) async fn begin(
         &self,
         connection: &Arc<Connection>,

@@ -19,7 +19,7 @@ pub(crate) enum State {
     Loading,
     /// This is what it brought, kept or not.
     Done(Arc<Entry>),
-    /// It failed. Whoever loads was told why; an error is one, and cannot be told to all.
+    /// It failed. The caller that loads got the error; there is one error, and it cannot be given to all.
     Failed,
 }
 
@@ -43,18 +43,18 @@ struct Flight {
 
 type Shard = HashMap<EntryKey, Arc<Flight>>;
 
-/// The loads under way. Held by the cache. Whoever asks loads at most once at a time, so that there are no more than
+/// The loads under way. Held by the cache. A caller loads at most once at a time, so there are no more loads than
 /// callers.
 pub(crate) struct Flights {
     hasher: RandomState,
     shards: Vec<Mutex<Shard>>,
 }
 
-/// What to do for somebody who asks.
+/// What a caller has to do.
 pub(crate) enum Part {
     /// Load.
     Lead(Lead),
-    /// Wait for whoever does.
+    /// Wait for the caller that does.
     Wait(Waiting),
 }
 
@@ -83,7 +83,7 @@ impl Waiting {
     }
 }
 
-/// The one load of a place. When it is dropped, whoever waits goes on: one of them loads.
+/// The one load of a place. When it is dropped, the waiting callers go on: one of them loads.
 ///
 /// A load belongs to its caller and ends with it. To go on with it on a task of its own was rejected: it would outlive
 /// what its caller is held to, its deadline and its place in the queue for the database.

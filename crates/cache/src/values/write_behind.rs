@@ -21,8 +21,8 @@ const MOST_PAUSE: Duration = Duration::from_secs(5);
 const LAST_ATTEMPTS: u32 = 3;
 
 /// Adds up values by key, and writes them down together every so often: a counter that is counted a thousand times is
-/// written once. Held by whoever counts; cheap to clone. When the last clone is dropped, the rest is written, and its
-/// task ends.
+/// written once. Held by the code that counts; cheap to clone. When the last clone is dropped, the rest is written, and
+/// its task ends.
 ///
 /// A process that ends without [`WriteBehind::close`] loses what was added since the last writing, one interval at
 /// most. Whatever must not be lost does not belong here.
@@ -52,7 +52,7 @@ struct Sums<K, V> {
 /// Why something was not added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAdded {
-    /// So many keys wait to be written that there was no room for one more in time.
+    /// Too many keys wait to be written: there was no room for one more in time.
     Full,
     /// It is closed.
     Closed,

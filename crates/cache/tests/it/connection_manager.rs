@@ -1,4 +1,4 @@
-//! The way to Redis, as whoever opens it sees it.
+//! Connecting to Redis, as the code that opens a backend sees it.
 
 use std::time::Duration;
 

@@ -53,7 +53,7 @@ impl Node {
         }
     }
 
-    /// How many of so many calls go through.
+    /// How many of `calls` go through.
     async fn admitted(&self, calls: usize, charges: &[Charge]) -> usize {
         let mut admitted = 0;
         for _ in 0..calls {

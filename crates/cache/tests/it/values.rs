@@ -159,7 +159,7 @@ async fn where_nothing_is_kept_each_loads_for_itself() {
     for (n, one) in (0..).zip(all) {
         assert_eq!(one.await.unwrap(), Ok(Some(n)));
     }
-    // A load that fails is told to its own caller alone, and one that takes too long is not waited for.
+    // Only its own caller gets a load's error, and nobody waits for a load that takes too long.
     let broken = numbers.get(&ctx, &key(), || async { Err(Fault::Broken) }).await;
     assert_eq!(broken, Err(Fault::Broken));
     let late = numbers.get(&ctx_for(Duration::ZERO), &key(), std::future::pending::<Result<_, Fault>>).await;
@@ -248,7 +248,7 @@ async fn all_ask_a_broken_database() {
         }
     }
     assert_eq!((broken, stats(&cache).loads, stats(&cache).load_errors), (2, 3, 3));
-    // Whoever comes afterwards asks anew.
+    // The next caller asks again.
     assert_eq!(ask(&numbers, &ctx, &key(), 1).await, 1);
 }
 

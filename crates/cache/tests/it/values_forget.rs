@@ -71,7 +71,7 @@ async fn whoever_asks_afterwards_does_not_wait_for_a_load_from_before() {
     assert_eq!(ask(&numbers, &ctx, &key(), 3).await, 2);
 }
 
-/// A load with a tag is joined by one who asks after that tag was forgotten: the load does not know its tags yet.
+/// A caller joins a load with a tag after that tag was forgotten: the load does not know its tags yet.
 #[tokio::test]
 async fn whoever_waits_for_a_load_whose_tag_was_forgotten_loads_itself() {
     let cache = memory(1 << 20);
@@ -89,7 +89,7 @@ async fn whoever_waits_for_a_load_whose_tag_was_forgotten_loads_itself() {
     assert_eq!(waiting.await.unwrap(), Ok(Some(2)));
 }
 
-/// A number whose weighing waits, which comes after its tags are looked at and before those who wait are told.
+/// A number whose weighing waits, which comes after its tags are looked at and before waiting callers are notified.
 struct Weighed(u64, Option<Arc<(Barrier, Barrier)>>);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

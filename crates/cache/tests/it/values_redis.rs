@@ -563,8 +563,8 @@ async fn after_a_failover_nothing_old_is_found() {
     assert_ne!(ask(&two.numbers, &ctx, &key(), 2).await, 1);
 }
 
-/// A writer changes a number on one node, while Redis is frozen, killed, emptied and set back. Whoever asks on the same
-/// node is never given less than was done before; and in the end the other node agrees.
+/// A writer changes a number on one node, while Redis is frozen, killed, emptied and set back. A caller on the same
+/// node never gets less than was done before; and in the end the other node agrees.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_happens_to_redis_nobody_reads_on_the_same_node_what_was_forgotten_there() {
     let mut server = RedisServer::start().unwrap();

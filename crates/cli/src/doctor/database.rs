@@ -21,7 +21,7 @@ const MOST_FROZEN_AGE: i64 = 1_000_000_000;
 /// Ours end after a minute.
 const LONGEST_IDLE_S: i64 = 600;
 
-/// Opens the database if it is there. One that is not is no fault: the first start makes it.
+/// Opens the database if it is there. A missing one is no error: the first start makes it.
 pub async fn check(program: &Program<'_>, settings: &Settings, ctx: &Ctx) -> (Option<Store>, Vec<Finding>) {
     if let Some(path) = settings.database.sqlite_file()
         && !Path::new(&path).exists()

@@ -94,7 +94,7 @@ fn head(path: &str, framing: &str) -> String {
     )
 }
 
-/// A body of so many bytes, blanks included, with a text of so many characters.
+/// A body of `bytes` bytes, blanks included, with a text of `characters` characters.
 fn body(bytes: usize, characters: usize) -> String {
     let text = format!("{{\"text\":\"{}\"}}", "x".repeat(characters));
     format!("{text}{}", " ".repeat(bytes.saturating_sub(text.len())))
@@ -125,7 +125,7 @@ async fn an_operation_takes_no_more_than_its_schema_lets_through() {
     let longest = format!("{{\"\\u0074ext\":\"{}\"}}", "\\ud83d\\ude00".repeat(2000));
     let answer = send(&server, "/short", &longest).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("2000"), "{answer}");
-    // A character more of an ordinary text is told by its name, as any other fault is.
+    // One character more is an error that names the field, as any other error does.
     let answer = send(&server, "/short", &body(0, 2001)).await;
     assert!(answer.starts_with("HTTP/1.1 422") && answer.contains("/text"), "{answer}");
     // Refused by its announcement: nothing of it is sent.
@@ -154,7 +154,7 @@ async fn the_longest_text_is_taken_in_its_longest_writing() {
     assert!(emoji.len() > MIB);
     let answer = send(&server, "/medium", &emoji).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("100000"), "{answer}");
-    // One more is a fault of the text, told by its name.
+    // One more is an error that names the text.
     let answer = send(&server, "/medium", &text("\\ud83d\\ude00", 100_001)).await;
     assert!(answer.starts_with("HTTP/1.1 422") && answer.contains("/text"), "{answer}");
     // What says more than the server takes is too large, within the same length.

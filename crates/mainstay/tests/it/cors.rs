@@ -104,12 +104,12 @@ async fn a_page_always_gets_to_see_the_real_answer() {
         assert_eq!(answer.header("access-control-allow-origin"), ORIGIN, "{method} {path}");
         assert!(answer.header("access-control-expose-headers").contains("x-request-id"), "{method} {path}");
     }
-    // What a path takes is told as it is.
+    // The answer lists the methods that the path really takes.
     let allow = |answer: &crate::Answer| answer.header("access-control-allow-methods").to_owned();
     assert_eq!(allow(&call(&api, preflight("/echo", ORIGIN, "POST")).await), "POST, OPTIONS");
     let answer = call(&api, preflight("/absent", ORIGIN, "GET")).await;
     assert_eq!(answer.header("allow"), "", "a path that is not there takes nothing");
-    // Nobody else is told more than before.
+    // Other origins learn no more than before.
     let answer = call(&api, preflight("/absent", "https://evil.example", "GET")).await;
     assert_eq!((answer.status.as_u16(), allow(&answer)), (404, String::new()));
     let closed = with_settings(ServerSettings::default(), &[]);

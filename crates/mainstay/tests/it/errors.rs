@@ -153,7 +153,7 @@ async fn whatever_a_refused_body_is_made_of_its_answer_is_short() {
     }
 }
 
-/// Where there are more than a thousand values, all that is wrong with the first of them is told, or what is wrong behind.
+/// Of more than a thousand values, the answer lists all errors in the first thousand, or an error behind them.
 #[tokio::test]
 async fn a_long_list_is_explained_from_its_beginning() {
     let api = api(&[&create_bulk]);
@@ -173,7 +173,7 @@ async fn a_long_list_is_explained_from_its_beginning() {
     }
     for (lines, errors) in [
         (with(0, r#"{"sku":1,"count":""}"#), vec!["body /lines/0/count type", "body /lines/0/sku type"]),
-        // Its rules are told of every item, wherever it is.
+        // Errors against its rules are listed for every item, wherever it is.
         (
             with(1999, r#"{"sku":"toolong","count":10}"#),
             vec!["body /lines/1999/count range", "body /lines/1999/sku length"],
@@ -506,7 +506,7 @@ async fn texts_are_kept_in_one_form() {
         )
     );
     assert_eq!(answer.json()["text"], kept);
-    // What is told of it counts alike, when something else is wrong.
+    // The errors count it in the same way, when something else is wrong.
     let mut wrong = body;
     wrong["number"] = json!("x");
     assert_eq!(call(&api, post(LABELS, wrong.to_string())).await.errors().2, ["body /number type"]);

@@ -267,7 +267,7 @@ async fn what_is_odd_but_right_is_answered() {
     let server = serve();
     for (line, status, says) in [
         ("OPTIONS * HTTP/1.1", "204", "\r\nallow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"),
-        // Methods are told apart by case (RFC 9110 section 9.1).
+        // Methods are case-sensitive (RFC 9110 section 9.1).
         ("get /health/live HTTP/1.1", "405", "\r\nallow: GET, HEAD, OPTIONS\r\n"),
         ("CONNECT x:80 HTTP/1.1", "404", "route_not_found"),
         ("GET /health/live HTTP/1.0", "200", "live"),

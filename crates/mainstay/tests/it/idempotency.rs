@@ -164,7 +164,7 @@ async fn create_member(
     Ok(Member::created(&parcels.store.tx(caller.ctx(), join).await?))
 }
 
-/// The token is the number of whoever has it.
+/// The token is the number of its user.
 struct Tokens;
 
 fn user(number: u128) -> UserId {
@@ -322,10 +322,10 @@ both! {
         let again = join(&nobody, "Ada").await.expect(201);
         assert_eq!(again.header("idempotency-replayed"), None);
         assert_ne!(id(&again), id(&ada));
-        // Of one who was registered by another, the other's answer.
+        // Bob was registered by the administrator, whose stored answer goes.
         end_account(&app, id(&bob)).await;
         assert_eq!(join(&admin, "Bob").await.expect(201).header("idempotency-replayed"), None);
-        // Of one who asked, all of it.
+        // Of a caller, all of it.
         for person in [1, 2, 3] {
             end_account(&app, user(person)).await;
         }
@@ -392,7 +392,7 @@ both! {
             async move { send(&app, "k", "Ada").await }
         });
         gate.arrived.notified().await;
-        // Who is refused takes nothing away: so is the next.
+        // A refused call leaves the key in use: the next is refused too.
         for _ in 0..3 {
             send(&app, "k", "Ada").await.expect_problem(409, "idempotency_key_in_use");
         }
@@ -403,7 +403,7 @@ both! {
         gate.opened.notify_one();
         same(&winner, &running.await.unwrap());
         assert_eq!(count(&app).await, 1);
-        // Whoever hangs up leaves the key to the next.
+        // A caller that hangs up leaves the key to the next.
         gate.is_shut.store(true, Ordering::SeqCst);
         let hung_up = tokio::spawn({
             let app = app.clone();

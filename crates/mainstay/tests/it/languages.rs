@@ -88,7 +88,7 @@ fn tongues() -> Domain {
         .endpoint(errors::create_order)
 }
 
-/// The problem, in Korean from its title to its last fault; its codes are as ever.
+/// The problem, in Korean from its title to its last error; its codes are as ever.
 async fn korean(call: Call, status: u16, code: &str) -> Value {
     let response = call.header("accept-language", "ko-KR,ko;q=0.9,en;q=0.8").send().await.expect_problem(status, code);
     assert_eq!(response.header("content-language"), Some("ko"), "{code}");

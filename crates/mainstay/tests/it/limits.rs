@@ -1,4 +1,4 @@
-//! How often callers may call, and what they are told of it (draft-ietf-httpapi-ratelimit-headers-10).
+//! Rate limits, and their response headers (draft-ietf-httpapi-ratelimit-headers-10).
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -100,7 +100,7 @@ fn each_address_has_its_own_allowance_which_comes_back_little_by_little() {
         app.clock().advance(Duration::from_millis(1));
         get(&app, "/api/v1/open", A).await.expect(200);
         get(&app, "/api/v1/open", A).await.expect_problem(429, "rate_limited");
-        // Whoever waits as long as it is told gets in, and all is back after the window.
+        // A caller that waits as long as the answer says gets in, and all is back after the window.
         app.clock().advance(Duration::from_secs(30));
         for _ in 0..3 {
             get(&app, "/api/v1/open", A).await.expect(200);
@@ -259,7 +259,7 @@ fn of_many_at_once_on_three_nodes_as_many_are_let_through_as_the_limit_says() {
     });
 }
 
-/// Contract 24: two deployments on one Redis. Whose nodes are one is told by the database they have.
+/// Contract 24: two deployments on one Redis. The nodes of one deployment have the same database.
 #[test]
 fn deployments_that_share_a_redis_have_an_allowance_each() {
     testkit::run(async {
@@ -275,10 +275,10 @@ fn deployments_that_share_a_redis_have_an_allowance_each() {
         for _ in 0..3 {
             get(&other, "/api/v1/open", A).await.expect(200);
         }
-        // The same after all of its nodes have begun anew.
+        // The same after all of its nodes have restarted.
         let again = one.restart().await;
         get(&again, "/api/v1/open", A).await.expect_problem(429, "rate_limited");
-        // Each by its own name, whoever chose it.
+        // Each by its own name, also if the name is configured.
         let named = one.another_node(|setup| setup.set("cache.namespace", "shop")).await.unwrap();
         get(&named, "/api/v1/open", A).await.expect(200);
         let keys = redis.cli(&["--scan"]).unwrap();

@@ -263,8 +263,8 @@ async fn connections_over_an_addresss_share_are_closed() {
     server.stop().await;
 }
 
-/// Answers that nobody takes hold no more memory than they may; who takes what is offered, and whoever asks for little,
-/// is served.
+/// Answers that nobody takes hold no more memory than they may; a client that takes its answer, or asks for little, is
+/// served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_that_nobody_takes_hold_no_more_than_their_share() {
     let server = serve(|s| {

@@ -113,7 +113,7 @@ both! {
         app.anonymous().get(&path).header("if-none-match", tag).await.expect(304);
         let leaves = stats(&app, "leaves");
         assert_eq!((leaves.loads, leaves.hits_local), (1, 2));
-        // What is picked from it is asked for anew.
+        // A selection of its fields is loaded again.
         assert_eq!(ada.get(&format!("{path}?fields=turns")).await.expect(200).json(), json!({ "turns": 0 }));
     }
 

@@ -197,7 +197,7 @@ async fn compare(share: std::ops::Range<u32>) -> u32 {
 
 #[test]
 fn both_databases_answer_alike() {
-    // `MAINSTAY_TEST_SEQUENCES` plays fewer at the desk; CI plays them all.
+    // `MAINSTAY_TEST_SEQUENCES` plays fewer locally; CI plays them all.
     #[expect(clippy::disallowed_methods, reason = "a test's own knob")]
     let wanted = std::env::var("MAINSTAY_TEST_SEQUENCES").ok().and_then(|n| n.parse().ok()).unwrap_or(SEQUENCES);
     let half = wanted / 2;

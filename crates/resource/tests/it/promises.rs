@@ -16,7 +16,7 @@ both! {
         Subject { app: &app, owner: &owner, other: &other, new: &body, patch }.check::<Specimen>().await;
     }
 
-    /// Every fault of a body at once, for every column type.
+    /// All errors of a body at once, for every column type.
     async fn each_type_refuses_what_it_cannot_hold(db: TestDatabase) {
         let app = App::with(people::domain).and(specimen::domain).start(db).await;
         let owner = person(&app, 1);

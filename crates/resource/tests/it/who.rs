@@ -240,7 +240,7 @@ both! {
         }
     }
 
-    /// What a domain does not offer is not done, whoever asks.
+    /// An operation that a domain does not offer is not done for any caller.
     async fn an_operation_that_is_left_out_is_not_there(db: TestDatabase) {
         let some = || {
             Domain::new("papers")

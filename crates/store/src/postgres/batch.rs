@@ -1,8 +1,8 @@
 //! Rows that several callers ask for by id at the same time, found by one statement. Most of what a row by its id costs
 //! PostgreSQL is to begin and to end a statement: of sixteen together, each costs a fifth.
 //!
-//! Nobody waits for others to come: only while some statements are under way on the connection, whoever comes next waits
-//! for one of them, and takes along who comes meanwhile.
+//! Nobody waits for others to come. Only while some statements are under way on the connection, the next caller waits
+//! for one of them, and takes along those that come meanwhile.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +14,7 @@ use crate::{ById, Value};
 
 /// Ids of one statement. More would keep those behind it waiting.
 const MOST_IDS: usize = 64;
-/// Statements under way on a connection before the next waits for one of them. With one, whoever comes second would wait
+/// Statements under way on a connection before the next waits for one of them. With one, the second caller would wait
 /// twice as long for the answer as the first; with many, each would find few to take along.
 const UNDER_WAY: usize = 4;
 
@@ -139,7 +139,7 @@ impl Followers {
     /// Gives each the row they asked for, or says that there is none.
     pub(crate) fn answer(self, rows: &HashMap<Uuid, SharedRow>) {
         for Asked { id, answer } in self.0 {
-            // Whoever is gone wants none.
+            // A caller that is gone needs no answer.
             let _ = answer.send(rows.get(&id).cloned());
         }
     }

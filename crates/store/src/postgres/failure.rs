@@ -22,7 +22,7 @@ pub(crate) enum Then {
     Tell,
     /// Run the transaction again: another one was in its way.
     Again,
-    /// Prepare the statements anew and run it again: the tables have changed under them.
+    /// Prepare the statements again and run it again: the tables have changed under them.
     Prepare,
     /// Take another connection: this one is dead.
     Reconnect,

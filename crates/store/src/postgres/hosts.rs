@@ -89,7 +89,7 @@ impl Hosts {
                     self.first.store(at, Ordering::Relaxed);
                     return Ok((client, driving, Address::of(&self.each[at], self.connector.clone())));
                 }
-                // What the last one says is told.
+                // The last host's error is returned.
                 Err(error) if n + 1 == self.each.len() => return Err(error),
                 Err(_) => n += 1,
             }

@@ -63,7 +63,7 @@ pub(crate) async fn run(pool: &Pool, plan: &MigrationPlan, clock: &Clock) -> Res
     result
 }
 
-/// Whether the steps that are not applied yet could be: who may not make them is told, and nothing is made.
+/// Checks whether the pending steps could be applied: a role that may not gets an error, and nothing is created.
 pub(crate) async fn check(pool: &Pool, plan: &MigrationPlan) -> Result<(), MigrateError> {
     let mut session = connect(pool).await?;
     let checked = async {

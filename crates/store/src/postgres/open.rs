@@ -36,7 +36,7 @@ pub(crate) fn check_urls(url: &str, admin: Option<&str>, replica: Option<&str>) 
     Ok(())
 }
 
-/// What the driver is told, and what is said of encryption.
+/// The driver's configuration, and what the URL asks of encryption.
 fn read_url(url: &str) -> Result<(Config, Asked), String> {
     let (mut config, asked) = url::read(url)?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
@@ -63,7 +63,7 @@ pub(crate) fn standbys(settings: &StoreSettings) -> Result<Vec<Arc<Pool>>, OpenE
     Ok(hosts(url)?.0.split().map(|one| Pool::new(one, None, settings)).collect())
 }
 
-/// Connects once, so that a wrong URL is told now and not by the first request.
+/// Connects once, so that a wrong URL is reported now and not by the first request.
 pub(crate) async fn pool(url: &str, settings: &StoreSettings) -> Result<Arc<Pool>, OpenError> {
     let (first, config) = hosts(url)?;
     let admin = settings.admin().map(hosts).transpose()?.map(|(hosts, _)| hosts);

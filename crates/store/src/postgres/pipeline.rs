@@ -347,7 +347,7 @@ impl Pipeline {
         (!shared.client.is_closed() && pool.is_current(shared.generation)).then_some(shared)
     }
 
-    /// Gives a connection up that owes answers and says nothing; whoever waits for one is told.
+    /// Gives up a connection that owes answers and sends nothing; callers that wait for one get an error.
     fn cut_if_quiet(&self, shared: &Arc<SharedConnection>) {
         if shared.is_quiet() {
             self.forget(shared);
@@ -355,7 +355,7 @@ impl Pipeline {
         }
     }
 
-    /// Uses `shared` no more. Whoever is waiting for an answer on it still gets it.
+    /// Stops using `shared`. Callers waiting for an answer on it still get it.
     fn forget(&self, shared: &Arc<SharedConnection>) {
         let mut current = lock(&self.shared);
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, shared)) {

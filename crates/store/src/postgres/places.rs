@@ -1,4 +1,4 @@
-//! The places in the pool, and who has them: callers have turns.
+//! The places in the pool, and who has them: callers take turns.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ struct State {
     is_closed: bool,
 }
 
-/// A place in the pool. Dropped, it goes to whoever is next.
+/// A place in the pool. Dropped, it goes to the next caller.
 #[derive(Debug)]
 pub(crate) struct Permit {
     /// There until it is given on.
@@ -60,13 +60,13 @@ impl Places {
         if let Some(Refused::Itself(_)) = refused {
             return Err(StoreError::Busy);
         }
-        // Another that had to make room is told by the loss of its sender.
+        // Another caller that had to make room learns it when its sender is dropped.
         drop(refused);
         // There may be a place, if those who wait may not have it.
         self.give_out();
         let mut waits = Waits { places: self, caller, is_in_line: true };
         let permit = timeout_at(ctx.deadline().min(now + wait), place).await;
-        // Who was given a place, or had to make room, is in no line any more, which may be long.
+        // A caller that got a place, or had to make room, is in no line any more: the line may be long to search.
         waits.is_in_line = permit.is_err();
         drop(waits);
         match permit {
@@ -83,7 +83,7 @@ impl Places {
         is_taken.then(|| Permit { of: Some((self.clone(), Caller::System)) })
     }
 
-    /// Gives free places to whoever is next.
+    /// Gives free places to the next callers.
     fn give_out(self: &Arc<Self>) {
         loop {
             let next = self.state().queue.pop(Instant::now().into_std());
@@ -151,7 +151,7 @@ impl Drop for Permit {
     }
 }
 
-/// One who waits: dropped, it is taken out of the line if it is still there.
+/// A waiting caller: dropped, it is taken out of the line if it is still there.
 struct Waits<'a> {
     places: &'a Places,
     caller: Caller,

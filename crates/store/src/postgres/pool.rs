@@ -1,5 +1,5 @@
-//! A bounded number of connections. Whoever needs one waits a bounded time in a bounded queue, and a connection goes
-//! back only when nothing is open on it.
+//! A bounded number of connections. A caller that needs one waits a bounded time in a bounded queue, and a connection
+//! goes back only when nothing is open on it.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -29,7 +29,7 @@ const RECOVER: Duration = Duration::from_secs(3);
 /// How long [`Pool::close`] waits for what is under way.
 pub(crate) const CLOSE: Duration = Duration::from_secs(10);
 
-/// Who asks on a connection.
+/// How callers use a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
     /// One caller at a time.
@@ -87,7 +87,7 @@ pub(crate) struct Pool {
     wants_domains: AtomicBool,
     health: Arc<Health>,
     closed: AtomicBool,
-    /// Connections are driven by the runtime that opened the store, whoever uses them.
+    /// The runtime that opened the store, which drives all connections.
     runtime: Handle,
 }
 
@@ -201,7 +201,7 @@ impl Pool {
                 Use::Shared => gathering(connection).await,
             };
             if let Err(error) = ended {
-                // Whoever was waiting for an answer is told the same.
+                // Callers waiting for an answer get the same error.
                 tracing::debug!(error = &error as &dyn std::error::Error, "a database connection ended");
             }
         });
@@ -425,7 +425,7 @@ impl Lease {
                 false => session.read(text, params, most).await,
             }
         };
-        // Whoever drops this lease then lets the server end the statement, which costs no statement before each.
+        // Dropping this lease then lets the server end the statement, which costs no statement before each.
         let end = budget.map(|budget| Instant::now() + budget).filter(|end| *end < ctx.deadline());
         let rows = match end {
             Some(end) => timeout_at(end, rows).await.map_err(|_| StoreError::ScanTimeout)?,

@@ -122,7 +122,7 @@ impl Replica {
             // It has much to do, and is fit for the next.
             Ok(Err(Failure { error: StoreError::Busy, then: Then::Tell })) => None,
             _ => {
-                // Whoever asks next need not find out again.
+                // The next caller need not find out again.
                 self.caught_up.store(NOT_AT_ALL, Ordering::Release);
                 None
             }

@@ -13,7 +13,7 @@ use crate::{MigrateError, params};
 #[derive(Debug)]
 pub(crate) struct Room {
     database: String,
-    /// Who asks.
+    /// The role we connect as.
     role: String,
     /// Whether that role may make a schema.
     may_make_schemas: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Room {
 #[derive(Debug, Clone, Default)]
 struct Found {
     owner: String,
-    /// Whether who asks may make something in it.
+    /// Whether our role may create something in it.
     may_make: bool,
     /// Tables, views and the like in it.
     relations: i64,
@@ -32,7 +32,7 @@ struct Found {
     ours: i64,
     /// Those in `public` that do: an earlier version made them there, where the schema was another's.
     in_public: i64,
-    /// Who owns a table in it that who asks may not change.
+    /// The owner of a table in it that our role may not change.
     other: Option<String>,
 }
 

@@ -28,8 +28,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE";
 /// The generation of a connection that is not used again.
 const OUTDATED: u64 = u64::MAX;
 
-/// One connection. Held by a [`Lease`](super::pool::Lease), or idle in the pool; when it is dropped the server is told
-/// goodbye, and [`Session::cut`] does not even wait for that.
+/// One connection. Held by a [`Lease`](super::pool::Lease), or idle in the pool; when it is dropped it says goodbye to
+/// the server, and [`Session::cut`] does not even wait for that.
 #[derive(Debug)]
 pub(crate) struct Session {
     client: Client,
@@ -382,7 +382,7 @@ impl Session {
 pub(crate) struct Driver(Shared<BoxFuture<'static, ()>>, AbortHandle);
 
 impl Driver {
-    /// Ends the connection at once; whoever waits for an answer is told.
+    /// Ends the connection at once; callers that wait for an answer get an error.
     pub(crate) fn cut(&self) {
         self.1.abort();
     }
@@ -474,7 +474,7 @@ pub(crate) async fn stream<T: FromRow>(
     take(client.query_raw(statement, params).await.map_err(Fetch::Server)?, most).await
 }
 
-/// What is not taken, the connection's driver reads and forgets: whoever has the connection next waits for that.
+/// The connection's driver reads and drops the rows that are not taken: the connection's next user waits for that.
 async fn take<T: FromRow>(rows: RowStream, most: Most) -> Result<Found<T>, Fetch> {
     let mut rows = pin!(rows);
     let mut found = Found::new();

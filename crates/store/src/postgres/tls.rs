@@ -17,7 +17,7 @@ enum Mode {
     Disable,
     /// Where the server has it.
     Prefer,
-    /// Whoever the server is.
+    /// Any server, unverified.
     Require,
     /// The server's certificate is one of somebody we believe.
     VerifyCa,
@@ -53,7 +53,7 @@ pub(crate) fn take(url: &str) -> Result<(String, Option<Asked>), String> {
         }
     }
     let url = if rest.is_empty() { before.to_owned() } else { format!("{before}?{}", rest.join("&")) };
-    // As libpq: whoever names an authority wants it asked, and the system's are for a name.
+    // As libpq: a URL that names an authority wants it checked, and the system's authorities verify a name.
     let mode = match (mode, root.as_deref()) {
         (None | Some(Mode::Require), Some("system")) => Some(Mode::VerifyFull),
         (Some(Mode::Require), Some(_)) => Some(Mode::VerifyCa),

@@ -130,8 +130,8 @@ const KNOWN: &[(&str, &str)] = &[
     ("user", "the role"),
 ];
 
-/// Judges a URL before it is read, so that what is wrong is told by its name. No advice repeats a part of the URL that could be
-/// one of the password: where that ends is not known if a sign in it is not encoded.
+/// Checks a URL before it is parsed, so that the error names what is wrong. No advice repeats a part of the URL that
+/// could belong to the password: its end is not known if a character in it is not encoded.
 pub(crate) fn check(url: &str) -> Result<(), String> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
@@ -183,7 +183,7 @@ fn parameter(parameter: &str) -> Result<(), String> {
     ))
 }
 
-/// What the driver is told, and what is said of encryption.
+/// The driver's configuration, and what the URL asks of encryption.
 pub(crate) fn read(url: &str) -> Result<(Config, Option<tls::Asked>), String> {
     check(url)?;
     let (url, asked) = tls::take(url)?;

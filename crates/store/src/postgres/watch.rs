@@ -58,7 +58,7 @@ async fn look(pool: &Arc<Pool>) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    // One that is in use is not waited for: whoever writes on it is told by the server itself.
+    // A connection in use is not waited for: a write on it gets the error from the server itself.
     let Some(mut idle) = pool.try_idle() else { return Ok(()) };
     if idle.is_read_only().await? {
         pool.health().set_read_only(true);

@@ -94,7 +94,7 @@ pub(crate) fn open(path: &Path, role: Role, wait: Duration) -> rusqlite::Result<
     Ok(connection)
 }
 
-/// Tries again for as long as the file is busy and `patience` lasts.
+/// Tries again for as long as the file is busy and `timeout` lasts.
 pub(super) fn while_busy<T>(timeout: Duration, mut work: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let since = Instant::now();
     loop {

@@ -36,7 +36,7 @@ fn violation(code: i32, text: &str, connection: Option<&Connection>) -> Option<V
     let told = text.split_once(": ").map_or("", |(_, told)| told);
     match code {
         ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
-            // An index on an expression is told by its name: `index 'accounts_lower_email'`.
+            // SQLite reports an index on an expression by its name: `index 'accounts_lower_email'`.
             if let Some(index) = told.strip_prefix("index '").and_then(|rest| rest.strip_suffix('\'')) {
                 return Some(Violation {
                     constraint: Some(index.to_owned()),

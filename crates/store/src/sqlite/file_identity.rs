@@ -1,5 +1,6 @@
 //! Whether the open file is still the one at its path. SQLite holds on to a file that was removed or replaced, and a
-//! commit into it succeeds: into nothing, as soon as the process ends. So whoever acknowledges asks here first.
+//! commit into it succeeds: into nothing, as soon as the process ends. So this is checked before a commit is
+//! acknowledged.
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -21,8 +22,8 @@ pub(crate) struct FileIdentity {
 
 impl FileIdentity {
     pub(crate) fn new(path: &Path) -> Self {
-        // SQLite keeps the log and its index beside the file that a link leads to. The link itself is looked at too: one
-        // that leads elsewhere since is another database for whoever opens it next.
+        // SQLite keeps the log and its index beside the file that a link leads to. The link itself is looked at too:
+        // if it leads elsewhere since, the next process opens another database.
         let led_to = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let with = |ending: &str| {
             let mut name = led_to.as_os_str().to_owned();
@@ -51,7 +52,7 @@ impl FileIdentity {
     /// commits, and for each connection that is opened.
     ///
     /// # Errors
-    /// When they are not. The log is told once, and once more when they are back.
+    /// When they are not. This is logged once, and once more when they are back.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let Some(were) = self.were.get() else { return Ok(()) };
         let other = self.files.iter().zip(were).find(|(file, was)| identity(file).ok().as_ref() != Some(was));

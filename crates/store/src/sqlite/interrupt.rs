@@ -19,8 +19,8 @@ pub(crate) struct Interrupt {
     gone: Option<Gone>,
 }
 
-/// Set when whoever asked for something does not wait for it any more. Shared by the caller, whose guard sets it, and
-/// the thread that does the work.
+/// Set when the caller does not wait for the result any more. Shared by the caller, whose guard sets it, and the thread
+/// that does the work.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gone(Arc<AtomicBool>);
 

@@ -114,7 +114,7 @@ impl Sqlite {
         })
     }
 
-    /// Up to so many rows, right here where that is few; one more is an error.
+    /// Up to a number of rows, right here if they are few; one more is an error.
     pub(crate) async fn by_keys<T: FromRow>(
         &self,
         ctx: &Ctx,

@@ -1,4 +1,4 @@
-//! One transaction on its way through the writer: the closure, who waits for it, and how it is polled.
+//! One transaction on its way through the writer: the closure, its waiting caller, and how it is polled.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;

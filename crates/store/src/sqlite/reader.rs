@@ -44,7 +44,7 @@ impl ReaderSlots {
 /// load than the machine can bear, requests are then read, and answered or refused, while the scans take what is left.
 const NICENESS: i32 = 5;
 
-/// One read for a reader thread; without a slot it is told that there is no room for it.
+/// One read for a reader thread. It is called without a slot when there is no room for it.
 pub(crate) type Reading = Box<dyn FnOnce(Option<&mut Slot>) + Send>;
 
 /// The reader threads and their queue. They end when this is dropped or shut.

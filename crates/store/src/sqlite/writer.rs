@@ -74,7 +74,7 @@ impl Writer {
                 wait,
             };
             writer_connection::put(Some(connection));
-            // A panic in there is a bug in the server: those who wait are told, and a new connection goes on.
+            // A panic in there is a bug in the server: waiting callers get an error, and a new connection goes on.
             while catch_unwind(AssertUnwindSafe(|| thread.serve())).is_err() {
                 tracing::error!("the writer panicked and begins anew");
                 writer_connection::put(None);
@@ -187,7 +187,7 @@ impl WriterThread {
         Some(work)
     }
 
-    /// Gets a connection again after a fault took it away.
+    /// Opens a connection again after an error took it away.
     fn reopen(&self) {
         if writer_connection::is_empty() {
             let opened = self.files.check().and_then(|()| {
@@ -210,7 +210,7 @@ impl WriterThread {
                 self.files.check().and_then(|()| interrupt::during(first.limit(), || command("BEGIN IMMEDIATE")));
             let Err(error) = begun else { break };
             self.health.failed(&error);
-            // Whoever comes next tries again: it may have been the first one's own deadline.
+            // The next one tries again: the cause may have been the first one's own deadline.
             if let Some(mut first) = waiting.pop_front() {
                 first.fail(error);
                 first.settle();
@@ -262,8 +262,8 @@ impl WriterThread {
         }
     }
 
-    /// The last question before anyone is told that it is kept: kept where it will be found? The commit itself would not
-    /// have noticed.
+    /// The last check before commits are acknowledged: are they kept where they will be found? The commit itself would
+    /// not have noticed.
     fn acknowledge(&self, done: &mut [Done]) {
         let found = self.files.check();
         match &found {

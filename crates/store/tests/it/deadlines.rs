@@ -97,7 +97,7 @@ everywhere! {
         assert!(since.elapsed() < GRACE * 2);
     }
 
-    /// Everything that may run is taken, and as much as may wait is waiting: one more is told at once.
+    /// Everything that may run is taken, and as much as may wait is waiting: one more is refused at once.
     async fn more_than_may_wait_is_refused_in_time(db: TestDatabase) {
         let settings = StoreSettings { readers: 2, pool_size: 2, queue: 2, wait_ms: 300, ..db.settings() };
         let store = open_with(&settings, EventHandlers::new()).await;

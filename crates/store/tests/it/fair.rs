@@ -41,7 +41,7 @@ fn set(name: &'static str) -> impl Fn(store::Tx) -> Pin<Box<dyn Future<Output = 
 }
 
 everywhere! {
-    /// However many scans one caller sends, whoever was there lately finds a reader or a connection.
+    /// However many scans one caller sends, a caller seen lately finds a reader or a connection.
     async fn scans_of_one_caller_leave_room_for_others(db: TestDatabase) {
         let settings = StoreSettings { readers: 2, pool_size: 2, scan_ms: 60_000, ..db.settings() };
         let store = open_with(&settings, EventHandlers::new()).await;
@@ -84,7 +84,7 @@ everywhere! {
         assert_eq!(find(&store, &stranger(1, LONG), ONE).await.unwrap(), 0);
     }
 
-    /// Who fills the queue is refused for it, and not whoever comes then. Whoever comes then is served next.
+    /// The caller that fills the queue is refused for it, not the newcomer. The newcomer is served next.
     async fn a_full_queue_is_full_for_those_who_filled_it(db: TestDatabase) {
         let settings = StoreSettings { pool_size: 1, queue: 4, wait_ms: 60_000, ..db.settings() };
         let store = open_with(&settings, EventHandlers::new()).await;
@@ -119,7 +119,7 @@ everywhere! {
         assert!(matches!(last, Err(StoreError::Busy)), "which was the last of the longest line: {last:?}");
         // Whose caller is gone is ended.
         blocker.abort();
-        // All at once: whoever is next has a connection only while it is polled.
+        // All at once: the next caller has a connection only while it is polled.
         let (newcomer, others) = tokio::join!(newcomer, futures_util::future::join_all(waiting));
         newcomer.unwrap();
         assert!(others.into_iter().all(|write| write.is_ok()));

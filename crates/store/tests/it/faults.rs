@@ -322,7 +322,7 @@ fn a_server_that_goes_and_comes_back_needs_no_restart() {
     });
 }
 
-/// The connections in the pool died while nobody used them: whoever comes first does not notice.
+/// The connections in the pool died while nobody used them: the first caller does not notice.
 #[test]
 fn connections_that_died_in_the_pool_are_replaced() {
     testkit::run(async {

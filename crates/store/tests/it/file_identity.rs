@@ -59,7 +59,7 @@ fn a_link_is_followed_as_long_as_it_leads_to_the_same_file() {
         set(&store, "by the link", 1).await.unwrap();
         store.ping(&ctx()).await.unwrap();
         assert_eq!(get(&store, "by the link").await, Some(1));
-        // Whoever opens it next would find another database.
+        // The next process to open it would find another database.
         let other = beside(&file, ".other");
         std::fs::copy(&file, &other).unwrap();
         std::fs::remove_file(&link).unwrap();

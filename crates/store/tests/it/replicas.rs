@@ -75,7 +75,7 @@ fn lists_are_read_from_a_standby_as_long_as_it_is_fit() {
         assert_eq!(store.read(&bob).rows::<(bool,)>(here, &params![]).await.unwrap(), [(false,)]);
         assert_eq!(store.read(&bob).may_be_behind().row::<(bool,)>(here, &params![]).await.unwrap(), Some((false,)));
 
-        // Everybody sees what they wrote at once, whoever answers.
+        // Everybody sees their own writes at once, whichever server answers.
         for n in 0..100 {
             let name: &'static str = Box::leak(format!("b{n:03}").into_boxed_str());
             add(&store, &ada, name).await;

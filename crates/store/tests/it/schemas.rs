@@ -25,7 +25,7 @@ async fn migrate(settings: &StoreSettings) -> (Store, Result<Vec<Applied>, Migra
     (store, migrated)
 }
 
-/// Why there is no room; what `doctor` is told is the same.
+/// Why there is no room; `doctor` gets the same answer.
 async fn refusal(settings: &StoreSettings) -> String {
     let (store, migrated) = migrate(settings).await;
     let Err(MigrateError::Refused(advice)) = migrated else { panic!("{migrated:?}") };
@@ -84,7 +84,7 @@ async fn uses(store: &Store) -> i64 {
 fn schemas_of_others_are_told_and_nothing_is_made() {
     testkit::run(async {
         for backend in [Backend::Postgres, Backend::Pooler] {
-            // Whoever owns them: a platform's role, or the very one that we connect as.
+            // Whichever role owns them: a platform's, or the very one that we connect as.
             for is_own in [false, true] {
                 let db = TestDatabase::fresh(backend).await;
                 let other = format!("{}_other", db.url().rsplit('/').next().unwrap());

@@ -106,7 +106,7 @@ fn a_connection_that_says_nothing_any_more_is_replaced_and_holds_a_bounded_numbe
             }
         }
         assert!(refused > 0, "more than two reads waited on one connection");
-        // Without a restart, and before the deadline of anybody who is patient.
+        // Without a restart, and before a long deadline.
         let patient = ctx_for(LONG);
         while echo(&store, 7, Duration::from_millis(500)).await.is_err() {
             assert!(!patient.remaining().is_zero(), "the frozen connection is still in use");
@@ -199,7 +199,7 @@ fn rows_that_were_asked_for_together_are_asked_for_again_alone() {
     });
 }
 
-/// Alone and in a batch: two rows of one id are a mistake of whoever wrote the statement.
+/// Alone and in a batch: two rows of one id are a mistake in the statement.
 #[test]
 fn two_rows_of_one_id_are_an_error() {
     testkit::run(async {

@@ -5,7 +5,7 @@ use testkit::{Backend, TestDatabase};
 
 use crate::{FOR_EVER, ctx, ctx_for, open_with, set};
 
-/// Where the authority's certificate is told that signed the server's, for `localhost`.
+/// The variable that holds the path of the authority's certificate, which signed the server's, for `localhost`.
 const AUTHORITY: &str = "MAINSTAY_TEST_AUTHORITY";
 
 #[expect(clippy::disallowed_methods, reason = "tests are told by the environment where things are")]
@@ -55,7 +55,7 @@ fn a_server_that_is_not_the_one_is_refused() {
         for (host, options) in [
             // Its certificate is for another name.
             ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={root}")),
-            // The system's authorities know nothing of it; where there are none, that is told.
+            // The system's authorities do not know it; where there are none, the error says so.
             ("localhost", "sslmode=verify-full".to_owned()),
             ("127.0.0.1", "sslmode=verify-ca".to_owned()),
             ("localhost", "sslrootcert=system".to_owned()),

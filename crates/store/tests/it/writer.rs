@@ -106,7 +106,7 @@ fn closing_leaves_one_file() {
     });
 }
 
-/// The first bundled version without the fault that could reset a log too early.
+/// The first bundled version without the bug that could reset a log too early.
 #[test]
 fn sqlite_is_new_enough() {
     assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());

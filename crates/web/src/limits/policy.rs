@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kernel::Rate;
 
-/// One rule of how often: so many calls in so long, counted for each address, person or operation, or any of them together.
+/// One rate limit: N calls in a time, counted for each address, person or operation, or any of them together.
 /// Written as a line: `login: 60/1m by address+operation`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {

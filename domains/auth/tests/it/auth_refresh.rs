@@ -35,7 +35,7 @@ fn text<'a>(tokens: &'a Value, name: &str) -> &'a str {
     tokens[name].as_str().unwrap()
 }
 
-/// Uses a refresh token so many times at once; the one that every answer holds.
+/// Uses a refresh token `uses` times at once; returns the one that every answer holds.
 async fn all_the_same(apps: &[&App], uses: usize, token: &str) -> String {
     let body = json!({ "refresh_token": token });
     let calls: Vec<_> = (0..uses).map(|n| tokio::spawn(apps[n % apps.len()].post(PATH).json(&body).send())).collect();
@@ -129,7 +129,7 @@ testkit::both! {
             }
         }
         assert_eq!(won.len(), 1);
-        // The losers used a spent token: nobody can tell who was the thief.
+        // The losers used a spent token: nobody can tell which caller was the thief.
         refuse(&app, text(&won[0], "refresh_token")).await;
         app.get("/api/v1/who").bearer(text(&won[0], "access_token")).await.expect_problem(401, "invalid_token");
     }
@@ -166,7 +166,7 @@ testkit::both! {
         app.post(PATH).json(&body(500_000)).await.expect_problem(413, "body_too_large");
     }
 
-    /// One successor, whoever asks: the session has one good refresh token afterwards, as before.
+    /// One successor for all callers: the session has one good refresh token afterwards, as before.
     async fn of_64_uses_at_once_all_get_the_same_successor(db: TestDatabase) {
         let app = setup().start(db).await;
         let ada = app.user("Ada").await;
@@ -174,7 +174,7 @@ testkit::both! {
         assert_eq!(kept(&app).await, (2, 1));
         let last = all_the_same(&[&app], 64, &next).await;
         assert_eq!(kept(&app).await, (2, 1));
-        // What came before is spent, and that the race is over ends the patience with it.
+        // The first token is spent, and its grace period ended with the race.
         refuse(&app, ada.refresh_token()).await;
         refuse(&app, &last).await;
     }

@@ -151,7 +151,7 @@ testkit::both! {
         let again = send("A", PASSWORD).await.expect(201);
         assert_eq!((first.text(), again.header("idempotency-replayed")), (again.text(), Some("true")));
         assert_eq!(hash_count(&app), hashed, "what was answered before costs no hash");
-        // Whoever sends something else with it may be anybody: it is their own.
+        // Another body with the same key may come from anybody: it is a call of its own.
         send("A", "another password").await.expect_problem(409, "email_taken");
         let body = json!({ "email": "b@example.com", "password": PASSWORD, "display_name": "B" });
         app.post(PATH).header("idempotency-key", "4c6f").json(&body).await.expect(201);

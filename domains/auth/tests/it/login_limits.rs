@@ -1,4 +1,4 @@
-//! How often somebody may guess, and who is not kept out by it.
+//! How often somebody may guess passwords, and which callers this does not keep out.
 
 use std::net::SocketAddr;
 use std::time::Duration;

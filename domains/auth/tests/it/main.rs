@@ -33,7 +33,7 @@ async fn get_who(caller: Caller<User>) -> Result<Json<WhoView>, StoreError> {
     Ok(Json(WhoView { user_id: caller.user_id(), role: caller.role() }))
 }
 
-/// The domain, and an endpoint that says who is believed to call.
+/// The domain, and an endpoint that returns the authenticated caller.
 pub fn setup() -> Setup {
     App::with(auth::domain).and(|| Domain::new("who").endpoint(get_who)).promote(|running, ctx, email| async move {
         let accounts = running.api.state().get::<Accounts>().expect("auth is there").clone();

@@ -168,7 +168,7 @@ both! {
             assert_eq!(crate::erasure::rows_of(&app, id).await, 0, "nor is any row left");
         }
     }
-    /// An answer to a key is about whoever asked: it is not kept where they were gone before it could be.
+    /// A stored answer belongs to its caller: it is not kept if the caller is gone before the save.
     async fn no_answer_is_kept_for_somebody_who_is_gone(db: TestDatabase) {
         let app = App::with(auth::domain).and(users::domain).and(::posts::domain).and(farewells).start(db).await;
         let ada = app.user("Ada").await;

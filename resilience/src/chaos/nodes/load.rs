@@ -229,7 +229,7 @@ impl Load {
         }
     }
 
-    /// Each a person of their own, who has signed in once before.
+    /// Each is another person, who has signed in once before.
     fn log_in(&self) {
         let mut line = Line::new(self.front);
         for person in &self.comers {
@@ -278,7 +278,7 @@ impl Load {
             *counts.entry((one.kind, &one.word)).or_default() += 1;
         }
         let is_expected = |one: &Met| {
-            // A key that another node holds at the moment is told so.
+            // A request with a key that another node holds at the moment gets this answer.
             let is_in_use = one.kind == RequestKind::Write && one.word == "409 idempotency_key_in_use";
             // As Redis is lost every allowance begins at nothing: large ones have the first again in a moment, an account's
             // log-ins later.
@@ -372,7 +372,7 @@ fn judge_shared(stage: &Stage<'_>, report: &mut Report, before: u64) -> Result<(
     Ok(())
 }
 
-/// A connection to nginx that is kept, and made anew when it broke.
+/// A connection to nginx that is kept, and opened again when it broke.
 struct Line {
     port: u16,
     stream: Option<TcpStream>,

@@ -105,7 +105,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
         Some((Loaded { value, bytes: found.bytes, tags: found.tags, until_us, may_be_kept: true }, is_fresh))
     }
 
-    /// Puts what was loaded where other nodes find it, if it is kept here. That it is not taken is no fault.
+    /// Puts what was loaded where other nodes find it, if it is kept here. It is no error if Redis does not take it.
     pub(in crate::values) async fn fill_shared(&self, ctx: &Ctx, ticket: Ticket, loaded: &Loaded<T>, is_kept: bool) {
         let Some(shared) = &self.0.inner.shared else { return };
         let has_form = loaded.value.is_none() || loaded.bytes.is_some();
