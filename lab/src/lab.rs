@@ -43,7 +43,7 @@ impl Lab {
         let text = process::output(
             Command::new("cargo")
                 .args(["metadata", "--no-deps", "--format-version", "1"])
-                .current_dir(env!("CARGO_MANIFEST_DIR")),
+                .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")),
         )?;
         let metadata: Metadata = serde_json::from_str(&text).context("cannot read cargo's metadata")?;
         let scratch = std::env::temp_dir().join(format!("mainstay-lab-{}", std::process::id()));

@@ -1,4 +1,4 @@
-//! The performance laboratory: `cargo run --release -p lab -- bench`, or `study`. How to run and read both: `lab/README.md`.
+//! The performance laboratory: `cargo lab bench`, or `study`. How to run and read both: `lab/README.md`.
 //!
 //! It knows HTTP and processes, never our crates, so that every contender is measured alike.
 //! [`contender`] builds and starts one, [`contract`] checks its answers, [`wrk`] and [`drive`] put load on it,

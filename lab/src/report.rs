@@ -121,7 +121,7 @@ fn page(run: &Run, name: &str, lab: &str, abouts: &[(String, String)]) -> Result
     writeln!(text, "# Results of the bench\n")?;
     writeln!(
         text,
-        "Written by `cargo run --release -p lab -- report` from [{name}/results.json]({name}/results.json), which holds \
+        "Written by `cargo lab report` from [{name}/results.json]({name}/results.json), which holds \
          every sample. How to read it: [lab/README.md]({lab}/README.md).\n"
     )?;
     writeln!(

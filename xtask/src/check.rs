@@ -86,17 +86,34 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// The laboratory's manifest, which is no member of the workspace, and where it is built.
+pub const LAB: (&str, &str) = ("lab/Cargo.toml", "target/lab-build");
+
 /// An error that lists the rule violations, or none.
 pub fn none_of(faults: &[String]) -> Result<()> {
     if faults.is_empty() { Ok(()) } else { bail!("{}", faults.join("\n")) }
 }
 
 fn format(workspace: &Workspace, stop: &Stop) -> Result<()> {
-    succeed(&mut workspace.cargo(&["fmt", "--all", "--", "--check"]), stop)
+    succeed(&mut workspace.cargo(&["fmt", "--all", "--", "--check"]), stop)?;
+    succeed(&mut workspace.cargo(&["fmt", "--manifest-path", LAB.0, "--", "--check"]), stop)
 }
 
 fn clippy(workspace: &Workspace, stop: &Stop) -> Result<()> {
     let words = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    succeed(&mut workspace.cargo(&words), stop)?;
+    let words = [
+        "clippy",
+        "--manifest-path",
+        LAB.0,
+        "--target-dir",
+        LAB.1,
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ];
     succeed(&mut workspace.cargo(&words), stop)
 }
 

@@ -11,6 +11,7 @@ use devservers::workspace::Workspace;
 use devservers::{Stop, output, succeed};
 
 use crate::cargo_tools::cargo_tool;
+use crate::check::LAB;
 
 /// Macros and build scripts count, tests do not: a product's builders wait for those.
 const MOST_CRATES: usize = 200;
@@ -20,10 +21,12 @@ pub fn check(workspace: &Workspace, stop: &Stop) -> Result<()> {
     let deny = cargo_tool("cargo-deny", "0.20.2", workspace, stop)?;
     // Offline, cargo wants every crate of the lock file at hand, those for other systems included.
     succeed(&mut workspace.cargo(&["fetch", "--locked", "--quiet"]), stop).context("cannot fetch the crates")?;
-    // The fuzzers' lock is their own, and nothing else builds by it.
-    let mut fuzzers = workspace.cargo(&["fetch", "--locked", "--quiet", "--manifest-path", "fuzz/Cargo.toml"]);
-    succeed(&mut fuzzers, stop)
-        .context("fuzz/Cargo.lock does not follow; run `cargo fetch --manifest-path fuzz/Cargo.toml`")?;
+    // Their locks are their own.
+    for manifest in ["fuzz/Cargo.toml", LAB.0] {
+        let mut fetch = workspace.cargo(&["fetch", "--locked", "--quiet", "--manifest-path", manifest]);
+        succeed(&mut fetch, stop)
+            .with_context(|| format!("its lock does not follow; run `cargo fetch --manifest-path {manifest}`"))?;
+    }
     let mut command = Command::new(deny);
     command.args(["--offline", "--locked", "--all-features", "check", "--hide-inclusion-graph"]);
     succeed(command.args(["bans", "licenses", "sources"]).current_dir(&workspace.root), stop)?;

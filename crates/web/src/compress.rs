@@ -23,6 +23,8 @@ impl Encoding {
         }
     }
 }
+/// Whether this build has zstd.
+const HAS_ZSTD: bool = cfg!(feature = "zstd");
 /// The most codings of one request that are looked at. No client knows as many.
 const MOST_CODINGS: usize = 32;
 
@@ -50,7 +52,7 @@ fn preferred(headers: &HeaderMap) -> Option<Encoding> {
     let mut named = [false, false];
     for (name, q) in accepted(headers) {
         let encoding = match name.as_str() {
-            "zstd" => Encoding::Zstd,
+            "zstd" if HAS_ZSTD => Encoding::Zstd,
             "gzip" | "x-gzip" => Encoding::Gzip,
             "*" => {
                 any = Some(q);
@@ -65,7 +67,7 @@ fn preferred(headers: &HeaderMap) -> Option<Encoding> {
         }
     }
     match (best, any) {
-        (None, Some(q)) if q > 0 && !named[0] => Some(Encoding::Zstd),
+        (None, Some(q)) if q > 0 && HAS_ZSTD && !named[0] => Some(Encoding::Zstd),
         (None, Some(q)) if q > 0 && !named[1] => Some(Encoding::Gzip),
         (best, _) => best.map(|(encoding, _)| encoding),
     }
@@ -107,7 +109,10 @@ pub(crate) fn mark(response: &mut HeaderMap, encoding: Encoding) {
 pub(crate) fn compress(response: &mut Response, encoding: Encoding) {
     let Some(bytes) = response.body().bytes() else { return };
     let packed = match encoding {
+        #[cfg(feature = "zstd")]
         Encoding::Zstd => zstd::bulk::compress(bytes, 1),
+        #[cfg(not(feature = "zstd"))]
+        Encoding::Zstd => return,
         Encoding::Gzip => {
             let mut encoder =
                 flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 3), flate2::Compression::fast());
