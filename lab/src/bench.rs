@@ -6,7 +6,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::contender::{self, Contender, Database};
 use crate::data::Seeded;
 use crate::lab::Lab;
 use crate::postgres::Postgres;
@@ -15,15 +14,16 @@ use crate::progress::Progress;
 use crate::redis::Redis;
 use crate::report;
 use crate::results::{Row, Run};
-use crate::rows::{self, Kind};
+use crate::rows::{self, Need};
 use crate::setup;
+use crate::target::{self, Database, Target};
 
 /// Posts in the databases where one is read by its id.
 pub const ROWS: usize = 10_000;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Rounds; in each, every contender has its turn.
+    /// Rounds; in each, every target has its turn.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Seconds of each measurement.
@@ -32,9 +32,9 @@ pub struct Args {
     /// Only these rows, separated by commas; `lab list` names them.
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
-    /// Only these contenders, separated by commas.
+    /// Only these targets, separated by commas.
     #[arg(long, value_delimiter = ',')]
-    contenders: Vec<String>,
+    targets: Vec<String>,
     /// The end of the results' folder name, after the date.
     #[arg(long, default_value = "bench")]
     what: String,
@@ -52,7 +52,7 @@ pub struct Bench<'a> {
     /// Where everything is.
     pub lab: &'a Lab,
     /// Those that take part and could be built.
-    pub contenders: BTreeMap<String, Contender>,
+    pub targets: BTreeMap<String, Target>,
     /// Those that should take part and could not, and why.
     pub absent: BTreeMap<String, Absent>,
     /// How often each has its turn.
@@ -83,17 +83,17 @@ pub struct Absent {
 
 impl Bench<'_> {
     /// Those of a scenario, in the order in which they have their turns, and why others are not there.
-    pub fn taking_part(&self, scenario: &str) -> (Vec<&Contender>, Vec<String>) {
+    pub fn taking_part(&self, scenario: &str) -> (Vec<&Target>, Vec<String>) {
         let is_of = |scenarios: &[String]| scenarios.iter().any(|one| one == scenario);
-        let there = self.contenders.values().filter(|contender| is_of(&contender.scenarios));
+        let there = self.targets.values().filter(|target| is_of(&target.scenarios));
         let absent = self.absent.iter().filter(|(_, absent)| is_of(&absent.scenarios));
         let absent = absent.map(|(name, absent)| format!("{name}: {}", absent.why));
         (there.collect(), absent.collect())
     }
 
     /// One by its name; the error says why it is not there.
-    pub fn contender(&self, name: &str) -> Result<&Contender> {
-        self.contenders.get(name).with_context(|| match self.absent.get(name) {
+    pub fn target(&self, name: &str) -> Result<&Target> {
+        self.targets.get(name).with_context(|| match self.absent.get(name) {
             Some(absent) => format!("{name}: {}", absent.why),
             None => format!("{name} does not take part, and this cannot do without it"),
         })
@@ -111,13 +111,13 @@ impl Bench<'_> {
 
     fn start_postgres(&mut self, with_posts: bool, with_notes: bool) -> Result<()> {
         // Beside the driver: the server under test has its core for itself.
-        let postgres = Postgres::start(self.lab, contender::Placement::PINNED.driver)?;
+        let postgres = Postgres::start(self.lab, target::Placement::PINNED.driver)?;
         if with_posts {
-            let mainstay = self.contender("mainstay-postgres")?;
+            let mainstay = self.target("mainstay-postgres")?;
             self.postgres_rows = Some(Seeded::postgres(self.lab, mainstay, &postgres, "posts", ROWS)?);
         }
         if with_notes {
-            let fastserve = self.contender("fastserve-memory")?;
+            let fastserve = self.target("fastserve-memory")?;
             self.notes = Some(Seeded::postgres(self.lab, fastserve, &postgres, "notes", ROWS)?);
         }
         self.postgres = Some(postgres);
@@ -131,9 +131,9 @@ pub fn list(lab: &Lab) -> Result<()> {
     for row in rows::ALL {
         println!("  {:<18}{}", row.id, row.title);
     }
-    println!("\nContenders:");
-    for contender in contender::all(lab)?.values() {
-        println!("  {}\n      {}\n      {}", contender.name, contender.about, contender.scenarios.join(", "));
+    println!("\nTargets:");
+    for target in target::all(lab)?.values() {
+        println!("  {}\n      {}\n      {}", target.name, target.about, target.scenarios.join(", "));
     }
     Ok(())
 }
@@ -144,14 +144,14 @@ pub fn run(args: &Args, lab: &Lab) -> Result<()> {
     lab.needs_drivers()?;
     let chosen = chosen(&args.rows)?;
     let setup = setup::facts(lab, args.rounds, args.seconds)?;
-    let (contenders, absent) = build(args, lab, &chosen)?;
+    let (targets, absent) = build(args, lab, &chosen)?;
 
-    let steps = chosen.iter().map(|row| (row.steps)(&contenders, args.rounds)).sum::<usize>() + 2;
+    let steps = chosen.iter().map(|row| (row.steps)(&targets, args.rounds)).sum::<usize>() + 2;
     let needs_postgres =
-        contenders.values().any(|contender| matches!(contender.database, Database::Postgres | Database::OwnPostgres));
+        targets.values().any(|target| matches!(target.database, Database::Postgres | Database::OwnPostgres));
     let mut bench = Bench {
         lab,
-        contenders,
+        targets,
         absent,
         rounds: args.rounds,
         seconds: args.seconds,
@@ -163,22 +163,22 @@ pub fn run(args: &Args, lab: &Lab) -> Result<()> {
         notes: None,
         redis: None,
     };
-    let wants = |kind: Kind| chosen.iter().any(|row| row.wants.contains(&kind));
-    if wants(Kind::SqliteRows) {
+    let wants = |kind: Need| chosen.iter().any(|row| row.wants.contains(&kind));
+    if wants(Need::SqliteRows) {
         bench.progress.step(&format!("writing {ROWS} posts into SQLite"));
-        bench.sqlite_rows = Some(Seeded::sqlite(lab, bench.contender("mainstay")?, "seed", ROWS)?);
+        bench.sqlite_rows = Some(Seeded::sqlite(lab, bench.target("mainstay")?, "seed", ROWS)?);
     }
-    if wants(Kind::Postgres) && needs_postgres {
+    if wants(Need::Postgres) && needs_postgres {
         bench.progress.step(&format!("starting PostgreSQL, writing {ROWS} posts"));
-        if let Err(error) = bench.start_postgres(wants(Kind::PostgresRows), wants(Kind::Notes)) {
+        if let Err(error) = bench.start_postgres(wants(Need::PostgresRows), wants(Need::Notes)) {
             lab.stop.check()?;
             eprintln!("without PostgreSQL: {error:#}");
             bench.without_postgres = format!("{error:#}");
         }
     }
 
-    if wants(Kind::Redis) && bench.contenders.values().any(Contender::shares) {
-        bench.redis = Some(Redis::start(contender::Placement::PINNED.driver)?);
+    if wants(Need::Redis) && bench.targets.values().any(Target::shares) {
+        bench.redis = Some(Redis::start(target::Placement::PINNED.driver)?);
     }
 
     let mut results = Vec::new();
@@ -209,29 +209,29 @@ fn chosen(names: &[String]) -> Result<Vec<&'static rows::Known>> {
     Ok(rows::ALL.iter().filter(|row| names.is_empty() || names.iter().any(|name| name == row.id)).collect())
 }
 
-type Built = (BTreeMap<String, Contender>, BTreeMap<String, Absent>);
+type Built = (BTreeMap<String, Target>, BTreeMap<String, Absent>);
 
 /// Builds who takes part in these rows. One that cannot be built is not left out in silence.
 fn build(args: &Args, lab: &Lab, chosen: &[&rows::Known]) -> Result<Built> {
     let wanted: BTreeSet<&str> = chosen.iter().flat_map(|row| row.scenarios).copied().collect();
-    let takes_part = |contender: &Contender| {
-        contender.scenarios.iter().any(|scenario| wanted.contains(scenario.as_str()))
-            && (args.contenders.is_empty() || args.contenders.contains(&contender.name))
+    let takes_part = |target: &Target| {
+        target.scenarios.iter().any(|scenario| wanted.contains(scenario.as_str()))
+            && (args.targets.is_empty() || args.targets.contains(&target.name))
     };
     let (mut built, mut absent) = (BTreeMap::new(), BTreeMap::new());
-    for (name, contender) in contender::all(lab)?.into_iter().filter(|(_, contender)| takes_part(contender)) {
+    for (name, target) in target::all(lab)?.into_iter().filter(|(_, target)| takes_part(target)) {
         lab.stop.check()?;
         let outcome = if args.no_build {
-            contender.lay_out(lab)
+            target.lay_out(lab)
         } else {
             eprintln!("building {name}");
-            contender.build(lab)
+            target.build(lab)
         };
         match outcome {
-            Ok(()) => drop(built.insert(name, contender)),
+            Ok(()) => drop(built.insert(name, target)),
             Err(error) => {
                 eprintln!("{name} does not take part: {error:#}");
-                absent.insert(name, Absent { scenarios: contender.scenarios, why: format!("{error:#}") });
+                absent.insert(name, Absent { scenarios: target.scenarios, why: format!("{error:#}") });
             }
         }
     }

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::contender::Contender;
 use crate::data::{Seeded, new_post};
 use crate::http::{self, Answer, Requests};
+use crate::target::Target;
 
 /// `GET` → 200, text, "ok".
 pub fn health(address: SocketAddr, requests: &Requests) -> Result<()> {
@@ -21,8 +21,8 @@ pub fn health(address: SocketAddr, requests: &Requests) -> Result<()> {
 }
 
 /// Some rows, each exactly as it was written; 404 and JSON for one that is not there, and for another's draft.
-pub fn row(contender: &Contender, address: SocketAddr, token: Option<&str>, seeded: &Seeded) -> Result<()> {
-    let get = |id: &str| http::call(address, &Requests::get(&format!("{}/{id}", contender.paths.posts)).signed(token));
+pub fn row(target: &Target, address: SocketAddr, token: Option<&str>, seeded: &Seeded) -> Result<()> {
+    let get = |id: &str| http::call(address, &Requests::get(&format!("{}/{id}", target.paths.posts)).signed(token));
     let some = seeded.published().step_by(1 + seeded.posts.len() / 10);
     for wanted in some {
         let answer = get(id(wanted)?)?;
@@ -48,10 +48,10 @@ fn drafts_of_others(seeded: &Seeded) -> Option<&str> {
 }
 
 /// A new post comes back with what was sent and an id of its own; twice is two.
-pub fn create(contender: &Contender, address: SocketAddr, requests: &Requests) -> Result<()> {
+pub fn create(target: &Target, address: SocketAddr, requests: &Requests) -> Result<()> {
     let mut ids = Vec::new();
     for _ in 0..2 {
-        let made = read(&http::call(address, requests)?, contender.create_status)?;
+        let made = read(&http::call(address, requests)?, target.create_status)?;
         let sent: Value = serde_json::from_str(requests.body.as_deref().unwrap_or_default()).context("our own body")?;
         for field in ["title", "body", "published"] {
             ensure!(made[field] == sent[field], "{field} came back as {}", made[field]);

@@ -1,4 +1,4 @@
-//! The rows that are read: made by Mainstay over its API, then handed to the other contenders as they came out of it,
+//! The rows that are read: made by Mainstay over its API, then handed to the other targets as they came out of it,
 //! so that all answer the same.
 
 use std::fmt::Write as _;
@@ -10,17 +10,17 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::contender::{Contender, Home, Placement};
-use crate::drive;
 use crate::http::Requests;
 use crate::lab::Lab;
+use crate::load_generator;
 use crate::mainstay;
 use crate::postgres::Postgres;
 use crate::process;
+use crate::target::{Home, Placement, Target};
 
-/// The tables of contenders without their own.
+/// The tables of targets without their own.
 pub const SCHEMA: &str = include_str!("schema.sql");
-/// What the study's contenders have beside them.
+/// What the study's targets have beside them.
 pub const QUOTES_SCHEMA: &str =
     "create table quotes (id int primary key, words text not null, author text not null);\n";
 const AUTHORS: usize = 20;
@@ -41,7 +41,7 @@ pub struct Seeded {
 
 impl Seeded {
     /// In SQLite files below the folder `name`.
-    pub fn sqlite(lab: &Lab, mainstay: &Contender, name: &str, count: usize) -> Result<Self> {
+    pub fn sqlite(lab: &Lab, mainstay: &Target, name: &str, count: usize) -> Result<Self> {
         let folder = lab.folder(name)?;
         let own = Home { data: folder.join("own"), ..Home::default() };
         let others = Home { data: folder.clone(), database_file: folder.join("others.db"), ..Home::default() };
@@ -56,7 +56,7 @@ impl Seeded {
     }
 
     /// In two databases of `postgres`, `NAME_own` and `NAME_others`.
-    pub fn postgres(lab: &Lab, mainstay: &Contender, postgres: &Postgres, name: &str, count: usize) -> Result<Self> {
+    pub fn postgres(lab: &Lab, mainstay: &Target, postgres: &Postgres, name: &str, count: usize) -> Result<Self> {
         let data = lab.folder(name)?;
         let [for_own, for_others] = ["own", "others"].map(|whose| format!("{name}_{whose}"));
         let env = mainstay.at("database=postgres");
@@ -74,7 +74,7 @@ impl Seeded {
     }
 
     /// In a database of Mainstay alone.
-    pub fn written(lab: &Lab, mainstay: &Contender, own: Home, count: usize) -> Result<Self> {
+    pub fn written(lab: &Lab, mainstay: &Target, own: Home, count: usize) -> Result<Self> {
         let (posts, authors) = write(lab, mainstay, &own, count)?;
         Ok(Self { posts, authors, own, others: Home::default() })
     }
@@ -144,7 +144,7 @@ pub fn sqlite(database: &Path, file: &Path) -> Result<()> {
     process::output(&mut sqlite).map(|_| ())
 }
 
-fn write(lab: &Lab, mainstay: &Contender, home: &Home, count: usize) -> Result<(Vec<Value>, Vec<Value>)> {
+fn write(lab: &Lab, mainstay: &Target, home: &Home, count: usize) -> Result<(Vec<Value>, Vec<Value>)> {
     let server = mainstay.start(lab, Placement::FREE, home)?;
     let authors = (0..AUTHORS).map(|number| mainstay::register(server.address, number)).collect::<Result<Vec<_>>>()?;
     let tokens = (0..AUTHORS).map(|number| mainstay::log_in(server.address, number)).collect::<Result<Vec<_>>>()?;
@@ -159,7 +159,7 @@ pub fn posts(address: SocketAddr, path: &str, tokens: &[String], count: usize, s
         let token = &tokens[number % tokens.len()];
         Requests::post(path, &new_post(number)).signed(Some(token)).bytes(path)
     };
-    let answers = drive::each_once(address, (0..count).map(request).collect(), SEED_CONNECTIONS)?;
+    let answers = load_generator::each_once(address, (0..count).map(request).collect(), SEED_CONNECTIONS)?;
     let post = |answer: crate::http::Answer| match answer.status {
         answered if answered == status => answer.json(),
         status => bail!("writing a post was answered {status}: {}", answer.text()),

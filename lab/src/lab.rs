@@ -1,4 +1,4 @@
-//! Where everything is: the repository, the contenders, a scratch folder, the cores.
+//! Where everything is: the repository, the targets, a scratch folder, the cores.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -16,18 +16,18 @@ pub struct Lab {
     /// The repository.
     pub root: PathBuf,
     /// What the lab builds; below the repository's target folder, so that git does not see it.
-    pub target: PathBuf,
+    pub build_dir: PathBuf,
     /// Where cargo puts the product as it is shipped.
     pub product: PathBuf,
-    /// The contenders' folders.
-    pub contenders: PathBuf,
+    /// The targets' folders.
+    pub targets: PathBuf,
     /// For databases and logs of this run. Goes with this value.
     pub scratch: PathBuf,
     /// Whether we were asked to end.
     pub stop: Stop,
     /// How many cores we may use.
     pub cores: usize,
-    /// For contenders that want one; another in each run.
+    /// For targets that want one; another in each run.
     pub secret: String,
 }
 
@@ -58,10 +58,10 @@ impl Lab {
         File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut secret)).context("cannot make a secret")?;
         let cores = std::thread::available_parallelism().context("cannot count the cores")?.get();
         Ok(Self {
-            contenders: metadata.workspace_root.join("lab/contenders"),
+            targets: metadata.workspace_root.join("lab/targets"),
             root: metadata.workspace_root,
             product: metadata.target_directory.join("dist"),
-            target: metadata.target_directory.join("lab"),
+            build_dir: metadata.target_directory.join("lab"),
             scratch,
             stop,
             cores,
@@ -108,11 +108,11 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry.with_context(|| format!("cannot read {}", from.display()))?;
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let (path, copy) = (entry.path(), to.join(entry.file_name()));
         if path.is_dir() {
-            copy_folder(&path, &target)?;
+            copy_folder(&path, &copy)?;
         } else {
-            fs::copy(&path, &target).with_context(|| format!("cannot copy {}", path.display()))?;
+            fs::copy(&path, &copy).with_context(|| format!("cannot copy {}", path.display()))?;
         }
     }
     Ok(())

@@ -1,17 +1,16 @@
 //! The performance laboratory: `cargo lab bench`, or `study`. How to run and read both: `lab/README.md`.
 //!
-//! It knows HTTP and processes, never our crates, so that every contender is measured alike.
-//! [`contender`] builds and starts one, [`contract`] checks its answers, [`wrk`] and [`drive`] put load on it,
+//! It knows HTTP and processes, never our crates, so that every target is measured alike.
+//! [`target`] builds and starts one, [`contract`] checks its answers, [`wrk`] and [`load_generator`] put load on it,
 //! [`process`] reads what it cost, [`rows`] say what the bench compares, [`results`] and [`report`] keep and show it.
 //! [`study`] is FastServe: many frameworks, one factor at a time.
 
 mod bench;
-mod contender;
 mod contract;
 mod data;
-mod drive;
 mod http;
 mod lab;
+mod load_generator;
 mod mainstay;
 mod mariadb;
 mod postgres;
@@ -24,6 +23,7 @@ mod rows;
 mod setup;
 mod stats;
 mod study;
+mod target;
 mod wrk;
 
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ struct Cli {
 enum Verb {
     /// Measure, keep the results under lab/results and write the table.
     Bench(bench::Args),
-    /// List the rows and the contenders.
+    /// List the rows and the targets.
     List,
     /// Write the tables (lab/results/README.md, README.md) from a folder of results.
     Report {
@@ -61,10 +61,10 @@ enum Verb {
         #[arg(long)]
         out: Option<PathBuf>,
     },
-    /// Hold contenders of the study to their contract, all of them or those that are named.
+    /// Hold targets of the study to their contract, all of them or those that are named.
     Contract {
-        /// Folders under lab/contenders.
-        contenders: Vec<String>,
+        /// Folders under lab/targets.
+        targets: Vec<String>,
     },
     /// Write the study's report again from a folder of its results.
     StudyReport {
@@ -93,8 +93,8 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Report { folder } => report::write(&Lab::open(Stop::on_signals()?)?, &folder),
         Verb::Study(args) => study::run::run(&args, &Lab::open(Stop::on_signals()?)?),
         Verb::Quick { out } => study::run::run(&study::run::Args::quick(out), &Lab::open(Stop::on_signals()?)?),
-        Verb::Contract { contenders } => study::run::check(&contenders, &Lab::open(Stop::on_signals()?)?),
+        Verb::Contract { targets } => study::run::check(&targets, &Lab::open(Stop::on_signals()?)?),
         Verb::StudyReport { folder } => study::report::write(&folder),
-        Verb::Drive => drive::run(),
+        Verb::Drive => load_generator::run(),
     }
 }

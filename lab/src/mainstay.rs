@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::contender::LogIn;
 use crate::http::{self, Requests};
+use crate::target::LogIn;
 
 const PASSWORD: &str = "a bench's password, long enough";
 const WAIT: Duration = Duration::from_secs(60);
@@ -34,13 +34,13 @@ pub fn log_in(address: SocketAddr, number: usize) -> Result<String> {
     Ok(answer["access_token"].as_str().context("the answer to a log-in has no access_token")?.to_owned())
 }
 
-/// Makes the first author's account at a contender of the study that has accounts.
+/// Makes the first author's account at a target of the study that has accounts.
 pub fn register_at(address: SocketAddr, path: &str) -> Result<()> {
     let body = json!({ "email": email(0), "password": PASSWORD, "passwordConfirm": PASSWORD });
     insist(address, &Requests::post(path, &body), 200).map(drop)
 }
 
-/// Signs in at any contender of the study that has accounts, as the first author.
+/// Signs in at any target of the study that has accounts, as the first author.
 pub fn log_in_at(address: SocketAddr, how: &LogIn) -> Result<String> {
     let answer =
         insist(address, &Requests::post(&how.path, &json!({ &how.name: email(0), "password": PASSWORD })), 200)?;

@@ -16,7 +16,7 @@ use crate::lab::Lab;
 use crate::process::{self, Usage};
 
 const START_WITHIN: Duration = Duration::from_secs(60);
-/// The one that contenders sign in as, from this machine alone.
+/// The one that targets sign in as, from this machine alone.
 const USER: &str = "lab";
 const PASSWORD: &str = "lab";
 

@@ -36,3 +36,26 @@ impl Deref for Postgres {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use devservers::Stop;
+
+    use super::*;
+
+    #[test]
+    fn it_runs_on_a_core_and_tells_what_it_cost() {
+        let lab = Lab::open(Stop::default()).unwrap();
+        let postgres = Postgres::start(&lab, Some(0)).unwrap();
+        let cores =
+            process::output(std::process::Command::new("taskset").args(["-p", "-c", &postgres.pid().to_string()]));
+        assert!(cores.unwrap().trim().ends_with(": 0"));
+        assert!(postgres.fresh("one").unwrap().ends_with("/one"));
+        postgres.psql("one", "create table t (n int)").unwrap();
+        postgres.fresh("one").unwrap();
+        assert!(postgres.psql("one", "select * from t").is_err(), "it is empty again");
+        assert_eq!(postgres.psql("one", "show shared_buffers").unwrap(), "512MB\n");
+        assert!(postgres.usage().unwrap().rss_kib > 0);
+        assert!(postgres.log().unwrap().contains("relation \"t\" does not exist"));
+    }
+}

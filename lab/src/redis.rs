@@ -30,3 +30,18 @@ impl Redis {
         process::usage(self.0.pid().context("this Redis is not running")?.unsigned_abs())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_runs_on_a_core_and_forgets() {
+        let redis = Redis::start(Some(0)).unwrap();
+        redis.0.cli(&["SET", "a", "1"]).unwrap();
+        redis.clear().unwrap();
+        assert_eq!(redis.0.cli(&["DBSIZE"]).unwrap(), "0\n");
+        assert!(redis.usage().unwrap().rss_kib > 0);
+        assert!(redis.url().starts_with("redis://127.0.0.1:"));
+    }
+}

@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::contender;
 use crate::lab::Lab;
 use crate::results::{Figure, Row, Run};
 use crate::stats::{self, Verdict, Wanted};
+use crate::target;
 
 /// The marks round the table in the repository's README.
 const BEGIN: &str = "<!-- lab: begin -->";
@@ -22,7 +22,7 @@ const NOT_SHOWN: &[&str] = &[
     "More cores than the set-up below names. What is pinned says what a request costs, not how it scales.",
     "A machine left alone: others may compute beside a virtual one. The noise column is the distance between the \
      slowest and the fastest round, as a share of the median; a difference smaller than that is none.",
-    "Contenders with features they lack: ours verifies a token, judges the session, takes from its limits, makes an `ETag` \
+    "Targets with features they lack: ours verifies a token, judges the session, takes from its limits, makes an `ETag` \
      and writes an access log for each request; the others do not. `fastify-redis` and `fastapi-redis` verify a token, \
      make an `ETag` and keep limits where a row says so; none of them judges a session or writes a log.",
     "Latency under a closed loop is shown nowhere as a result: a server that stalls also stops such a driver. Percentiles \
@@ -73,7 +73,7 @@ pub fn write_beside(lab: &Lab, folder: &Path) -> Result<()> {
 }
 
 fn abouts(lab: &Lab) -> Result<Vec<(String, String)>> {
-    Ok(contender::all(lab)?.into_iter().map(|(name, contender)| (name, contender.about)).collect())
+    Ok(target::all(lab)?.into_iter().map(|(name, target)| (name, target.about)).collect())
 }
 
 /// Where the runs with a table of their own are.
@@ -158,10 +158,10 @@ fn page(run: &Run, name: &str, lab: &str, abouts: &[(String, String)]) -> Result
         let is_of = |measured: &str| {
             measured.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', ',']))
         };
-        run.rows.iter().flat_map(|row| &row.contenders).any(|measured| is_of(&measured.name))
+        run.rows.iter().flat_map(|row| &row.targets).any(|measured| is_of(&measured.name))
     };
     for (name, about) in abouts.iter().filter(|(name, _)| took_part(name)) {
-        writeln!(text, "- [{name}]({lab}/contenders/{name}/README.md): {about}")?;
+        writeln!(text, "- [{name}]({lab}/targets/{name}/README.md): {about}")?;
     }
     writeln!(text, "\n## What this does not show\n")?;
     for line in NOT_SHOWN {
@@ -184,7 +184,7 @@ fn write_row(text: &mut String, row: &Row) -> Result<()> {
     if !measures.is_empty() {
         writeln!(text, "Medians of what was sampled:\n\n| | {} |", measures.join(" | "))?;
         writeln!(text, "|---|{}", "---:|".repeat(measures.len()))?;
-        for measured in &row.contenders {
+        for measured in &row.targets {
             let cells = measures.iter().map(|measure| {
                 let median = stats::median(&row.values(&measured.name, measure));
                 median.map_or(String::new(), number)
@@ -207,7 +207,7 @@ fn measures(row: &Row) -> Vec<String> {
     const EXPLAINS: &[&str] =
         &["requests", "seconds", "server_cpu_s", "closed_loop_p50_ms", "closed_loop_p99_ms", "due"];
     let mut names: Vec<String> = Vec::new();
-    for sample in row.contenders.iter().flat_map(|measured| &measured.samples) {
+    for sample in row.targets.iter().flat_map(|measured| &measured.samples) {
         for name in sample.keys().filter(|name| !EXPLAINS.contains(&name.as_str())) {
             if !names.contains(name) {
                 names.push(name.clone());
@@ -219,7 +219,7 @@ fn measures(row: &Row) -> Vec<String> {
     names.retain(|name| {
         let may_be_nothing =
             ["refused", "broken", "unanswered", "database_cpu_s", "redis_cpu_s"].contains(&name.as_str());
-        !may_be_nothing || row.contenders.iter().any(|one| row.values(&one.name, name).iter().any(|value| *value > 0.0))
+        !may_be_nothing || row.targets.iter().any(|one| row.values(&one.name, name).iter().any(|value| *value > 0.0))
     });
     names
 }
@@ -340,7 +340,7 @@ mod tests {
             "| login | | | | not measured, see below | |",
             "- Not measured: theirs: npm is not installed",
             "| | requests_per_s |\n|---|---:|\n| ours | 10 |",
-            "- [ours](../contenders/ours/README.md): one of ours",
+            "- [ours](../targets/ours/README.md): one of ours",
         ] {
             assert!(page.contains(wanted), "{wanted}\n{page}");
         }

@@ -29,14 +29,14 @@ pub struct Row {
     /// How it was measured.
     pub how: String,
     /// Who took part.
-    pub contenders: Vec<Measured>,
+    pub targets: Vec<Measured>,
     /// What came out.
     pub figures: Vec<Figure>,
     /// What could not be measured, and why.
     pub missing: Vec<String>,
 }
 
-/// One contender's samples.
+/// One target's samples.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Measured {
     /// The folder's name, and what was special about it this time.
@@ -100,29 +100,29 @@ impl Row {
         Self { id: id.to_owned(), title: title.to_owned(), how: how.to_owned(), ..Self::default() }
     }
 
-    /// The contender of this name, added if it is not there yet.
+    /// The target of this name, added if it is not there yet.
     pub fn measured(&mut self, name: &str) -> &mut Measured {
-        let at = self.contenders.iter().position(|measured| measured.name == name).unwrap_or_else(|| {
+        let at = self.targets.iter().position(|measured| measured.name == name).unwrap_or_else(|| {
             let contract = "not checked here".to_owned();
-            self.contenders.push(Measured { name: name.to_owned(), contract, samples: Vec::new() });
-            self.contenders.len() - 1
+            self.targets.push(Measured { name: name.to_owned(), contract, samples: Vec::new() });
+            self.targets.len() - 1
         });
-        &mut self.contenders[at]
+        &mut self.targets[at]
     }
 
-    /// One contender's values of one measure.
+    /// One target's values of one measure.
     pub fn values(&self, name: &str, measure: &str) -> Vec<f64> {
-        let samples = self.contenders.iter().filter(|measured| measured.name == name).flat_map(|m| &m.samples);
+        let samples = self.targets.iter().filter(|measured| measured.name == name).flat_map(|m| &m.samples);
         samples.filter_map(|sample| sample.get(measure).copied()).collect()
     }
 
-    /// One contender's median of one measure as a figure; nothing if it was not measured.
+    /// One target's median of one measure as a figure; nothing if it was not measured.
     pub fn median(&self, name: &str, measure: &str, what: &str, unit: &str) -> Option<Figure> {
         let values = self.values(name, measure);
         Some(Figure::new(what, stats::median(&values)?, unit).noise(stats::spread(&values)))
     }
 
-    /// The ratio of two medians, one contender's to another's; nothing if either was not measured.
+    /// The ratio of two medians, one target's to another's; nothing if either was not measured.
     pub fn ratio(&self, name: &str, against: &str, measure: &str, what: &str) -> Option<Figure> {
         let (ours, theirs) = (self.values(name, measure), self.values(against, measure));
         let below = stats::median(&theirs).filter(|median| *median != 0.0)?;

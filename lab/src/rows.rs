@@ -2,22 +2,22 @@
 
 mod building;
 mod cached;
+mod comparison;
 mod footprint;
 mod limit;
 mod list;
 mod login;
 mod overload;
-mod versus;
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 
 use crate::bench::Bench;
-use crate::contender::Contender;
 use crate::results::Row;
-use crate::rows::versus::{Against, Scene, Versus};
+use crate::rows::comparison::{Against, Comparison, Scene};
 use crate::stats::Wanted::AtLeast;
+use crate::target::Target;
 
 /// A row that can be asked for.
 pub struct Known {
@@ -25,19 +25,19 @@ pub struct Known {
     pub id: &'static str,
     /// For people.
     pub title: &'static str,
-    /// Whose contenders take part.
+    /// Whose targets take part.
     pub scenarios: &'static [&'static str],
     /// What must be there before.
-    pub wants: &'static [Kind],
+    pub wants: &'static [Need],
     /// How many steps of the progress it takes.
-    pub steps: fn(&BTreeMap<String, Contender>, usize) -> usize,
+    pub steps: fn(&BTreeMap<String, Target>, usize) -> usize,
     /// Measures it.
     pub run: fn(&Bench<'_>) -> Result<Row>,
 }
 
 /// What a row needs prepared.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Need {
     /// Posts in SQLite.
     SqliteRows,
     /// A PostgreSQL.
@@ -57,23 +57,23 @@ pub const ALL: &[Known] = &[
         title: HEALTH.title,
         scenarios: &["health"],
         wants: &[],
-        steps: |contenders, rounds| HEALTH.steps(contenders, rounds),
+        steps: |targets, rounds| HEALTH.steps(targets, rounds),
         run: |bench| HEALTH.run(bench),
     },
     Known {
         id: ROW_SQLITE.id,
         title: ROW_SQLITE.title,
         scenarios: &["row-sqlite"],
-        wants: &[Kind::SqliteRows],
-        steps: |contenders, rounds| ROW_SQLITE.steps(contenders, rounds),
+        wants: &[Need::SqliteRows],
+        steps: |targets, rounds| ROW_SQLITE.steps(targets, rounds),
         run: |bench| ROW_SQLITE.run(bench),
     },
     Known {
         id: ROW_POSTGRES.id,
         title: ROW_POSTGRES.title,
         scenarios: &["row-postgres"],
-        wants: &[Kind::Postgres, Kind::PostgresRows],
-        steps: |contenders, rounds| ROW_POSTGRES.steps(contenders, rounds),
+        wants: &[Need::Postgres, Need::PostgresRows],
+        steps: |targets, rounds| ROW_POSTGRES.steps(targets, rounds),
         run: |bench| ROW_POSTGRES.run(bench),
     },
     Known {
@@ -81,15 +81,15 @@ pub const ALL: &[Known] = &[
         title: CREATE_SQLITE.title,
         scenarios: &["create-sqlite"],
         wants: &[],
-        steps: |contenders, rounds| CREATE_SQLITE.steps(contenders, rounds),
+        steps: |targets, rounds| CREATE_SQLITE.steps(targets, rounds),
         run: |bench| CREATE_SQLITE.run(bench),
     },
     Known {
         id: CREATE_POSTGRES.id,
         title: CREATE_POSTGRES.title,
         scenarios: &["create-postgres"],
-        wants: &[Kind::Postgres],
-        steps: |contenders, rounds| CREATE_POSTGRES.steps(contenders, rounds),
+        wants: &[Need::Postgres],
+        steps: |targets, rounds| CREATE_POSTGRES.steps(targets, rounds),
         run: |bench| CREATE_POSTGRES.run(bench),
     },
     list::KNOWN,
@@ -103,13 +103,13 @@ pub const ALL: &[Known] = &[
     building::KNOWN,
 ];
 
-/// Whether some row has contenders of this scenario.
+/// Whether some row has targets of this scenario.
 #[cfg(test)]
 pub fn is_scenario(name: &str) -> bool {
     ALL.iter().any(|row| row.scenarios.contains(&name))
 }
 
-const HEALTH: Versus = Versus {
+const HEALTH: Comparison = Comparison {
     id: "health",
     title: "`GET /api/health`, the whole layer switched on",
     ours: "fastserve",
@@ -125,7 +125,7 @@ const HEALTH: Versus = Versus {
     least_free: None,
 };
 
-const ROW_SQLITE: Versus = Versus {
+const ROW_SQLITE: Comparison = Comparison {
     id: "row-sqlite",
     title: "read one row by id, SQLite, verified token, ETag",
     ours: "mainstay",
@@ -139,7 +139,7 @@ const ROW_SQLITE: Versus = Versus {
     least_free: None,
 };
 
-const ROW_POSTGRES: Versus = Versus {
+const ROW_POSTGRES: Comparison = Comparison {
     id: "row-postgres",
     title: "read one row by id, PostgreSQL, verified token, ETag",
     ours: "mainstay-postgres",
@@ -154,7 +154,7 @@ const ROW_POSTGRES: Versus = Versus {
     least_free: None,
 };
 
-const CREATE_SQLITE: Versus = Versus {
+const CREATE_SQLITE: Comparison = Comparison {
     id: "create-sqlite",
     title: "durable create, SQLite `synchronous=FULL`, 256 connections",
     ours: "mainstay",
@@ -169,7 +169,7 @@ const CREATE_SQLITE: Versus = Versus {
     least_free: Some(25_000.0),
 };
 
-const CREATE_POSTGRES: Versus = Versus {
+const CREATE_POSTGRES: Comparison = Comparison {
     id: "create-postgres",
     title: "durable create, PostgreSQL, 256 connections",
     ours: "mainstay-postgres",

@@ -1,5 +1,5 @@
--- What contenders without a schema of their own get, on every database. Ids and times are text as they stand in the
--- answers: that spares the contender their conversion, which Mainstay pays for.
+-- What targets without a schema of their own get, on every database. Ids and times are text as they stand in the
+-- answers: that spares the target their conversion, which Mainstay pays for.
 create table users (
     id varchar(64) primary key,
     display_name varchar(200) not null,

@@ -78,7 +78,7 @@ const ROWS: &[Row] = &[
         place: "lab",
         may: &[DEVSERVERS],
         tests_may: &[],
-        why: "the lab speaks HTTP, so that every contender is alike",
+        why: "the lab speaks HTTP, so that every target is alike",
     },
     row("resilience", &[DEVSERVERS], "it attacks the server from outside"),
     row("xtask", &[DEVSERVERS], "the tools judge the product from outside"),

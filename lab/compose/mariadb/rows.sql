@@ -1,4 +1,4 @@
--- The tables that contenders find (lab/contenders/README.md), and rows in them.
+-- The tables that targets find (lab/targets/README.md), and rows in them.
 create table quotes (id int primary key, words text not null, author text not null);
 create table posts (
     id varchar(64) primary key, author_id varchar(64) not null, title varchar(200) not null, body text not null,

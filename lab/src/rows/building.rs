@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::bench::Bench;
-use crate::contender::Contender;
 use crate::lab::Lab;
 use crate::process;
 use crate::results::{Row, Sample};
 use crate::rows::Known;
 use crate::stats::Wanted::AtMost;
+use crate::target::Target;
 
 const ID: &str = "building";
 const TITLE: &str = "building the smallest product, `examples/todo`";
@@ -24,7 +24,7 @@ const BUILD_WITHIN: Duration = Duration::from_secs(3600);
 /// This row.
 pub const KNOWN: Known = Known { id: ID, title: TITLE, scenarios: &[], wants: &[], steps, run };
 
-fn steps(_: &BTreeMap<String, Contender>, rounds: usize) -> usize {
+fn steps(_: &BTreeMap<String, Target>, rounds: usize) -> usize {
     2 + rounds
 }
 
@@ -40,14 +40,14 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
     row.measured(&package).samples.push(Sample::from([("crates".to_owned(), crates as f64)]));
 
     bench.progress.step(&format!("{ID} · from nothing"));
-    let target = bench.lab.target.join("building");
-    if target.exists() {
-        fs::remove_dir_all(&target).with_context(|| format!("cannot clear {}", target.display()))?;
+    let build_dir = bench.lab.build_dir.join("building");
+    if build_dir.exists() {
+        fs::remove_dir_all(&build_dir).with_context(|| format!("cannot clear {}", build_dir.display()))?;
     }
     let build = |lab: &Lab| {
         let start = Instant::now();
         let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--locked", "--offline", "--quiet", "-p", &package, "--target-dir"]).arg(&target);
+        cargo.args(["build", "--locked", "--offline", "--quiet", "-p", &package, "--target-dir"]).arg(&build_dir);
         process::succeed(cargo.current_dir(&copy).stdout(Stdio::null()), &lab.stop, BUILD_WITHIN)?;
         anyhow::Ok(start.elapsed().as_secs_f64())
     };

@@ -1,24 +1,24 @@
-//! What is read again and again: one row, a list, a list with authors, from whatever cache a contender has.
+//! What is read again and again: one row, a list, a list with authors, from whatever cache a target has.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::bench::Bench;
-use crate::contender::{Contender, Database, Home, Placement};
 use crate::contract;
 use crate::data::Seeded;
-use crate::drive;
 use crate::http::Requests;
+use crate::load_generator;
 use crate::mainstay;
 use crate::results::{Row, Sample};
-use crate::rows::versus::{self, PER_CPU};
-use crate::rows::{Kind, Known};
+use crate::rows::comparison::{self, PER_CPU};
+use crate::rows::{Known, Need};
 use crate::stats::Wanted::AtLeast;
+use crate::target::{Database, Home, Placement, Target};
 
 const CONNECTIONS: usize = 64;
 const LIMIT: usize = 20;
-const WANTS: &[Kind] = &[Kind::Postgres, Kind::Notes, Kind::Redis];
+const WANTS: &[Need] = &[Need::Postgres, Need::Notes, Need::Redis];
 /// Ours, and whom they are compared with.
 const OURS: [&str; 2] = ["fastserve-memory", "fastserve-redis"];
 const OTHERS: [&str; 2] = ["fastify-redis", "fastapi-redis"];
@@ -29,7 +29,7 @@ pub const ROW: Known = Known {
     title: "read one row by id, cached, verified token, ETag",
     scenarios: &["row-cached"],
     wants: WANTS,
-    steps: |contenders, rounds| steps("row-cached", contenders, rounds),
+    steps: |targets, rounds| steps("row-cached", targets, rounds),
     run: |bench| run(bench, &ROW, Asked::Row),
 };
 
@@ -39,7 +39,7 @@ pub const LIST: Known = Known {
     title: "list of 20 of 10,000 with filter and sort, cached on both sides",
     scenarios: &["list-cached"],
     wants: WANTS,
-    steps: |contenders, rounds| steps("list-cached", contenders, rounds),
+    steps: |targets, rounds| steps("list-cached", targets, rounds),
     run: |bench| run(bench, &LIST, Asked::List),
 };
 
@@ -49,7 +49,7 @@ pub const LIST_WITH_AUTHORS: Known = Known {
     title: "list of 20 of 10,000 with filter, sort and author included: theirs from Redis, ours from the database",
     scenarios: &["list-redis"],
     wants: WANTS,
-    steps: |contenders, rounds| steps("list-redis", contenders, rounds),
+    steps: |targets, rounds| steps("list-redis", targets, rounds),
     run: |bench| run(bench, &LIST_WITH_AUTHORS, Asked::ListWithAuthors),
 };
 
@@ -80,18 +80,18 @@ impl Asked {
         }
     }
 
-    fn requests(self, contender: &Contender, seeded: &Seeded) -> Requests {
-        let page = format!("{}?published=true&sort=-created_at&limit={LIMIT}", contender.paths.posts);
+    fn requests(self, target: &Target, seeded: &Seeded) -> Requests {
+        let page = format!("{}?published=true&sort=-created_at&limit={LIMIT}", target.paths.posts);
         match self {
-            Self::Row => versus::by_id(contender, seeded),
+            Self::Row => comparison::by_id(target, seeded),
             Self::List => Requests::get(&page),
             Self::ListWithAuthors => Requests::get(&format!("{page}&include=author")),
         }
     }
 }
 
-fn steps(scenario: &str, contenders: &BTreeMap<String, Contender>, rounds: usize) -> usize {
-    contenders.values().filter(|one| one.scenarios.iter().any(|known| known == scenario)).count() * rounds
+fn steps(scenario: &str, targets: &BTreeMap<String, Target>, rounds: usize) -> usize {
+    targets.values().filter(|one| one.scenarios.iter().any(|known| known == scenario)).count() * rounds
 }
 
 fn run(bench: &Bench<'_>, known: &Known, asked: Asked) -> Result<Row> {
@@ -101,27 +101,27 @@ fn run(bench: &Bench<'_>, known: &Known, asked: Asked) -> Result<Row> {
         asked.how()
     );
     let mut row = Row::new(known.id, known.title, &how);
-    let (contenders, absent) = bench.taking_part(known.id);
+    let (targets, absent) = bench.taking_part(known.id);
     row.missing = absent;
     for round in 1..=bench.rounds {
-        for contender in &contenders {
-            bench.progress.step(&format!("{} · {} · round {round}", known.id, contender.name));
-            if round > 1 && row.measured(&contender.name).samples.is_empty() {
+        for target in &targets {
+            bench.progress.step(&format!("{} · {} · round {round}", known.id, target.name));
+            if round > 1 && row.measured(&target.name).samples.is_empty() {
                 continue;
             }
-            match turn(bench, contender, asked) {
+            match turn(bench, target, asked) {
                 Ok(samples) => {
                     for (what, sample) in samples {
-                        let measured = row.measured(&format!("{}{what}", contender.name));
+                        let measured = row.measured(&format!("{}{what}", target.name));
                         "the same answers".clone_into(&mut measured.contract);
                         measured.samples.push(sample);
                     }
                 }
                 Err(error) => {
                     bench.lab.stop.check()?;
-                    eprintln!("{}: {error:#}", contender.name);
-                    row.measured(&contender.name).contract = format!("{error:#}");
-                    row.missing.push(format!("{}: {error:#}", contender.name));
+                    eprintln!("{}: {error:#}", target.name);
+                    row.measured(&target.name).contract = format!("{error:#}");
+                    row.missing.push(format!("{}: {error:#}", target.name));
                 }
             }
         }
@@ -130,13 +130,13 @@ fn run(bench: &Bench<'_>, known: &Known, asked: Asked) -> Result<Row> {
     Ok(row)
 }
 
-/// Where a contender finds the notes, on an empty Redis.
-pub fn home(bench: &Bench<'_>, contender: &Contender) -> Result<Home> {
+/// Where a target finds the notes, on an empty Redis.
+pub fn home(bench: &Bench<'_>, target: &Target) -> Result<Home> {
     bench.postgres()?;
     let seeded = bench.notes.as_ref().context("the notes were not written")?;
-    let is_own = contender.database == Database::OwnPostgres;
+    let is_own = target.database == Database::OwnPostgres;
     let mut home = if is_own { seeded.own.clone() } else { seeded.others.clone() };
-    if contender.shares() {
+    if target.shares() {
         let redis = bench.redis()?;
         redis.clear()?;
         home.redis_url = redis.url();
@@ -144,34 +144,34 @@ pub fn home(bench: &Bench<'_>, contender: &Contender) -> Result<Home> {
     Ok(home)
 }
 
-fn turn(bench: &Bench<'_>, contender: &Contender, asked: Asked) -> Result<Vec<(&'static str, Sample)>> {
+fn turn(bench: &Bench<'_>, target: &Target, asked: Asked) -> Result<Vec<(&'static str, Sample)>> {
     let seeded = bench.notes.as_ref().context("the notes were not written")?;
-    let server = contender.start(bench.lab, Placement::PINNED, &home(bench, contender)?)?;
+    let server = target.start(bench.lab, Placement::PINNED, &home(bench, target)?)?;
     let token = mainstay::log_in(server.address, 0)?;
     let token = Some(token.as_str());
-    let requests = asked.requests(contender, seeded).signed(token);
+    let requests = asked.requests(target, seeded).signed(token);
     let mut samples = Vec::new();
     match asked {
-        Asked::Row => contract::row(contender, server.address, token, seeded)
+        Asked::Row => contract::row(target, server.address, token, seeded)
             .and_then(|()| contract::tagged(server.address, &requests.paths[0], token)),
         Asked::List => contract::list(server.address, &requests, seeded, LIMIT, false),
         Asked::ListWithAuthors => contract::list(server.address, &requests, seeded, LIMIT, true),
     }
     .context("its answers are not the same")?;
     warm(&server.address, &requests)?;
-    samples.push(("", versus::load(bench, &server, Placement::PINNED, &requests, CONNECTIONS)?));
+    samples.push(("", comparison::load(bench, &server, Placement::PINNED, &requests, CONNECTIONS)?));
     if asked == Asked::Row {
         let health = Requests::get("/api/health");
-        samples.push((", health", versus::load(bench, &server, Placement::PINNED, &health, CONNECTIONS)?));
+        samples.push((", health", comparison::load(bench, &server, Placement::PINNED, &health, CONNECTIONS)?));
     }
     server.stop()?;
     Ok(samples)
 }
 
-/// Each once, so that all are kept wherever the contender keeps them.
+/// Each once, so that all are kept wherever the target keeps them.
 fn warm(address: &std::net::SocketAddr, requests: &Requests) -> Result<()> {
     let texts = requests.paths.iter().map(|path| requests.bytes(path)).collect();
-    let answers = drive::each_once(*address, texts, CONNECTIONS)?;
+    let answers = load_generator::each_once(*address, texts, CONNECTIONS)?;
     let refused = answers.iter().filter(|answer| answer.status != 200).count();
     ensure!(refused == 0, "{refused} of {} requests were not answered 200", answers.len());
     Ok(())

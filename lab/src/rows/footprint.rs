@@ -9,13 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::bench::Bench;
-use crate::contender::{Contender, Home, Placement, Server};
-use crate::drive;
+use crate::load_generator;
 use crate::mainstay;
 use crate::process;
 use crate::results::{Row, Sample};
 use crate::rows::Known;
 use crate::stats::Wanted::AtMost;
+use crate::target::{Home, Placement, Server, Target};
 
 const ID: &str = "footprint";
 const TITLE: &str = "footprint of the `mainstay` binary, SQLite";
@@ -26,7 +26,7 @@ const REST: Duration = Duration::from_secs(1);
 /// This row.
 pub const KNOWN: Known = Known { id: ID, title: TITLE, scenarios: &[ID], wants: &[], steps, run };
 
-fn steps(_: &BTreeMap<String, Contender>, rounds: usize) -> usize {
+fn steps(_: &BTreeMap<String, Target>, rounds: usize) -> usize {
     rounds
 }
 
@@ -36,7 +36,7 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
         REST.as_secs()
     );
     let mut row = Row::new(ID, TITLE, &how);
-    let mainstay = bench.contender("mainstay")?;
+    let mainstay = bench.target("mainstay")?;
     let home = Home { data: bench.lab.folder("footprint")?, ..Home::default() };
     // The first start makes the tables; people start a server with tables far more often.
     let server = mainstay.start(bench.lab, Placement::FREE, &home)?;
@@ -60,14 +60,14 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
     Ok(row)
 }
 
-fn turn(bench: &Bench<'_>, mainstay: &Contender, home: &Home) -> Result<Sample> {
+fn turn(bench: &Bench<'_>, mainstay: &Target, home: &Home) -> Result<Sample> {
     let server = mainstay.start(bench.lab, Placement::FREE, home)?;
     thread::sleep(REST);
     let rss_mib = |server: &Server| anyhow::Ok(server.usage()?.rss_kib as f64 / 1024.0);
     let start = rss_mib(&server)?;
     let request = mainstay::log_in_requests(0);
     let requests = vec![request.bytes(&request.paths[0]); STORM];
-    let answers = drive::each_once(server.address, requests, STORM)?;
+    let answers = load_generator::each_once(server.address, requests, STORM)?;
     thread::sleep(REST);
     let after = rss_mib(&server)?;
     let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count() as f64;

@@ -7,17 +7,17 @@ use std::thread;
 use anyhow::{Result, ensure};
 
 use crate::bench::Bench;
-use crate::contender::{Contender, Placement};
 use crate::contract;
-use crate::drive::{self, Plan};
 use crate::http::{Answer, Requests};
+use crate::load_generator::{self, LoadPlan};
 use crate::mainstay;
 use crate::redis::Redis;
 use crate::results::{Figure, Row, Sample};
 use crate::rows::cached;
-use crate::rows::versus::{self, PER_CPU, PER_SECOND};
-use crate::rows::{Kind, Known};
+use crate::rows::comparison::{self, PER_CPU, PER_SECOND};
+use crate::rows::{Known, Need};
 use crate::stats::{self, Wanted::AtMost};
+use crate::target::{Placement, Target};
 
 const ID: &str = "verify-limit";
 const TITLE: &str = "verify a token and take from two limits, by user and by address";
@@ -38,10 +38,10 @@ const OTHERS: [&str; 2] = ["fastify-redis", "fastapi-redis"];
 
 /// This row.
 pub const KNOWN: Known =
-    Known { id: ID, title: TITLE, scenarios: &[ID], wants: &[Kind::Postgres, Kind::Notes, Kind::Redis], steps, run };
+    Known { id: ID, title: TITLE, scenarios: &[ID], wants: &[Need::Postgres, Need::Notes, Need::Redis], steps, run };
 
-fn steps(contenders: &BTreeMap<String, Contender>, rounds: usize) -> usize {
-    let taking_part = contenders.values().filter(|one| one.scenarios.iter().any(|scenario| scenario == ID));
+fn steps(targets: &BTreeMap<String, Target>, rounds: usize) -> usize {
+    let taking_part = targets.values().filter(|one| one.scenarios.iter().any(|scenario| scenario == ID));
     taking_part.map(|one| if one.shares() { 3 } else { 2 }).sum::<usize>() * rounds
 }
 
@@ -55,11 +55,11 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
          admitted: {asked} calls at once to {NODES} nodes on one Redis, of which one user may make {BUDGET}"
     );
     let mut row = Row::new(ID, TITLE, &how);
-    let (contenders, absent) = bench.taking_part(ID);
+    let (targets, absent) = bench.taking_part(ID);
     row.missing = absent;
     for round in 1..=bench.rounds {
-        for contender in &contenders {
-            let name = &contender.name;
+        for target in &targets {
+            let name = &target.name;
             let mut keep = |what: &str, taken: Result<Sample>| {
                 match taken {
                     Ok(sample) => row.measured(&format!("{name}{what}")).samples.push(sample),
@@ -68,16 +68,16 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
                 bench.lab.stop.check()
             };
             bench.progress.step(&format!("{ID} · {name} · round {round}"));
-            let cost = cost(bench, contender);
+            let cost = cost(bench, target);
             let peak = cost.as_ref().ok().and_then(|sample| sample.get(PER_SECOND).copied());
             keep("", cost)?;
             bench.progress.step(&format!("{ID} · {name}, open loop · round {round}"));
             if let Some(peak) = peak {
-                keep(", open loop", latency(bench, contender, RATE.min(peak * SHARE)))?;
+                keep(", open loop", latency(bench, target, RATE.min(peak * SHARE)))?;
             }
-            if contender.shares() {
+            if target.shares() {
                 bench.progress.step(&format!("{ID} · {name} on {NODES} nodes · round {round}"));
-                keep(&format!(", {NODES} nodes"), admitted(bench, contender))?;
+                keep(&format!(", {NODES} nodes"), admitted(bench, target))?;
             }
         }
     }
@@ -85,25 +85,25 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
     Ok(row)
 }
 
-fn cost(bench: &Bench<'_>, contender: &Contender) -> Result<Sample> {
-    let server = contender.start(bench.lab, Placement::PINNED, &cached::home(bench, contender)?)?;
+fn cost(bench: &Bench<'_>, target: &Target) -> Result<Sample> {
+    let server = target.start(bench.lab, Placement::PINNED, &cached::home(bench, target)?)?;
     let token = mainstay::log_in(server.address, 0)?;
     contract::caller(server.address, PATH, Some(&token))?;
     let requests = Requests::get(PATH).signed(Some(&token));
-    let sample = versus::load(bench, &server, Placement::PINNED, &requests, CONNECTIONS)?;
+    let sample = comparison::load(bench, &server, Placement::PINNED, &requests, CONNECTIONS)?;
     server.stop()?;
     Ok(sample)
 }
 
-fn latency(bench: &Bench<'_>, contender: &Contender, rate: f64) -> Result<Sample> {
-    let mut home = cached::home(bench, contender)?;
-    let redis = contender.shares().then(|| Redis::start(Placement::PINNED.server)).transpose()?;
+fn latency(bench: &Bench<'_>, target: &Target, rate: f64) -> Result<Sample> {
+    let mut home = cached::home(bench, target)?;
+    let redis = target.shares().then(|| Redis::start(Placement::PINNED.server)).transpose()?;
     if let Some(redis) = &redis {
         home.redis_url = redis.url();
     }
-    let server = contender.start(bench.lab, Placement::PINNED, &home)?;
+    let server = target.start(bench.lab, Placement::PINNED, &home)?;
     let token = mainstay::log_in(server.address, 0)?;
-    let plan = Plan {
+    let plan = LoadPlan {
         address: server.address,
         rate,
         connections: CONNECTIONS,
@@ -112,7 +112,7 @@ fn latency(bench: &Bench<'_>, contender: &Contender, rate: f64) -> Result<Sample
         requests: Requests::get(PATH).signed(Some(&token)),
     };
     let before = server.usage()?;
-    let outcome = drive::start(Placement::PINNED.driver, &plan)?;
+    let outcome = load_generator::start(Placement::PINNED.driver, &plan)?;
     let cpu_s = server.usage()?.cpu_s - before.cpu_s;
     server.stop()?;
     let well = outcome.by_status.get(&200).cloned().unwrap_or_default();
@@ -130,17 +130,17 @@ fn latency(bench: &Bench<'_>, contender: &Contender, rate: f64) -> Result<Sample
 }
 
 /// How many of one user's calls three nodes let through together.
-fn admitted(bench: &Bench<'_>, contender: &Contender) -> Result<Sample> {
-    let mut home = cached::home(bench, contender)?;
+fn admitted(bench: &Bench<'_>, target: &Target) -> Result<Sample> {
+    let mut home = cached::home(bench, target)?;
     home.user_budget = Some(BUDGET);
-    let start = |_| contender.start(bench.lab, Placement::FREE, &home);
+    let start = |_| target.start(bench.lab, Placement::FREE, &home);
     let servers = (0..NODES).map(start).collect::<Result<Vec<_>>>()?;
     let token = mainstay::log_in(servers[0].address, 0)?;
     let request = Requests::get(PATH).signed(Some(&token)).bytes(PATH);
     let answers: Vec<Answer> = thread::scope(|scope| {
-        let ask = |server: &crate::contender::Server| {
+        let ask = |server: &crate::target::Server| {
             let (address, requests) = (server.address, vec![request.clone(); ASKED_OF_EACH]);
-            scope.spawn(move || drive::each_once(address, requests, AT_ONCE))
+            scope.spawn(move || load_generator::each_once(address, requests, AT_ONCE))
         };
         // All are under way before the first is waited for.
         let asking: Vec<_> = servers.iter().map(ask).collect();

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 
 use crate::bench::{Bench, ROWS};
-use crate::contender::{Contender, Home, Placement};
 use crate::contract;
 use crate::data::Seeded;
-use crate::drive::{self, Plan};
 use crate::http::{self, Requests};
+use crate::load_generator::{self, LoadPlan};
 use crate::mainstay;
 use crate::results::{Figure, Row, Sample};
-use crate::rows::versus::{self, PER_CPU};
-use crate::rows::{Kind, Known};
+use crate::rows::comparison::{self, PER_CPU};
+use crate::rows::{Known, Need};
 use crate::stats::Wanted::AtMost;
+use crate::target::{Home, Placement, Target};
 
 const ID: &str = "list-sqlite";
 const TITLE: &str = "list of 20 of 100,000 with filter, sort and author included, SQLite";
@@ -25,10 +25,10 @@ const CONNECTIONS: usize = 64;
 
 /// This row.
 pub const KNOWN: Known =
-    Known { id: ID, title: TITLE, scenarios: &[ID, "list-postgres"], wants: &[Kind::Postgres], steps, run };
+    Known { id: ID, title: TITLE, scenarios: &[ID, "list-postgres"], wants: &[Need::Postgres], steps, run };
 
-fn steps(contenders: &BTreeMap<String, Contender>, rounds: usize) -> usize {
-    let count = contenders.values().filter(|one| one.scenarios.iter().any(|scenario| scenario == ID)).count();
+fn steps(targets: &BTreeMap<String, Target>, rounds: usize) -> usize {
+    let count = targets.values().filter(|one| one.scenarios.iter().any(|scenario| scenario == ID)).count();
     SIZES.len() + rounds * (count * SIZES.len() + 2) + 1
 }
 
@@ -43,9 +43,9 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
          statements: counted in PostgreSQL's log"
     );
     let mut row = Row::new(ID, TITLE, &how);
-    let (contenders, absent) = bench.taking_part(ID);
+    let (targets, absent) = bench.taking_part(ID);
     row.missing = absent;
-    let mainstay = bench.contender("mainstay")?;
+    let mainstay = bench.target("mainstay")?;
     let mut sizes = Vec::new();
     for size in SIZES {
         bench.progress.step(&format!("{ID} · writing {size} posts"));
@@ -53,9 +53,9 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
     }
     for round in 1..=bench.rounds {
         for (size, seeded) in &sizes {
-            for contender in &contenders {
-                bench.progress.step(&format!("{ID} · {} of {size} · round {round}", contender.name));
-                cost(bench, &mut row, contender, *size, seeded)?;
+            for target in &targets {
+                bench.progress.step(&format!("{ID} · {} of {size} · round {round}", target.name));
+                cost(bench, &mut row, target, *size, seeded)?;
             }
         }
         let (_, largest) = sizes.last().context("no sizes")?;
@@ -74,24 +74,24 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
     Ok(row)
 }
 
-fn cost(bench: &Bench<'_>, row: &mut Row, contender: &Contender, size: usize, seeded: &Seeded) -> Result<()> {
-    let home = if contender.signs_in { &seeded.own } else { &seeded.others };
-    let server = contender.start(bench.lab, Placement::PINNED, home)?;
-    let token = if contender.signs_in { Some(mainstay::log_in(server.address, 0)?) } else { None };
+fn cost(bench: &Bench<'_>, row: &mut Row, target: &Target, size: usize, seeded: &Seeded) -> Result<()> {
+    let home = if target.signs_in { &seeded.own } else { &seeded.others };
+    let server = target.start(bench.lab, Placement::PINNED, home)?;
+    let token = if target.signs_in { Some(mainstay::log_in(server.address, 0)?) } else { None };
     let requests = requests(20).signed(token.as_deref());
     contract::list(server.address, &requests, seeded, 20, true)?;
-    let sample = versus::load(bench, &server, Placement::PINNED, &requests, CONNECTIONS)?;
-    let measured = row.measured(&format!("{} of {size}", contender.name));
+    let sample = comparison::load(bench, &server, Placement::PINNED, &requests, CONNECTIONS)?;
+    let measured = row.measured(&format!("{} of {size}", target.name));
     "the same answers".clone_into(&mut measured.contract);
     measured.samples.push(sample);
     server.stop()
 }
 
-fn latency(bench: &Bench<'_>, mainstay: &Contender, seeded: &Seeded, what: &str) -> Result<Sample> {
+fn latency(bench: &Bench<'_>, mainstay: &Target, seeded: &Seeded, what: &str) -> Result<Sample> {
     let server = mainstay.start(bench.lab, Placement::PINNED, &seeded.own)?;
     let token = mainstay::log_in(server.address, 0)?;
-    let requests = if what == "list" { requests(20) } else { versus::by_id(mainstay, seeded) };
-    let plan = Plan {
+    let requests = if what == "list" { requests(20) } else { comparison::by_id(mainstay, seeded) };
+    let plan = LoadPlan {
         address: server.address,
         rate: RATE,
         connections: CONNECTIONS,
@@ -99,7 +99,7 @@ fn latency(bench: &Bench<'_>, mainstay: &Contender, seeded: &Seeded, what: &str)
         warmup_s: 1.0,
         requests: requests.signed(Some(&token)),
     };
-    let outcome = drive::start(Placement::PINNED.driver, &plan)?;
+    let outcome = load_generator::start(Placement::PINNED.driver, &plan)?;
     server.stop()?;
     ensure!(outcome.count(200) == outcome.due, "of {} requests {} were answered 200", outcome.due, outcome.count(200));
     Ok(Sample::from([
@@ -127,7 +127,7 @@ fn conclude(row: &mut Row) {
 /// How many statements a list of 20 and one of 100 cost, as PostgreSQL's own log tells it.
 fn statements(bench: &Bench<'_>) -> Result<Vec<Figure>> {
     let postgres = bench.postgres()?;
-    let mainstay = bench.contender("mainstay-postgres")?;
+    let mainstay = bench.target("mainstay-postgres")?;
     let url = postgres.fresh("counted")?;
     let home = Home { data: bench.lab.folder("counted")?, database_url: url, ..Home::default() };
     let seeded = Seeded::written(bench.lab, mainstay, home, 300)?;

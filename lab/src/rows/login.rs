@@ -8,16 +8,16 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 
 use crate::bench::Bench;
-use crate::contender::{Contender, Home, Placement};
 use crate::data::Seeded;
-use crate::drive::{self, Plan};
 use crate::lab::Lab;
+use crate::load_generator::{self, LoadPlan};
 use crate::mainstay;
 use crate::process;
 use crate::results::{Row, Sample};
-use crate::rows::versus::{self, PER_SECOND};
-use crate::rows::{Kind, Known};
+use crate::rows::comparison::{self, PER_SECOND};
+use crate::rows::{Known, Need};
 use crate::stats::Wanted::{AtLeast, AtMost};
+use crate::target::{Home, Placement, Target};
 use crate::wrk;
 
 const ID: &str = "login";
@@ -29,9 +29,9 @@ const SHARE: f64 = 0.3;
 
 /// This row.
 pub const KNOWN: Known =
-    Known { id: ID, title: TITLE, scenarios: &[ID, "hash"], wants: &[Kind::SqliteRows], steps, run };
+    Known { id: ID, title: TITLE, scenarios: &[ID, "hash"], wants: &[Need::SqliteRows], steps, run };
 
-fn steps(_: &BTreeMap<String, Contender>, rounds: usize) -> usize {
+fn steps(_: &BTreeMap<String, Target>, rounds: usize) -> usize {
     1 + 4 * rounds
 }
 
@@ -42,7 +42,7 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
     );
     let mut row = Row::new(ID, TITLE, &how);
     let seeded = bench.sqlite_rows.as_ref().context("the rows were not written")?;
-    let mainstay = bench.contender("mainstay")?;
+    let mainstay = bench.target("mainstay")?;
     let mut home = seeded.own.clone();
     home.env = mainstay::hash_settings();
     home.env.push(("MAINSTAY_AUTH__HASH_PERMITS".to_owned(), "1".to_owned()));
@@ -50,8 +50,8 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
     bench.progress.step(&format!("{ID} · the peak of the other load"));
     let server = mainstay.start(bench.lab, Placement::PINNED, &home)?;
     let token = mainstay::log_in(server.address, 0)?;
-    let rows = versus::by_id(mainstay, seeded).signed(Some(&token));
-    let peak = versus::load(bench, &server, Placement::PINNED, &rows, CONNECTIONS)?;
+    let rows = comparison::by_id(mainstay, seeded).signed(Some(&token));
+    let peak = comparison::load(bench, &server, Placement::PINNED, &rows, CONNECTIONS)?;
     server.stop()?;
     let rate = peak[PER_SECOND] * SHARE;
     row.measured("mainstay, one row at its peak").samples.push(peak);
@@ -65,7 +65,7 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
         bench.progress.step(&format!("{ID} · log-ins · round {round}"));
         let server = mainstay.start(bench.lab, Placement::PINNED, &home)?;
         let log_ins = mainstay::log_in_requests(0);
-        let sample = versus::load(bench, &server, Placement::PINNED, &log_ins, CALLERS)?;
+        let sample = comparison::load(bench, &server, Placement::PINNED, &log_ins, CALLERS)?;
         row.measured("mainstay").samples.push(sample);
         server.stop()?;
         for is_stormy in [false, true] {
@@ -83,10 +83,10 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
     Ok(row)
 }
 
-/// The contender that only hashes, on the server's core.
+/// The target that only hashes, on the server's core.
 fn hash(bench: &Bench<'_>) -> Result<Sample> {
-    let contender = bench.contender("argon2id")?;
-    let command = contender.command(bench.lab, Placement::PINNED, &Home::default(), 0)?;
+    let target = bench.target("argon2id")?;
+    let command = target.command(bench.lab, Placement::PINNED, &Home::default(), 0)?;
     let mut with_words = Command::new(command.get_program());
     with_words.args(command.get_args()).args(mainstay::HASH.map(|n| n.to_string())).arg(bench.seconds.to_string());
     let printed = process::output(&mut with_words)?;
@@ -103,7 +103,7 @@ fn hash(bench: &Bench<'_>) -> Result<Sample> {
 
 fn other(
     bench: &Bench<'_>,
-    mainstay: &Contender,
+    mainstay: &Target,
     home: &Home,
     seeded: &Seeded,
     rate: f64,
@@ -111,19 +111,19 @@ fn other(
 ) -> Result<Sample> {
     let server = mainstay.start(bench.lab, Placement::PINNED, home)?;
     let token = mainstay::log_in(server.address, 0)?;
-    let plan = Plan {
+    let plan = LoadPlan {
         address: server.address,
         rate,
         connections: CONNECTIONS,
         seconds: bench.seconds as f64,
         warmup_s: 1.0,
-        requests: versus::by_id(mainstay, seeded).signed(Some(&token)),
+        requests: comparison::by_id(mainstay, seeded).signed(Some(&token)),
     };
     let (lab, address, seconds) = (bench.lab, server.address, bench.seconds);
     let (outcome, log_ins) = thread::scope(|scope| {
         // As long as the other load, its warm-up included.
         let storm = is_stormy.then(|| scope.spawn(move || log_ins(lab, address, seconds + 1)));
-        let outcome = drive::start(Placement::PINNED.driver, &plan);
+        let outcome = load_generator::start(Placement::PINNED.driver, &plan);
         let log_ins = storm.map_or(Ok(0.0), |storm| storm.join().map_err(|_| anyhow::anyhow!("the storm failed"))?);
         anyhow::Ok((outcome?, log_ins?))
     })?;

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use crate::bench::Bench;
-use crate::contender::{Contender, Placement, Server};
-use crate::drive::{self, Outcome, Plan};
+use crate::load_generator::{self, LoadPlan, Outcome};
 use crate::mainstay;
 use crate::results::{Row, Sample};
-use crate::rows::versus::{self, PER_SECOND};
-use crate::rows::{Kind, Known, list};
+use crate::rows::comparison::{self, PER_SECOND};
+use crate::rows::{Known, Need, list};
 use crate::stats::Wanted::{AtLeast, AtMost};
+use crate::target::{Placement, Server, Target};
 
 const ID: &str = "overload";
 const TITLE: &str = "offered load of 3 × capacity, lists over SQLite";
@@ -22,9 +22,9 @@ const MANY_CONNECTIONS: usize = 3_000;
 const TIMES: f64 = 3.0;
 
 /// This row.
-pub const KNOWN: Known = Known { id: ID, title: TITLE, scenarios: &[ID], wants: &[Kind::SqliteRows], steps, run };
+pub const KNOWN: Known = Known { id: ID, title: TITLE, scenarios: &[ID], wants: &[Need::SqliteRows], steps, run };
 
-fn steps(_: &BTreeMap<String, Contender>, rounds: usize) -> usize {
+fn steps(_: &BTreeMap<String, Target>, rounds: usize) -> usize {
     rounds
 }
 
@@ -55,12 +55,12 @@ fn run(bench: &Bench<'_>) -> Result<Row> {
 
 fn turn(bench: &Bench<'_>) -> Result<Sample> {
     let seeded = bench.sqlite_rows.as_ref().context("the rows were not written")?;
-    let mainstay = bench.contender("mainstay")?;
+    let mainstay = bench.target("mainstay")?;
     let server = mainstay.start(bench.lab, Placement::PINNED, &seeded.own)?;
     let token = mainstay::log_in(server.address, 0)?;
     let requests = list::requests(20).signed(Some(&token));
-    let peak = versus::load(bench, &server, Placement::PINNED, &requests, CONNECTIONS)?;
-    let plan = Plan {
+    let peak = comparison::load(bench, &server, Placement::PINNED, &requests, CONNECTIONS)?;
+    let plan = LoadPlan {
         address: server.address,
         rate: peak[PER_SECOND] * TIMES,
         connections: MANY_CONNECTIONS,
@@ -70,15 +70,15 @@ fn turn(bench: &Bench<'_>) -> Result<Sample> {
     };
     let rss_mib = |server: &Server| anyhow::Ok(server.usage()?.rss_kib as f64 / 1024.0);
     let before = rss_mib(&server)?;
-    let first = drive::start(Placement::PINNED.driver, &plan)?;
+    let first = load_generator::start(Placement::PINNED.driver, &plan)?;
     let between = rss_mib(&server)?;
-    drive::start(Placement::PINNED.driver, &plan)?;
+    load_generator::start(Placement::PINNED.driver, &plan)?;
     let after = rss_mib(&server)?;
     server.stop()?;
     Ok(sample(&first, &plan, peak[PER_SECOND], [before, between, after]))
 }
 
-fn sample(outcome: &Outcome, plan: &Plan, peak: f64, [before, between, after]: [f64; 3]) -> Sample {
+fn sample(outcome: &Outcome, plan: &LoadPlan, peak: f64, [before, between, after]: [f64; 3]) -> Sample {
     let in_time = |status: u16| outcome.in_time.get(&status).copied().unwrap_or(0) as f64;
     let goodput = in_time(200) / plan.seconds;
     // What was offered beyond what was done; all of it should have been refused.

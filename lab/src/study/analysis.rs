@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::results::Sample;
-use crate::study::journal::Line;
 use crate::study::plan::Cell;
+use crate::study::run_log::Line;
 
 /// Several rounds of one measure.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -60,7 +60,7 @@ impl Measured {
     }
 }
 
-/// All cells of a journal in the order in which they came.
+/// All cells of a run log in the order in which they came.
 pub fn measured(lines: &[Line]) -> Vec<Measured> {
     let mut all: Vec<Measured> = Vec::new();
     let mut at = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! The same answers and the same work: what a contender of the study must show before it is timed. The page it is held to
-//! is `lab/contenders/README.md`.
+//! The same answers and the same work: what a target of the study must show before it is timed. The page it is held to
+//! is `lab/targets/README.md`.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -9,13 +9,13 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::contender::{Contender, Home, Placement, Server, Study};
 use crate::http::{self, Answer, Requests};
 use crate::lab::Lab;
 use crate::study::drivers::{self, Load, Scene};
+use crate::study::fixtures::{Fixtures, QUOTES};
 use crate::study::plan::{CacheKind, DatabaseKind, Factors, Http, Setting};
 use crate::study::token;
-use crate::study::world::{QUOTES, World};
+use crate::target::{Home, Placement, Server, Study, Target};
 
 /// What `/api/cache` says.
 const ANSWER: i64 = 2_178_309;
@@ -38,7 +38,7 @@ pub struct Subject<'a> {
     /// Where it is looked at.
     pub lab: &'a Lab,
     /// Who.
-    pub contender: &'a Contender,
+    pub target: &'a Target,
     /// Running, with nobody else asking.
     pub server: &'a Server,
     /// With what it was started.
@@ -46,7 +46,7 @@ pub struct Subject<'a> {
     /// On what.
     pub home: &'a Home,
     /// Where its rows are.
-    pub world: &'a World<'a>,
+    pub fixtures: &'a Fixtures<'a>,
     /// Some posts as everybody has them.
     pub posts: Vec<&'a Value>,
     /// A good token.
@@ -72,7 +72,7 @@ const CLAUSES: &[Clause] = &[
     ("crowd", crowd),
 ];
 
-/// Every clause that holds for what this contender does.
+/// Every clause that holds for what this target does.
 pub fn check(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let own = study(subject)?;
     let applies = |clause: &str| match clause {
@@ -97,7 +97,7 @@ pub fn check(subject: &Subject<'_>) -> Result<Vec<Finding>> {
 }
 
 fn study<'a>(subject: &Subject<'a>) -> Result<&'a Study> {
-    subject.contender.study.as_ref().context("it takes no part in the study")
+    subject.target.study.as_ref().context("it takes no part in the study")
 }
 
 impl Subject<'_> {
@@ -110,7 +110,7 @@ impl Subject<'_> {
     }
 
     fn one(&self, id: &str) -> String {
-        format!("{}/{id}", self.contender.paths.posts)
+        format!("{}/{id}", self.target.paths.posts)
     }
 
     fn newest(&self, limit: &str) -> Result<String> {
@@ -118,17 +118,17 @@ impl Subject<'_> {
     }
 
     fn posted(&self, body: &Value) -> Result<Answer> {
-        let requests = Requests::post(&self.contender.paths.posts, body).signed(Some(self.token));
+        let requests = Requests::post(&self.target.paths.posts, body).signed(Some(self.token));
         http::call(self.server.address, &requests)
     }
 
     fn change(&self, sql: &str) -> Result<()> {
-        self.world.change(self.setting.database, self.home, sql)
+        self.fixtures.change(self.setting.database, self.home, sql)
     }
 
     fn made(&self, title: &str, published: bool) -> Result<Value> {
         let made = self.posted(&json!({ "title": title, "body": "As it was sent.", "published": published }))?;
-        json_of(&made, self.contender.create_status)
+        json_of(&made, self.target.create_status)
     }
 }
 
@@ -173,7 +173,7 @@ fn compute(subject: &Subject<'_>) -> Result<()> {
 
 /// What its compiler does while the program runs is no work of an endpoint's.
 fn warm_up(subject: &Subject<'_>, paths: &[&str]) -> Result<()> {
-    let seconds = subject.contender.study.as_ref().map_or(0, |study| study.warmup_s);
+    let seconds = subject.target.study.as_ref().map_or(0, |study| study.warmup_s);
     let warm = || -> Result<()> {
         let start = Instant::now();
         while start.elapsed().as_secs() < 2 * seconds {
@@ -218,7 +218,7 @@ fn cache(subject: &Subject<'_>) -> Result<()> {
         CacheKind::Memory => ensure!(first == second, "made at {first}, and a second later again"),
         CacheKind::Redis => {
             ensure!(first == second, "made at {first}, and a second later again");
-            subject.world.redis()?.clear()?;
+            subject.fixtures.redis()?.clear()?;
             // Whoever counts its callers in Redis too may ask for patience, now that it was emptied.
             let asked = Instant::now();
             while subject.get("/api/cache")?.status == 429 && asked.elapsed() < PATIENCE {
@@ -252,7 +252,7 @@ fn tokens(subject: &Subject<'_>) -> Result<()> {
         let requests = [
             Requests::get(&path),
             Requests::get(&subject.newest("20")?),
-            Requests::post(&subject.contender.paths.posts, &json!({ "title": "T", "body": "", "published": true })),
+            Requests::post(&subject.target.paths.posts, &json!({ "title": "T", "body": "", "published": true })),
         ];
         for requests in requests {
             if own.public && token.is_none() && requests.method == "GET" {
@@ -344,7 +344,7 @@ fn create(subject: &Subject<'_>) -> Result<()> {
     let mut ids = BTreeSet::new();
     for (title, published) in [("Ein Titel, 제목, 🦀", true), ("x", false)] {
         let sent = json!({ "title": title, "body": "As it was sent.", "published": published });
-        let made = json_of(&subject.posted(&sent)?, subject.contender.create_status)?;
+        let made = json_of(&subject.posted(&sent)?, subject.target.create_status)?;
         for field in ["title", "body", "published"] {
             ensure!(made[field] == sent[field], "{field} came back as {}", made[field]);
         }
@@ -360,7 +360,7 @@ fn create(subject: &Subject<'_>) -> Result<()> {
         ids.insert(id);
     }
     ensure!(ids.len() == 2, "two posts have one id");
-    let default = json_of(&subject.posted(&json!({ "title": "t", "body": "b" }))?, subject.contender.create_status)?;
+    let default = json_of(&subject.posted(&json!({ "title": "t", "body": "b" }))?, subject.target.create_status)?;
     ensure!(default["published"] == false, "what is not said to be published is {}", default["published"]);
     for (what, body) in [
         ("an empty title", json!({ "title": "", "body": "b", "published": true })),
@@ -374,7 +374,7 @@ fn create(subject: &Subject<'_>) -> Result<()> {
         }
         refused(&subject.posted(&body)?, what)?;
     }
-    let mut cut = Requests::post(&subject.contender.paths.posts, &json!({})).signed(Some(subject.token));
+    let mut cut = Requests::post(&subject.target.paths.posts, &json!({})).signed(Some(subject.token));
     cut.body = Some("{\"title\": \"t\", ".to_owned());
     refused(&http::call(subject.server.address, &cut)?, "half a body")
 }
@@ -413,7 +413,7 @@ fn http2(subject: &Subject<'_>) -> Result<()> {
     ensure!(computed == json!({ "n": 20, "fibonacci": 6_765 }), "n=20 is answered {computed}");
     for _ in 0..5 {
         let quote: Value = serde_json::from_slice(&ask("/api/db")?).context("/api/db")?;
-        let written = subject.world.quotes().iter().find(|written| quote["id"] == written.0);
+        let written = subject.fixtures.quotes().iter().find(|written| quote["id"] == written.0);
         ensure!(written.is_some_and(|written| quote["words"] == written.1.as_str()), "a quote nobody wrote: {quote}");
     }
     Ok(())
@@ -425,7 +425,8 @@ fn db(subject: &Subject<'_>) -> Result<()> {
     for _ in 0..50 {
         let quote = json_of(&subject.get("/api/db")?, 200)?;
         let id = quote["id"].as_i64().context("no id")?;
-        let written = subject.world.quotes().iter().find(|written| written.0 == id).context("a quote nobody wrote")?;
+        let written =
+            subject.fixtures.quotes().iter().find(|written| written.0 == id).context("a quote nobody wrote")?;
         ensure!(quote == json!({ "id": id, "words": written.1, "author": written.2 }), "the quote {id} is {quote}");
         ids.insert(id);
     }
@@ -455,14 +456,14 @@ fn crowd(subject: &Subject<'_>) -> Result<()> {
             seconds: 1,
             scene: Scene { posts: "", list: "", token: "", ids: &[] },
         };
-        let before = subject.world.rows_read(table)?;
+        let before = subject.fixtures.rows_read(table)?;
         let answered = drivers::run(subject.lab, &load)?.get("requests").copied().unwrap_or(0.0);
         ensure!(answered > 0.0, "nobody of 64 was answered");
         // What the second brings, the first may have to wait for: connections count when they are used again.
         drivers::run(subject.lab, &load)?;
         let start = Instant::now();
         loop {
-            let found = subject.world.rows_read(table)? - before;
+            let found = subject.fixtures.rows_read(table)? - before;
             if found > 0.9 * rows * answered {
                 break;
             }

@@ -220,7 +220,7 @@ fn oha_counted(printed: &str, load: &Load<'_>) -> Result<Sample> {
 
 /// The program, installed below the target folder the first time.
 fn oha(lab: &Lab) -> Result<PathBuf> {
-    let root = lab.target.join("tools").join(format!("oha-{OHA}"));
+    let root = lab.build_dir.join("tools").join(format!("oha-{OHA}"));
     let program = root.join("bin/oha");
     if !program.exists() {
         eprintln!("installing oha {OHA}, once");
@@ -234,7 +234,7 @@ fn oha(lab: &Lab) -> Result<PathBuf> {
 
 /// Python with Locust in it, installed below the target folder the first time.
 fn locust(lab: &Lab) -> Result<PathBuf> {
-    let root = lab.target.join("tools").join(format!("locust-{LOCUST}"));
+    let root = lab.build_dir.join("tools").join(format!("locust-{LOCUST}"));
     let program = root.join("bin/locust");
     if !program.exists() {
         eprintln!("installing Locust {LOCUST}, once");

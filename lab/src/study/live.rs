@@ -1,4 +1,4 @@
-//! How it goes, for Prometheus: the last measurement of each contender and endpoint, and how much is done.
+//! How it goes, for Prometheus: the last measurement of each target and endpoint, and how much is done.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -46,7 +46,7 @@ impl Live {
     pub fn measured(&self, cell: &Cell, sample: &Sample) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.done += 1;
-        state.last.insert((cell.contender.clone(), cell.endpoint.name()), sample.clone());
+        state.last.insert((cell.target.clone(), cell.endpoint.name()), sample.clone());
     }
 
     fn answer(&self, mut socket: TcpStream) -> std::io::Result<()> {
@@ -84,19 +84,19 @@ impl Live {
             ("lab_server_resident_bytes", "Resident memory of the server under load.", "memory_mib", 1_048_576.0),
         ] {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
-            for ((contender, endpoint), sample) in &state.last {
+            for ((target, endpoint), sample) in &state.last {
                 if let Some(value) = sample.get(measure) {
                     let value = value * scale;
-                    let _ = writeln!(text, "{name}{{contender=\"{contender}\",endpoint=\"{endpoint}\"}} {value}");
+                    let _ = writeln!(text, "{name}{{target=\"{target}\",endpoint=\"{endpoint}\"}} {value}");
                 }
             }
         }
         let name = "lab_latency_seconds";
         let _ = writeln!(text, "# HELP {name} How long answers took.\n# TYPE {name} gauge");
-        for ((contender, endpoint), sample) in &state.last {
+        for ((target, endpoint), sample) in &state.last {
             for (share, measure) in [("0.5", "p50_us"), ("0.99", "p99_us")] {
                 if let Some(value) = sample.get(measure) {
-                    let labels = format!("contender=\"{contender}\",endpoint=\"{endpoint}\",quantile=\"{share}\"");
+                    let labels = format!("target=\"{target}\",endpoint=\"{endpoint}\",quantile=\"{share}\"");
                     let _ = writeln!(text, "{name}{{{labels}}} {}", value / 1e6);
                 }
             }
@@ -113,14 +113,14 @@ mod tests {
     #[test]
     fn tells_of_the_last_measurement() {
         let live = Live::start(None, 7).unwrap();
-        let cell = Cell { contender: "a".into(), endpoint: Endpoint::Db, factors: Factors::default() };
+        let cell = Cell { target: "a".into(), endpoint: Endpoint::Db, factors: Factors::default() };
         live.measured(&cell, &Sample::from([("requests_per_s".to_owned(), 12.5), ("p99_us".to_owned(), 2000.0)]));
         let text = live.text();
         for line in [
             "lab_cells_total 7",
             "lab_cells_done 1",
-            "lab_requests_per_second{contender=\"a\",endpoint=\"db\"} 12.5",
-            "lab_latency_seconds{contender=\"a\",endpoint=\"db\",quantile=\"0.99\"} 0.002",
+            "lab_requests_per_second{target=\"a\",endpoint=\"db\"} 12.5",
+            "lab_latency_seconds{target=\"a\",endpoint=\"db\",quantile=\"0.99\"} 0.002",
         ] {
             assert!(text.lines().any(|told| told == line), "{line} is not in {text}");
         }

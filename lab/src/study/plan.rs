@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::contender::Contender;
+use crate::target::Target;
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -16,7 +16,7 @@ use crate::contender::Contender;
 pub struct Plan {
     /// One line for the report.
     pub title: String,
-    /// Rounds; in each, every contender has its turn.
+    /// Rounds; in each, every target has its turn.
     pub rounds: usize,
     /// Seconds of each measurement.
     pub seconds: u64,
@@ -27,13 +27,13 @@ pub struct Plan {
     pub base: toml::Table,
     /// Only these take part; all that have a `[study]` where it is left out.
     #[serde(default)]
-    pub contenders: Vec<String>,
+    pub targets: Vec<String>,
     /// What is measured.
     #[serde(rename = "slice")]
     pub slices: Vec<Slice>,
 }
 
-/// One part of a plan: every contender on every endpoint at every combination of levels.
+/// One part of a plan: every target on every endpoint at every combination of levels.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Slice {
@@ -41,7 +41,7 @@ pub struct Slice {
     pub name: String,
     /// Those of the plan where it is left out.
     #[serde(default)]
-    pub contenders: Vec<String>,
+    pub targets: Vec<String>,
     /// What is asked for.
     pub endpoints: Vec<Endpoint>,
     /// Seconds of each measurement, where the plan's are not enough: a scenario's users arrive one after the other.
@@ -55,7 +55,7 @@ pub struct Slice {
     pub levels: Vec<toml::Table>,
 }
 
-/// What is asked for. What each does: `lab/contenders/README.md`.
+/// What is asked for. What each does: `lab/targets/README.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Endpoint {
@@ -277,7 +277,7 @@ impl fmt::Display for Setting {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// Whose.
-    pub contender: String,
+    pub target: String,
     /// What is asked for.
     pub endpoint: Endpoint,
     /// How.
@@ -300,7 +300,7 @@ impl Cell {
         let of = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
         let levels = factors.as_ref().and_then(serde_json::Value::as_object).into_iter().flatten();
         let levels: Vec<String> = levels.map(|(name, value)| format!("{name}={}", of(value))).collect();
-        format!("{} {} {}", self.contender, self.endpoint.name(), levels.join(" "))
+        format!("{} {} {}", self.target, self.endpoint.name(), levels.join(" "))
     }
 }
 
@@ -332,26 +332,26 @@ impl Plan {
     }
 
     /// Who takes part in any of its slices, by name; an error for a name nobody has.
-    pub fn contenders<'a>(&self, all: &'a BTreeMap<String, Contender>) -> Result<BTreeMap<&'a str, &'a Contender>> {
-        let study: BTreeMap<&str, &Contender> = all
+    pub fn targets<'a>(&self, all: &'a BTreeMap<String, Target>) -> Result<BTreeMap<&'a str, &'a Target>> {
+        let study: BTreeMap<&str, &Target> = all
             .iter()
-            .filter(|(_, contender)| contender.study.is_some())
-            .map(|(name, contender)| (name.as_str(), contender))
+            .filter(|(_, target)| target.study.is_some())
+            .map(|(name, target)| (name.as_str(), target))
             .collect();
-        let named = self.contenders.iter().chain(self.slices.iter().flat_map(|slice| &slice.contenders));
+        let named = self.targets.iter().chain(self.slices.iter().flat_map(|slice| &slice.targets));
         if let Some(unknown) = named.clone().find(|name| !study.contains_key(name.as_str())) {
             let known: Vec<&str> = study.keys().copied().collect();
-            bail!("there is no contender {unknown} in the study; there are {}", known.join(", "));
+            bail!("there is no target {unknown} in the study; there are {}", known.join(", "));
         }
-        let is_open = self.contenders.is_empty() && self.slices.iter().any(|slice| slice.contenders.is_empty());
+        let is_open = self.targets.is_empty() && self.slices.iter().any(|slice| slice.targets.is_empty());
         let wanted: BTreeSet<&str> = named.map(String::as_str).collect();
         Ok(study.into_iter().filter(|(name, _)| is_open || wanted.contains(name)).collect())
     }
 
-    /// The cells of a slice for these contenders, those of one combination of levels together, so that contenders have
+    /// The cells of a slice for these targets, those of one combination of levels together, so that targets have
     /// their turns next to each other.
     pub fn cells_of(&self, slice: &Slice, everyone: &[String]) -> Result<Vec<Cell>> {
-        let whose = [&slice.contenders, &self.contenders].into_iter().find(|some| !some.is_empty());
+        let whose = [&slice.targets, &self.targets].into_iter().find(|some| !some.is_empty());
         let whose: Vec<&String> = match whose {
             Some(some) if everyone != [String::from("anyone")] => {
                 some.iter().filter(|name| everyone.contains(name)).collect()
@@ -388,7 +388,7 @@ impl Plan {
             for endpoint in &slice.endpoints {
                 factors.check(*endpoint).with_context(|| format!("the endpoint {}", endpoint.name()))?;
                 cells.extend(whose.iter().map(|name| Cell {
-                    contender: (*name).clone(),
+                    target: (*name).clone(),
                     endpoint: *endpoint,
                     factors: factors.clone(),
                 }));
@@ -417,8 +417,8 @@ mod tests {
         assert!(cells.iter().all(|cell| cell.factors.connections == 8), "the base holds where a slice says nothing");
         let ids: BTreeSet<String> = cells.iter().map(Cell::id).collect();
         assert_eq!(ids.len(), cells.len());
-        assert_eq!(cells[0].contender, "a");
-        assert_eq!((&cells[1].contender, cells[1].endpoint), (&"b".to_owned(), cells[0].endpoint));
+        assert_eq!(cells[0].target, "a");
+        assert_eq!((&cells[1].target, cells[1].endpoint), (&"b".to_owned(), cells[0].endpoint));
     }
 
     #[test]

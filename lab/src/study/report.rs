@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::study::analysis::{self, Measured, Ratio};
-use crate::study::journal::{Journal, Line};
 use crate::study::plan::{CacheKind, Cell, DriverKind, Endpoint, Factors, Http, Plan};
 use crate::study::run::differs;
+use crate::study::run_log::{Line, RunLog};
 
 const PAGE: &str = include_str!("report/page.html");
 const STYLE: &str = include_str!("report/page.css");
@@ -25,9 +25,9 @@ const RATE: &str = "requests_per_s";
 const BARE: [&str; 2] = ["axum", "actix"];
 const OURS: &str = "fastserve";
 
-/// Writes `report.html`, `results.json` and `cells.csv` of the journal in `folder`.
+/// Writes `report.html`, `results.json` and `cells.csv` of the run log in `folder`.
 pub fn write(folder: &Path) -> Result<()> {
-    let lines = Journal::read(folder)?;
+    let lines = RunLog::read(folder)?;
     let results = results(&lines, &notes(folder)?)?;
     let keep = |name: &str, text: String| {
         let file = folder.join(name);
@@ -64,7 +64,7 @@ fn page(results: &Value) -> Result<String> {
 fn results(lines: &[Line], notes: &Value) -> Result<Value> {
     let mut setups: Vec<&Value> = Vec::new();
     let mut plan_text = None;
-    let mut contenders: BTreeMap<&str, Value> = BTreeMap::new();
+    let mut targets: BTreeMap<&str, Value> = BTreeMap::new();
     let mut contract = Vec::new();
     for line in lines {
         match line {
@@ -72,21 +72,21 @@ fn results(lines: &[Line], notes: &Value) -> Result<Value> {
                 setups.push(setup);
                 plan_text = Some(plan);
             }
-            Line::Contender { name, about, absent } => {
+            Line::Target { name, about, absent } => {
                 let mut about = about.clone();
                 about["name"] = json!(name);
                 about["absent"] = json!(absent.as_deref().map(first_line));
-                contenders.insert(name, about);
+                targets.insert(name, about);
             }
-            Line::Contract { contender, setting, findings } => {
-                contract.push(json!({ "contender": contender, "setting": setting.to_string(), "findings": findings }));
+            Line::Contract { target, setting, findings } => {
+                contract.push(json!({ "target": target, "setting": setting.to_string(), "findings": findings }));
             }
             Line::Sample { .. } | Line::Missing { .. } => {}
         }
     }
     let plan: Plan = toml::from_str(plan_text.context("the journal names no plan")?).context("the journal's plan")?;
     let cells = analysis::measured(lines);
-    let names: Vec<String> = contenders.keys().map(|name| (*name).to_owned()).collect();
+    let names: Vec<String> = targets.keys().map(|name| (*name).to_owned()).collect();
     let mut slices = Vec::new();
     for slice in &plan.slices {
         let ids: BTreeSet<String> = plan.cells_of(slice, &names)?.iter().map(Cell::id).collect();
@@ -96,9 +96,9 @@ fn results(lines: &[Line], notes: &Value) -> Result<Value> {
         slices.push(json!({ "name": slice.name, "factors": factors, "cells": at }));
     }
     let answers = json!({
-        "languages": languages(&cells, &contenders),
+        "languages": languages(&cells, &targets),
         "caching": caching(&cells),
-        "async": waiting(&cells, &contenders),
+        "async": waiting(&cells, &targets),
         "http2": http2(&cells),
         "ours": ours(&cells),
     });
@@ -106,7 +106,7 @@ fn results(lines: &[Line], notes: &Value) -> Result<Value> {
         "title": plan.title,
         "plan": { "rounds": plan.rounds, "seconds": plan.seconds, "warmup_s": plan.warmup_s },
         "setups": setups,
-        "contenders": contenders.into_values().collect::<Vec<_>>(),
+        "targets": targets.into_values().collect::<Vec<_>>(),
         "contract": contract,
         "cells": cells,
         "slices": slices,
@@ -132,7 +132,7 @@ fn missing(lines: &[Line]) -> Vec<Value> {
     }
     let shown = |(cell, why): (&Cell, &str)| {
         let factors = differs(&cell.factors);
-        json!({ "contender": cell.contender, "endpoint": cell.endpoint, "how": factors, "why": first_line(why) })
+        json!({ "target": cell.target, "endpoint": cell.endpoint, "how": factors, "why": first_line(why) })
     };
     why.into_values().map(shown).collect()
 }
@@ -142,7 +142,7 @@ fn at<'a>(cells: &'a [Measured], endpoint: Endpoint, wanted: &Factors) -> Vec<&'
     cells.iter().filter(|one| one.cell.endpoint == endpoint && one.cell.factors == *wanted).collect()
 }
 
-/// The combination of levels in which an endpoint was measured of the most contenders: where it is compared. Of several,
+/// The combination of levels in which an endpoint was measured of the most targets: where it is compared. Of several,
 /// the first that came.
 fn usual(cells: &[Measured], endpoint: Endpoint) -> Option<Factors> {
     let mut counts: Vec<(&Factors, usize)> = Vec::new();
@@ -172,9 +172,9 @@ fn best<'a>(among: impl Iterator<Item = &'a Measured>) -> Option<&'a Measured> {
 }
 
 /// Do Rust and Go lead? By endpoint, the best of those against the best of the others.
-fn languages(cells: &[Measured], contenders: &BTreeMap<&str, Value>) -> Vec<Value> {
+fn languages(cells: &[Measured], targets: &BTreeMap<&str, Value>) -> Vec<Value> {
     let is_either = |one: &&Measured| {
-        let language = contenders.get(one.cell.contender.as_str()).and_then(|about| about["language"].as_str());
+        let language = targets.get(one.cell.target.as_str()).and_then(|about| about["language"].as_str());
         matches!(language, Some("Rust" | "Go"))
     };
     let answer = |endpoint: Endpoint| {
@@ -182,9 +182,7 @@ fn languages(cells: &[Measured], contenders: &BTreeMap<&str, Value>) -> Vec<Valu
         let either = best(all.iter().copied().filter(|one| is_either(one)))?;
         let other = best(all.iter().copied().filter(|one| !is_either(one)))?;
         let ratio = either.over(other, COST)?;
-        Some(
-            json!({ "endpoint": endpoint, "either": either.cell.contender, "other": other.cell.contender, "ratio": ratio }),
-        )
+        Some(json!({ "endpoint": endpoint, "either": either.cell.target, "other": other.cell.target, "ratio": ratio }))
     };
     COMPARED.into_iter().filter_map(answer).collect()
 }
@@ -201,21 +199,17 @@ fn caching(cells: &[Measured]) -> Vec<Value> {
         let middle = with[with.len() / 2];
         let to_middle = first.over(middle, COST)?;
         Some(json!({
-            "cache": cache, "count": with.len(), "first": first.cell.contender, "last": last.cell.contender,
-            "middle": middle.cell.contender, "ratio": first.over(last, COST)?, "to_middle": to_middle,
+            "cache": cache, "count": with.len(), "first": first.cell.target, "last": last.cell.target,
+            "middle": middle.cell.target, "ratio": first.over(last, COST)?, "to_middle": to_middle,
         }))
     };
     [CacheKind::None, CacheKind::Memory, CacheKind::Redis].into_iter().filter_map(answer).collect()
 }
 
 /// Does async win on I/O? Pairs of one language whose requests wait in different ways.
-fn waiting(cells: &[Measured], contenders: &BTreeMap<&str, Value>) -> Vec<Value> {
+fn waiting(cells: &[Measured], targets: &BTreeMap<&str, Value>) -> Vec<Value> {
     let of = |one: &Measured, what: &str| {
-        contenders
-            .get(one.cell.contender.as_str())
-            .and_then(|about| about[what].as_str())
-            .unwrap_or_default()
-            .to_owned()
+        targets.get(one.cell.target.as_str()).and_then(|about| about[what].as_str()).unwrap_or_default().to_owned()
     };
     let mut pairs = Vec::new();
     for one in cells.iter().filter(|one| of(one, "waits") == "async") {
@@ -231,7 +225,7 @@ fn waiting(cells: &[Measured], contenders: &BTreeMap<&str, Value>) -> Vec<Value>
         }) {
             let (Some(rate), Some(cost)) = (one.over(other, RATE), one.over(other, COST)) else { continue };
             pairs.push(json!({
-                "language": of(one, "language"), "async": one.cell.contender, "other": other.cell.contender,
+                "language": of(one, "language"), "async": one.cell.target, "other": other.cell.target,
                 "waits": of(other, "waits"), "endpoint": one.cell.endpoint, "how": differs(&one.cell.factors),
                 "database": one.cell.factors.database, "connections": one.cell.factors.connections,
                 "rate": rate, "cost": cost,
@@ -241,19 +235,18 @@ fn waiting(cells: &[Measured], contenders: &BTreeMap<&str, Value>) -> Vec<Value>
     pairs
 }
 
-/// Does HTTP/2 help? By contender and endpoint, both of its ways against HTTP/1.1.
+/// Does HTTP/2 help? By target and endpoint, both of its ways against HTTP/1.1.
 fn http2(cells: &[Measured]) -> Vec<Value> {
     let mut found = Vec::new();
     for one in cells.iter().filter(|one| one.cell.factors.http == Http::Two) {
         // As many requests under way as there were connections.
         let connections = one.cell.factors.connections * one.cell.factors.streams;
         let before = Factors { http: Http::One, streams: 1, connections, ..one.cell.factors.clone() };
-        let same =
-            |other: &&Measured| other.cell.contender == one.cell.contender && other.cell.endpoint == one.cell.endpoint;
+        let same = |other: &&Measured| other.cell.target == one.cell.target && other.cell.endpoint == one.cell.endpoint;
         let Some(other) = cells.iter().filter(same).find(|other| other.cell.factors == before) else { continue };
         let (Some(rate), Some(cost)) = (one.over(other, RATE), one.over(other, COST)) else { continue };
         found.push(json!({
-            "contender": one.cell.contender, "endpoint": one.cell.endpoint, "streams": one.cell.factors.streams,
+            "target": one.cell.target, "endpoint": one.cell.endpoint, "streams": one.cell.factors.streams,
             "connections": one.cell.factors.connections, "rate": rate, "cost": cost,
         }));
     }
@@ -264,17 +257,17 @@ fn http2(cells: &[Measured]) -> Vec<Value> {
 fn ours(cells: &[Measured]) -> Vec<Value> {
     let answer = |endpoint: Endpoint| {
         let all = at(cells, endpoint, &usual(cells, endpoint)?);
-        let ours = all.iter().find(|one| one.cell.contender == OURS)?;
+        let ours = all.iter().find(|one| one.cell.target == OURS)?;
         let against: Vec<(&str, Ratio)> = all
             .iter()
-            .filter(|one| one.cell.contender != OURS)
-            .filter_map(|one| Some((one.cell.contender.as_str(), ours.over(one, COST)?)))
+            .filter(|one| one.cell.target != OURS)
+            .filter_map(|one| Some((one.cell.target.as_str(), ours.over(one, COST)?)))
             .collect();
         let is_bare = |name: &str| BARE.contains(&name);
         let behind: Vec<Value> = against
             .iter()
             .filter(|(name, ratio)| !is_bare(name) && ratio.value < 1.0 && ratio.is_difference)
-            .map(|(name, ratio)| json!({ "contender": name, "ratio": ratio }))
+            .map(|(name, ratio)| json!({ "target": name, "ratio": ratio }))
             .collect();
         let even: Vec<&str> = against
             .iter()
@@ -283,7 +276,7 @@ fn ours(cells: &[Measured]) -> Vec<Value> {
             .collect();
         let all: Vec<Value> = against
             .iter()
-            .map(|(name, ratio)| json!({ "contender": name, "ratio": ratio, "is_bare": is_bare(name) }))
+            .map(|(name, ratio)| json!({ "target": name, "ratio": ratio, "is_bare": is_bare(name) }))
             .collect();
         Some(json!({ "endpoint": endpoint, "behind": behind, "even": even, "all": all }))
     };
@@ -292,7 +285,7 @@ fn ours(cells: &[Measured]) -> Vec<Value> {
 
 /// A line for each cell and measure.
 fn csv(cells: &[Measured]) -> Result<String> {
-    let mut text = String::from("contender,endpoint,");
+    let mut text = String::from("target,endpoint,");
     let factors = serde_json::to_value(Factors::default())?;
     let names: Vec<&String> = factors.as_object().into_iter().flatten().map(|(name, _)| name).collect();
     for name in &names {
@@ -310,7 +303,7 @@ fn csv(cells: &[Measured]) -> Result<String> {
             writeln!(
                 text,
                 "{},{},{},{measure},{},{},{},{}",
-                one.cell.contender,
+                one.cell.target,
                 one.cell.endpoint.name(),
                 levels.join(","),
                 estimate.value,
@@ -328,8 +321,8 @@ mod tests {
     use super::*;
     use crate::results::Sample;
 
-    fn cell(contender: &str, endpoint: Endpoint) -> Cell {
-        Cell { contender: contender.into(), endpoint, factors: Factors::default() }
+    fn cell(target: &str, endpoint: Endpoint) -> Cell {
+        Cell { target: target.into(), endpoint, factors: Factors::default() }
     }
 
     fn sample(cell: &Cell, round: usize, value: f64) -> Line {
@@ -345,7 +338,7 @@ mod tests {
             [("fastserve", "Rust", 300.0), ("axum", "Rust", 400.0), ("express", "JavaScript", 30.0)]
         {
             let about = json!({ "title": name, "language": language, "waits": "async" });
-            lines.push(Line::Contender { name: name.into(), about, absent: None });
+            lines.push(Line::Target { name: name.into(), about, absent: None });
             for round in 0..3 {
                 lines.push(sample(&cell(name, Endpoint::Health), round, value + round as f64));
             }
@@ -364,7 +357,7 @@ mod tests {
         let ours = &results["answers"]["ours"][0];
         assert_eq!((&ours["behind"], ours["all"].as_array().unwrap().len()), (&json!([]), 2));
         assert_eq!(results["slices"][0]["cells"].as_array().unwrap().len(), 3);
-        assert_eq!(results["missing"][0]["contender"], "express");
+        assert_eq!(results["missing"][0]["target"], "express");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::contender::{self, Contender, Home, Placement, Server};
 use crate::contract::created_post;
 use crate::http::Requests;
 use crate::lab::Lab;
@@ -20,12 +19,13 @@ use crate::results::Sample;
 use crate::setup;
 use crate::study::contract::{self, Finding, Subject};
 use crate::study::drivers::{self, Load, Scene};
-use crate::study::journal::{Journal, Line};
+use crate::study::fixtures::{Fixtures, Nginx};
 use crate::study::live::Live;
 use crate::study::plan::{CacheKind, Cell, DatabaseKind, Endpoint, Factors, Http, Plan, Proxy, Setting, word};
 use crate::study::report;
+use crate::study::run_log::{Line, RunLog};
 use crate::study::token;
-use crate::study::world::{Nginx, World};
+use crate::target::{self, Home, Placement, Server, Target};
 
 /// Who makes the rows that everybody has.
 const MAKER: &str = "fastserve";
@@ -46,9 +46,9 @@ pub struct Args {
     /// Where the results go, and where a run that was cut off goes on; a folder under lab/results otherwise.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Only these contenders, separated by commas.
+    /// Only these targets, separated by commas.
     #[arg(long, value_delimiter = ',')]
-    contenders: Vec<String>,
+    targets: Vec<String>,
     /// Measure what is there, without building.
     #[arg(long)]
     no_build: bool,
@@ -64,7 +64,7 @@ impl Args {
     /// What `lab quick` means.
     pub fn quick(out: Option<PathBuf>) -> Self {
         let plan = PathBuf::from("quick");
-        Self { plan, out, contenders: Vec::new(), no_build: false, open: true, metrics_port: None }
+        Self { plan, out, targets: Vec::new(), no_build: false, open: true, metrics_port: None }
     }
 }
 
@@ -79,35 +79,35 @@ pub fn run(args: &Args, lab: &Lab) -> Result<()> {
         Some(out) => out.clone(),
         None => lab.root.join("lab/results").join(format!("fastserve-{name}")),
     };
-    let mut journal = Journal::open(&folder, &text)?;
-    if !journal.lines.is_empty() {
+    let mut run_log = RunLog::open(&folder, &text)?;
+    if !run_log.lines.is_empty() {
         println!("goes on in {}", folder.display());
     }
-    journal.keep(Line::Began { setup: setup::facts(lab, plan.rounds, plan.seconds)?, plan: text })?;
+    run_log.keep(Line::Began { setup: setup::facts(lab, plan.rounds, plan.seconds)?, plan: text })?;
 
-    let all = contender::all(lab)?;
-    let mut those = plan.contenders(&all)?;
-    if let Some(unknown) = args.contenders.iter().find(|name| !those.contains_key(name.as_str())) {
+    let all = target::all(lab)?;
+    let mut those = plan.targets(&all)?;
+    if let Some(unknown) = args.targets.iter().find(|name| !those.contains_key(name.as_str())) {
         bail!("{unknown} has no part in this plan; there are {}", those.keys().copied().collect::<Vec<_>>().join(", "));
     }
-    those.retain(|name, _| args.contenders.is_empty() || args.contenders.iter().any(|wanted| wanted == name));
-    let built = build(args, lab, &those, &mut journal)?;
-    ensure!(!built.is_empty(), "none of the contenders could be built");
-    let maker = all.get(MAKER).with_context(|| format!("there is no contender {MAKER}, which makes the rows"))?;
+    those.retain(|name, _| args.targets.is_empty() || args.targets.iter().any(|wanted| wanted == name));
+    let built = build(args, lab, &those, &mut run_log)?;
+    ensure!(!built.is_empty(), "none of the targets could be built");
+    let maker = all.get(MAKER).with_context(|| format!("there is no target {MAKER}, which makes the rows"))?;
     if !built.contains(&MAKER.to_owned()) && !args.no_build {
         maker.build(lab).context("it makes the rows that everybody has")?;
     }
 
-    let (cells, seconds) = cells(&plan, &all, &built, lab, &mut journal)?;
+    let (cells, seconds) = cells(&plan, &all, &built, lab, &mut run_log)?;
     let mut study = Study {
         lab,
         plan: &plan,
         seconds,
         all: &all,
-        world: World::new(lab, maker),
-        done: journal.done(),
-        contracts: journal.contracts(),
-        journal,
+        fixtures: Fixtures::new(lab, maker),
+        done: run_log.done(),
+        contracts: run_log.contracts(),
+        run_log,
         live: Live::start(args.metrics_port, cells.len() * plan.rounds)?,
         began: Instant::now(),
         spent: 0,
@@ -126,24 +126,24 @@ pub fn run(args: &Args, lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// The command `contract`: holds contenders to their page on every database and cache they have.
+/// The command `contract`: holds targets to their page on every database and cache they have.
 pub fn check(names: &[String], lab: &Lab) -> Result<()> {
-    let all = contender::all(lab)?;
-    let maker = all.get(MAKER).with_context(|| format!("there is no contender {MAKER}, which makes the rows"))?;
+    let all = target::all(lab)?;
+    let maker = all.get(MAKER).with_context(|| format!("there is no target {MAKER}, which makes the rows"))?;
     maker.build(lab).context("it makes the rows that everybody has")?;
-    let mut world = World::new(lab, maker);
+    let mut fixtures = Fixtures::new(lab, maker);
     let mut broken = 0;
-    for (name, contender) in all.iter().filter(|(_, contender)| contender.study.is_some()) {
+    for (name, target) in all.iter().filter(|(_, target)| target.study.is_some()) {
         if !names.is_empty() && !names.contains(name) {
             continue;
         }
-        if let Err(error) = contender.build(lab) {
+        if let Err(error) = target.build(lab) {
             println!("{name}: cannot be built: {error:#}");
             broken += 1;
             continue;
         }
-        for setting in settings(contender) {
-            let found = examine(lab, &mut world, contender, &setting);
+        for setting in settings(target) {
+            let found = examine(lab, &mut fixtures, target, &setting);
             lab.stop.check()?;
             println!("{name} · {setting}");
             match found {
@@ -168,8 +168,8 @@ pub fn check(names: &[String], lab: &Lab) -> Result<()> {
 }
 
 /// Every database with every cache, and what else it can once.
-fn settings(contender: &Contender) -> Vec<Setting> {
-    let Some(study) = &contender.study else { return Vec::new() };
+fn settings(target: &Target) -> Vec<Setting> {
+    let Some(study) = &target.study else { return Vec::new() };
     let plain = |database, cache| Setting { database, cache, gzip: false, http: Http::One, pool: 4 };
     let mut all = Vec::new();
     for database in &study.databases {
@@ -194,15 +194,15 @@ fn find_plan(lab: &Lab, plan: &PathBuf) -> Result<PathBuf> {
 }
 
 /// Builds who takes part; who cannot be built is written down.
-fn build(args: &Args, lab: &Lab, those: &BTreeMap<&str, &Contender>, journal: &mut Journal) -> Result<Vec<String>> {
+fn build(args: &Args, lab: &Lab, those: &BTreeMap<&str, &Target>, run_log: &mut RunLog) -> Result<Vec<String>> {
     let mut built = Vec::new();
-    for (at, (name, contender)) in those.iter().enumerate() {
+    for (at, (name, target)) in those.iter().enumerate() {
         lab.stop.check()?;
         let outcome = if args.no_build {
-            contender.lay_out(lab)
+            target.lay_out(lab)
         } else {
             eprintln!("building {name} ({} of {})", at + 1, those.len());
-            contender.build(lab)
+            target.build(lab)
         };
         lab.stop.check()?;
         let absent = outcome.err().map(|error| format!("{error:#}"));
@@ -210,26 +210,26 @@ fn build(args: &Args, lab: &Lab, those: &BTreeMap<&str, &Contender>, journal: &m
             None => built.push((*name).to_owned()),
             Some(why) => eprintln!("{name} does not take part: {why}"),
         }
-        journal.keep(Line::Contender { name: (*name).to_owned(), about: about(contender), absent })?;
+        run_log.keep(Line::Target { name: (*name).to_owned(), about: about(target), absent })?;
     }
     Ok(built)
 }
 
-fn about(contender: &Contender) -> Value {
-    let Some(study) = &contender.study else { return Value::Null };
+fn about(target: &Target) -> Value {
+    let Some(study) = &target.study else { return Value::Null };
     json!({
         "title": study.title, "version": study.version, "language": study.language, "waits": study.waits,
-        "warmup_s": study.warmup_s, "about": contender.about,
+        "warmup_s": study.warmup_s, "about": target.about,
     })
 }
 
 /// What can be measured, and for how long where that is not the plan's; what cannot be is written down with the reason.
 fn cells(
     plan: &Plan,
-    all: &BTreeMap<String, Contender>,
+    all: &BTreeMap<String, Target>,
     built: &[String],
     lab: &Lab,
-    journal: &mut Journal,
+    run_log: &mut RunLog,
 ) -> Result<(Vec<Cell>, BTreeMap<String, u64>)> {
     let mut known = BTreeSet::new();
     let mut kept = Vec::new();
@@ -245,20 +245,20 @@ fn cells(
             let there = drivers
                 .entry(word(&driver))
                 .or_insert_with(|| drivers::need(driver, lab).map_err(|error| format!("{error:#}")));
-            let contender = all.get(&cell.contender).context("a contender that is there")?;
-            let why = there.clone().err().or_else(|| cannot(contender, &cell));
+            let target = all.get(&cell.target).context("a target that is there")?;
+            let why = there.clone().err().or_else(|| cannot(target, &cell));
             match why {
                 None => kept.push(cell),
-                Some(why) => journal.keep(Line::Missing { cell, why, is_final: true })?,
+                Some(why) => run_log.keep(Line::Missing { cell, why, is_final: true })?,
             }
         }
     }
     Ok((kept, seconds))
 }
 
-/// What a contender has no part in.
-fn cannot(contender: &Contender, cell: &Cell) -> Option<String> {
-    let study = contender.study.as_ref()?;
+/// What a target has no part in.
+fn cannot(target: &Target, cell: &Cell) -> Option<String> {
+    let study = target.study.as_ref()?;
     let Factors { database, cache, gzip, http, proxy, .. } = &cell.factors;
     if !study.answers(cell.endpoint.name()) {
         Some("it has no such endpoint".to_owned())
@@ -280,9 +280,9 @@ struct Study<'a> {
     plan: &'a Plan,
     /// Of a cell, where they are not the plan's.
     seconds: BTreeMap<String, u64>,
-    all: &'a BTreeMap<String, Contender>,
-    world: World<'a>,
-    journal: Journal,
+    all: &'a BTreeMap<String, Target>,
+    fixtures: Fixtures<'a>,
+    run_log: RunLog,
     done: BTreeSet<(String, usize)>,
     contracts: BTreeMap<(String, Setting), Vec<Finding>>,
     live: Live,
@@ -297,7 +297,7 @@ impl Study<'_> {
         cells.iter().map(|cell| (1..=rounds).filter(|round| self.done.contains(&(cell.id(), *round))).count()).sum()
     }
 
-    /// One turn for everyone: setting by setting, contender by contender.
+    /// One turn for everyone: setting by setting, target by target.
     fn round(&mut self, round: usize, cells: &[Cell]) -> Result<()> {
         let mut settings: Vec<Setting> = Vec::new();
         for cell in cells {
@@ -310,15 +310,15 @@ impl Study<'_> {
             let of = |cell: &&Cell| cell.setting() == setting;
             let mut names: Vec<&str> = Vec::new();
             for cell in cells.iter().filter(of) {
-                if !names.contains(&cell.contender.as_str()) {
-                    names.push(&cell.contender);
+                if !names.contains(&cell.target.as_str()) {
+                    names.push(&cell.target);
                 }
             }
             // Who was first in one round is not first in the next: whatever warms up or fills up hits everybody.
             let shift = round % names.len().max(1);
             names.rotate_left(shift);
             for name in names {
-                let mut own: Vec<&Cell> = cells.iter().filter(of).filter(|cell| cell.contender == name).collect();
+                let mut own: Vec<&Cell> = cells.iter().filter(of).filter(|cell| cell.target == name).collect();
                 own.retain(|cell| !self.done.contains(&(cell.id(), round)));
                 // What writes comes last, since what is there afterwards is not what others found.
                 own.sort_by_key(|cell| matches!(cell.endpoint, Endpoint::Create | Endpoint::Mix));
@@ -330,7 +330,7 @@ impl Study<'_> {
                     eprintln!("{name} · {setting}: {error:#}");
                     for cell in own.iter().filter(|cell| !self.done.contains(&(cell.id(), round))) {
                         let why = format!("{error:#}");
-                        self.journal.keep(Line::Missing { cell: (*cell).clone(), why, is_final: false })?;
+                        self.run_log.keep(Line::Missing { cell: (*cell).clone(), why, is_final: false })?;
                         self.left -= 1;
                     }
                 }
@@ -339,35 +339,34 @@ impl Study<'_> {
         Ok(())
     }
 
-    /// A contender's turn with one setting: its contract, if that was not looked at, then its cells on one server.
+    /// A target's turn with one setting: its contract, if that was not looked at, then its cells on one server.
     fn turn(&mut self, round: usize, name: &str, setting: &Setting, cells: &[&Cell]) -> Result<()> {
-        let contender = self.all.get(name).context("a contender that is there")?;
+        let target = self.all.get(name).context("a target that is there")?;
         let key = (name.to_owned(), setting.clone());
         if !self.contracts.contains_key(&key) {
             eprintln!("{name} · {setting} · the contract");
-            let findings = examine(self.lab, &mut self.world, contender, setting)?;
+            let findings = examine(self.lab, &mut self.fixtures, target, setting)?;
             for finding in &findings {
                 if let Some(why) = &finding.broken {
                     eprintln!("  {} is broken: {why}", finding.clause);
                 }
             }
-            let line =
-                Line::Contract { contender: name.to_owned(), setting: setting.clone(), findings: findings.clone() };
-            self.journal.keep(line)?;
+            let line = Line::Contract { target: name.to_owned(), setting: setting.clone(), findings: findings.clone() };
+            self.run_log.keep(line)?;
             self.contracts.insert(key.clone(), findings);
         }
         let findings = self.contracts.get(&key).context("just found")?.clone();
 
-        let home = home(self.lab, &mut self.world, contender, setting)?;
-        let server = contender.start(self.lab, Placement::PINNED, &home)?;
+        let home = home(self.lab, &mut self.fixtures, target, setting)?;
+        let server = target.start(self.lab, Placement::PINNED, &home)?;
         let started = server.usage()?;
-        let token = token_for(self.lab, contender, &server)?;
+        let token = token_for(self.lab, target, &server)?;
         let start = Sample::from([
             ("started_ms".to_owned(), server.started_in.as_secs_f64() * 1e3),
             ("idle_mib".to_owned(), started.rss_kib as f64 / 1024.0),
         ]);
         let mut warm = BTreeSet::new();
-        let slowly = contender.study.as_ref().map_or(0, |study| study.warmup_s);
+        let slowly = target.study.as_ref().map_or(0, |study| study.warmup_s);
         for cell in cells {
             self.lab.stop.check()?;
             let broken = broken_for(cell, &findings);
@@ -375,7 +374,7 @@ impl Study<'_> {
                 Some(why) => Err(anyhow::anyhow!("the contract is broken: {why}")),
                 None => {
                     let warmup_s = if warm.insert(cell.endpoint) { slowly } else { 0 };
-                    self.measure(contender, &server, cell, &token, warmup_s)
+                    self.measure(target, &server, cell, &token, warmup_s)
                 }
             };
             settle(&server)?;
@@ -387,46 +386,39 @@ impl Study<'_> {
                     self.say(cell, round, &sample);
                     self.live.measured(cell, &sample);
                     self.done.insert((cell.id(), round));
-                    self.journal.keep(Line::Sample { cell: (*cell).clone(), round, sample })?;
+                    self.run_log.keep(Line::Sample { cell: (*cell).clone(), round, sample })?;
                 }
                 Err(error) => {
                     self.lab.stop.check()?;
                     eprintln!("{}: {error:#}", cell.id());
                     let why = format!("{error:#}");
-                    self.journal.keep(Line::Missing { cell: (*cell).clone(), why, is_final: false })?;
+                    self.run_log.keep(Line::Missing { cell: (*cell).clone(), why, is_final: false })?;
                 }
             }
         }
         server.stop()
     }
 
-    fn measure(
-        &mut self,
-        contender: &Contender,
-        server: &Server,
-        cell: &Cell,
-        token: &str,
-        warmup_s: u64,
-    ) -> Result<Sample> {
+    fn measure(&mut self, target: &Target, server: &Server, cell: &Cell, token: &str, warmup_s: u64) -> Result<Sample> {
         let factors = &cell.factors;
-        let study = contender.study.as_ref().context("it takes no part in the study")?;
+        let study = target.study.as_ref().context("it takes no part in the study")?;
         let ids: Vec<String> = {
-            let posts = self.world.posts(contender, factors.database)?;
+            let posts = self.fixtures.posts(target, factors.database)?;
             posts.iter().filter_map(|post| Some(post["id"].as_str()?.to_owned())).collect()
         };
         let list = study.list.replace("{limit}", "20");
-        let scene = Scene { posts: &contender.paths.posts, list: &list, token, ids: &ids[..ids.len().min(SCENE_IDS)] };
+        let scene = Scene { posts: &target.paths.posts, list: &list, token, ids: &ids[..ids.len().min(SCENE_IDS)] };
         let mut requests = match cell.endpoint {
             Endpoint::Health => Requests::get("/api/health"),
             Endpoint::Compute => Requests::get(&format!("/api/compute?n={}", factors.n)),
             Endpoint::Cache => Requests::get("/api/cache"),
             Endpoint::Db => Requests::get("/api/db"),
             Endpoint::Read | Endpoint::Mix => {
-                let paths = ids.iter().map(|id| format!("{}/{id}", contender.paths.posts)).collect();
+                let paths = ids.iter().map(|id| format!("{}/{id}", target.paths.posts)).collect();
                 Requests::get("").to(paths).signed(Some(token))
             }
             Endpoint::List => Requests::get(&list).signed(Some(token)),
-            Endpoint::Create => Requests::post(&contender.paths.posts, &created_post()).signed(Some(token)),
+            Endpoint::Create => Requests::post(&target.paths.posts, &created_post()).signed(Some(token)),
         };
         if factors.gzip {
             requests = requests.header("accept-encoding", "gzip");
@@ -447,7 +439,7 @@ impl Study<'_> {
         }
         let cost = || -> Result<(f64, f64)> {
             let behind = nginx.as_ref().map_or(Ok(0.0), |nginx| nginx.usage().map(|usage| usage.cpu_s))?;
-            Ok((server.usage()?.cpu_s + behind, self.world.database_usage(factors.database)?.cpu_s))
+            Ok((server.usage()?.cpu_s + behind, self.fixtures.database_usage(factors.database)?.cpu_s))
         };
         let (before, database_before) = cost()?;
         let begun = Instant::now();
@@ -501,7 +493,7 @@ impl Study<'_> {
             "[{} left, about {}] {} · {} · {} · round {round}: {:.0}/s, {:.1} µs of CPU each, p99 {:.2} ms",
             self.left,
             shown(left),
-            cell.contender,
+            cell.target,
             cell.endpoint.name(),
             differs(&cell.factors),
             of("requests_per_s"),
@@ -562,10 +554,10 @@ fn broken_for(cell: &Cell, findings: &[Finding]) -> Option<String> {
 }
 
 /// Everything a server is told.
-fn home(lab: &Lab, world: &mut World<'_>, contender: &Contender, setting: &Setting) -> Result<Home> {
-    let mut home = world.fresh(contender, setting.database)?;
+fn home(lab: &Lab, fixtures: &mut Fixtures<'_>, target: &Target, setting: &Setting) -> Result<Home> {
+    let mut home = fixtures.fresh(target, setting.database)?;
     if setting.cache == CacheKind::Redis {
-        home.redis_url = world.clear_redis()?;
+        home.redis_url = fixtures.clear_redis()?;
     }
     home.pool = Some(setting.pool);
     home.http2 = setting.http == Http::Two;
@@ -590,12 +582,12 @@ fn home(lab: &Lab, world: &mut World<'_>, contender: &Contender, setting: &Setti
         format!("gzip={gzip}"),
         format!("http={}", word(&setting.http)),
     ];
-    home.env.extend(levels.iter().flat_map(|level| contender.at(level)));
+    home.env.extend(levels.iter().flat_map(|level| target.at(level)));
     Ok(home)
 }
 
-fn token_for(lab: &Lab, contender: &Contender, server: &Server) -> Result<String> {
-    let study = contender.study.as_ref().context("it takes no part in the study")?;
+fn token_for(lab: &Lab, target: &Target, server: &Server) -> Result<String> {
+    let study = target.study.as_ref().context("it takes no part in the study")?;
     match &study.log_in {
         Some(how) => mainstay::log_in_at(server.address, how),
         None => token::good(&lab.secret),
@@ -603,18 +595,18 @@ fn token_for(lab: &Lab, contender: &Contender, server: &Server) -> Result<String
 }
 
 /// Holds one to the contract, on a database of its own.
-fn examine(lab: &Lab, world: &mut World<'_>, contender: &Contender, setting: &Setting) -> Result<Vec<Finding>> {
-    let home = home(lab, world, contender, setting)?;
-    let server = contender.start(lab, Placement::PINNED, &home)?;
-    let token = token_for(lab, contender, &server)?;
+fn examine(lab: &Lab, fixtures: &mut Fixtures<'_>, target: &Target, setting: &Setting) -> Result<Vec<Finding>> {
+    let home = home(lab, fixtures, target, setting)?;
+    let server = target.start(lab, Placement::PINNED, &home)?;
+    let token = token_for(lab, target, &server)?;
     let findings = contract::check(&Subject {
         lab,
-        contender,
+        target,
         server: &server,
         setting,
         home: &home,
-        world,
-        posts: world.posts(contender, setting.database)?,
+        fixtures,
+        posts: fixtures.posts(target, setting.database)?,
         token: &token,
         secret: &lab.secret,
     })?;

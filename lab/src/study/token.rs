@@ -1,4 +1,4 @@
-//! Access tokens for contenders that leave signing in to others: a JWT (RFC 7519) signed with HS256 (RFC 7518).
+//! Access tokens for targets that leave signing in to others: a JWT (RFC 7519) signed with HS256 (RFC 7518).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-/// Whoever calls, in every contender that takes the lab's tokens.
+/// Whoever calls, in every target that takes the lab's tokens.
 pub const SUBJECT: &str = "0198b6a0-0000-7000-8000-000000000001";
 const GOOD_FOR: Duration = Duration::from_secs(24 * 3600);
 
@@ -46,7 +46,7 @@ fn signed_part(header: &Value, claims: &Value) -> String {
     [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".")
 }
 
-#[expect(clippy::disallowed_methods, reason = "the lab has no `Ctx`, and a contender asks the system's clock too")]
+#[expect(clippy::disallowed_methods, reason = "the lab has no `Ctx`, and a target asks the system's clock too")]
 fn now() -> Result<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?.as_secs())
 }

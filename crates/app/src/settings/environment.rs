@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::sources::{PREFIX, distance};
+use super::sources::{PREFIX, RENAMED, distance};
 
 /// A variable that begins as ours do, and is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,9 @@ fn closest<'a>(lower: &str, value: &str, keys: &'a [String]) -> Option<&'a str> 
     let bare = |text: &str| text.replace(['.', '_'], "");
     let known = |key: &str| keys.iter().map(String::as_str).find(|known| *known == key);
     let name = bare(lower);
+    if let Some((_, now)) = RENAMED.iter().find(|(before, _)| bare(before) == name) {
+        return known(now);
+    }
     let nearest = keys.iter().map(|key| (distance(&bare(key), &name), key)).min()?;
     // A short word is one letter from many others.
     let most = if is_of_a_section(lower, keys) { name.len() / 3 + 1 } else { (name.len() / 4).clamp(1, 3) };

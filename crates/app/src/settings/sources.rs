@@ -293,9 +293,13 @@ fn kind_word(value: &Value) -> &'static str {
     }
 }
 
+/// Settings that had another name.
+pub(super) const RENAMED: &[(&str, &str)] = &[("server.lanes", "server.workers")];
+
 fn unknown(key: &str, known: &[String], origin: &Origin) -> SettingsError {
-    let best = known.iter().min_by_key(|k| distance(k, key)).filter(|k| distance(k, key) <= key.len() / 3 + 1);
-    let hint = match best {
+    let renamed = RENAMED.iter().find(|(before, _)| *before == key).map(|(_, now)| *now);
+    let nearest = known.iter().min_by_key(|k| distance(k, key)).filter(|k| distance(k, key) <= key.len() / 3 + 1);
+    let hint = match renamed.or(nearest.map(String::as_str)) {
         Some(best) => format!("Did you mean `{best}`?"),
         None => "`mainstay config show` lists every setting.".to_owned(),
     };
@@ -361,6 +365,8 @@ mod tests {
                 "server.workers in the environment (MAINSTAY_SERVER__WORKERS) must be a whole number, but is `two`",
             ),
             ("", vec![("MAINSTAY_SERVER__WORKER", "2")], "Did you mean `server.workers`?"),
+            ("", vec![("MAINSTAY_SERVER__LANES", "2")], "Did you mean `server.workers`?"),
+            ("[server]\nlanes = 2", vec![], "Did you mean `server.workers`?"),
             ("mode = \"staging\"", vec![], "unknown variant `staging`"),
             ("[server]\nlisten = \"0.0.0.0:80\"", vec![], "Set mode = \"production\""),
             ("mode = \"production\"", vec![], "secret_key is not set"),

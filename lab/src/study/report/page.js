@@ -11,7 +11,7 @@
     const text = texts[language][key] ?? key;
     return text.replace(/\{(\w+)\}/g, (_, name) => blanks[name] ?? '');
   }
-  const known = new Map(data.contenders.map((one) => [one.name, one]));
+  const known = new Map(data.targets.map((one) => [one.name, one]));
   const title = (name) => known.get(name)?.title ?? name;
   const COLOURS = { Rust: 'rust', Go: 'go', Java: 'java', JavaScript: 'javascript', TypeScript: 'javascript', Python: 'python', 'C++': 'cpp', 'C#': 'csharp' };
   const colourOf = (spoken) => `var(--${COLOURS[spoken] ?? 'csharp'})`;
@@ -84,7 +84,7 @@
     const with_ = cells.filter((cell) => cell.measures[measure]);
     with_.sort((a, b) => (more ? -1 : 1) * (a.measures[measure].value - b.measures[measure].value));
     if (with_.length === 0) return el('p', { class: 'soft' }, t('nothing'));
-    const [full, row, left] = [width(), 26, room(with_.map((cell) => cell.contender), 0.42)];
+    const [full, row, left] = [width(), 26, room(with_.map((cell) => cell.target), 0.42)];
     const right = 96;
     const most = Math.max(...with_.map((cell) => cell.measures[measure].high ?? cell.measures[measure].value));
     const top = Math.min(most, 1.25 * Math.max(...with_.map((cell) => cell.measures[measure].value)));
@@ -93,10 +93,10 @@
     with_.forEach((cell, at) => {
       const { value, low, high, rounds } = cell.measures[measure];
       const y = at * row + 4;
-      const text = `${title(cell.contender)}: ${shown(value, measure)}\n${low == null ? t('one_round') : `${shown(low, measure)} – ${shown(high, measure)} (95 %)`}\n${t('rounds', { count: rounds })}`;
+      const text = `${title(cell.target)}: ${shown(value, measure)}\n${low == null ? t('one_round') : `${shown(low, measure)} – ${shown(high, measure)} (95 %)`}\n${t('rounds', { count: rounds })}`;
       svg.append(
-        el('text', { x: left - 8, y: y + 14, 'text-anchor': 'end', class: cell.contender === OURS ? 'ours' : undefined }, title(cell.contender)),
-        el('rect', { class: 'mark', x: left, y, width: Math.max(1, x(value) - left), height: row - 8, rx: 3, fill: colour(cell.contender), opacity: cell.contender === OURS ? 1 : 0.72, ...tells(text) }),
+        el('text', { x: left - 8, y: y + 14, 'text-anchor': 'end', class: cell.target === OURS ? 'ours' : undefined }, title(cell.target)),
+        el('rect', { class: 'mark', x: left, y, width: Math.max(1, x(value) - left), height: row - 8, rx: 3, fill: colour(cell.target), opacity: cell.target === OURS ? 1 : 0.72, ...tells(text) }),
         low == null ? null : el('line', { class: 'whisker', x1: x(low), x2: x(high), y1: y + 9, y2: y + 9 }),
         el('text', { x: Math.max(x(value), high == null ? 0 : x(high)) + 6, y: y + 14, class: 'soft' }, shown(value, measure)),
       );
@@ -162,7 +162,7 @@
   }
 
   function legend() {
-    const there = [...new Set(data.cells.map((cell) => known.get(cell.contender)?.language))].filter(Boolean);
+    const there = [...new Set(data.cells.map((cell) => known.get(cell.target)?.language))].filter(Boolean);
     return el('div', { class: 'legend' }, there.map((one) => el('span', {}, el('i', { style: `background:${colourOf(one)}` }), one)));
   }
 
@@ -190,7 +190,7 @@
   const endpointOptions = (some = endpoints) => some.map((name) => [name, t(`endpoint.${name}`)]);
   const state = { bars: { endpoint: endpoints[0], measure: 'requests_per_cpu_s' }, latency: { endpoint: endpoints[0] }, start: { measure: 'memory_mib' }, scaling: { measure: 'requests_per_s' }, effect: {}, raw: { endpoint: endpoints[0] } };
 
-  // The combinations of levels in which an endpoint was measured, the one with most contenders first.
+  // The combinations of levels in which an endpoint was measured, the one with most targets first.
   function combinations(endpoint, accept = () => true) {
     const found = new Map();
     for (const cell of data.cells) {
@@ -223,7 +223,7 @@
   function percentiles(cells) {
     const xs = ['p50_us', 'p75_us', 'p90_us', 'p99_us', 'p999_us'];
     const names = { p50_us: '50', p75_us: '75', p90_us: '90', p99_us: '99', p999_us: '99.9' };
-    const series = cells.map((cell) => ({ name: cell.contender, points: xs.filter((x) => cell.measures[x]).map((x) => ({ x, y: cell.measures[x].value / 1e3 })) }));
+    const series = cells.map((cell) => ({ name: cell.target, points: xs.filter((x) => cell.measures[x]).map((x) => ({ x, y: cell.measures[x].value / 1e3 })) }));
     return lines(series, { x: t('percentile_axis'), y: 'p99_us', xs, shownX: (x) => names[x] });
   }
 
@@ -246,7 +246,7 @@
       const xs = [...new Set(cells.map((cell) => cell.factors[factor]))].sort((a, b) => a - b);
       const others = key(cells[0].factors, [factor]);
       const scale = MEASURES[chosen.measure].scale;
-      const series = [...new Set(cells.map((cell) => cell.contender))].map((contender) => ({ name: contender, points: cells.filter((cell) => cell.contender === contender && key(cell.factors, [factor]) === others && cell.measures[chosen.measure]).map((cell) => ({ x: cell.factors[factor], y: cell.measures[chosen.measure].value * scale })).sort((a, b) => a.x - b.x) }));
+      const series = [...new Set(cells.map((cell) => cell.target))].map((target) => ({ name: target, points: cells.filter((cell) => cell.target === target && key(cell.factors, [factor]) === others && cell.measures[chosen.measure]).map((cell) => ({ x: cell.factors[factor], y: cell.measures[chosen.measure].value * scale })).sort((a, b) => a.x - b.x) }));
       return lines(series, { x: t(`factor.${factor}`), y: chosen.measure, xs });
     });
   }
@@ -257,7 +257,7 @@
     for (const factor of ['gzip', 'keep_alive', 'cache', 'database', 'proxy', 'http', 'connections', 'pool']) {
       const groups = new Map();
       for (const cell of data.cells) {
-        const id = `${cell.contender} ${cell.endpoint} ${key(cell.factors, factor === 'http' ? ['http', 'streams', 'connections'] : [factor])}`;
+        const id = `${cell.target} ${cell.endpoint} ${key(cell.factors, factor === 'http' ? ['http', 'streams', 'connections'] : [factor])}`;
         if (!groups.has(id)) groups.set(id, []);
         groups.get(id).push(cell);
       }
@@ -300,8 +300,8 @@
     }, (chosen) => {
       const several = new Set(pairs.get(chosen.pair).map(({ to }) => key(to.factors))).size > 1;
       const rows = pairs.get(chosen.pair).filter(({ from, to }) => from.measures[chosen.measure] && to.measures[chosen.measure]).map(({ from, to }) => ({
-        name: from.contender,
-        label: title(from.contender) + (several ? ` · ${says(from.factors, from.endpoint).replace(/^$/, '')}`.slice(0, 40) : ''),
+        name: from.target,
+        label: title(from.target) + (several ? ` · ${says(from.factors, from.endpoint).replace(/^$/, '')}`.slice(0, 40) : ''),
         ratio: ratioOf(to.measures[chosen.measure], from.measures[chosen.measure]),
       })).sort((a, b) => b.ratio.value - a.ratio.value);
       return effects(rows);
@@ -315,24 +315,24 @@
 
   function contract() {
     const clauses = ['health', 'compute', 'cache', 'token', 'read', 'list', 'create', 'gzip', 'http2', 'db', 'crowd'];
-    const rows = data.contract.map((one) => el('tr', {}, cell(title(one.contender)), cell(one.setting, 'long'), clauses.map((clause) => {
+    const rows = data.contract.map((one) => el('tr', {}, cell(title(one.target)), cell(one.setting, 'long'), clauses.map((clause) => {
       const found = one.findings.find((finding) => finding.clause === clause);
       if (!found) return cell('–');
       return el('td', { class: found.broken ? 'broken' : 'kept', ...(found.broken ? tells(found.broken) : {}) }, found.broken ? '✗' : '✓');
     })));
-    const broken = data.contract.flatMap((one) => one.findings.filter((finding) => finding.broken).map((finding) => el('li', {}, `${title(one.contender)} · ${one.setting} · ${finding.clause}: ${finding.broken}`)));
-    return [table([[t('contender')], [t('setting')], ...clauses.map((clause) => [clause])], rows), broken.length > 0 ? el('ul', { class: 'small' }, broken) : null];
+    const broken = data.contract.flatMap((one) => one.findings.filter((finding) => finding.broken).map((finding) => el('li', {}, `${title(one.target)} · ${one.setting} · ${finding.clause}: ${finding.broken}`)));
+    return [table([[t('target')], [t('setting')], ...clauses.map((clause) => [clause])], rows), broken.length > 0 ? el('ul', { class: 'small' }, broken) : null];
   }
 
   function raw() {
     const own = state.raw;
     return chart(own, (chosen, refresh) => [pick(chosen, 'endpoint', endpointOptions(), t('endpoint'))(refresh)], (chosen) => {
       const measures = ['requests_per_s', 'requests_per_cpu_s', 'cpu_us_per_request', 'p50_us', 'p99_us', 'memory_mib'];
-      const rows = data.cells.filter((one) => one.endpoint === chosen.endpoint).map((one) => el('tr', {}, cell(title(one.contender)), cell(says(one.factors, chosen.endpoint) || t('as_usual'), 'long'), measures.map((measure) => {
+      const rows = data.cells.filter((one) => one.endpoint === chosen.endpoint).map((one) => el('tr', {}, cell(title(one.target)), cell(says(one.factors, chosen.endpoint) || t('as_usual'), 'long'), measures.map((measure) => {
         const found = one.measures[measure];
         return el('td', { class: 'n', ...(found?.low == null ? {} : tells(`${shown(found.low, measure)} – ${shown(found.high, measure)} (95 %)`)) }, found ? shown(found.value, measure) : '–');
       })));
-      return table([[t('contender')], [t('how')], ...measures.map((measure) => [t(`measure.${measure}`), 'n'])], rows);
+      return table([[t('target')], [t('how')], ...measures.map((measure) => [t(`measure.${measure}`), 'n'])], rows);
     });
   }
 
@@ -370,7 +370,7 @@
     if (found.length === 0) return [t('not_measured'), []];
     const [more, less] = [found.filter((one) => one.rate.is_difference && one.rate.value > 1), found.filter((one) => one.rate.is_difference && one.rate.value < 1)];
     const verdict = t('http2.verdict', { count: found.length, more: more.length, less: less.length, even: found.length - more.length - less.length });
-    return [verdict, found.map((one) => t('http2.row', { contender: title(one.contender), endpoint: t(`endpoint.${one.endpoint}`), connections: one.connections, streams: one.streams, rate: times(one.rate) + sure(one.rate), cost: times(one.cost) }))];
+    return [verdict, found.map((one) => t('http2.row', { target: title(one.target), endpoint: t(`endpoint.${one.endpoint}`), connections: one.connections, streams: one.streams, rate: times(one.rate) + sure(one.rate), cost: times(one.cost) }))];
   }
   function answer(name, [verdict, rows]) {
     const few = rows.slice(0, 7);
@@ -381,15 +381,15 @@
   function ours() {
     const found = data.answers.ours;
     if (found.length === 0) return el('p', { class: 'soft' }, t('nothing'));
-    const heads = [[t('endpoint')], ...[...new Set(found.flatMap((one) => one.all.map((other) => other.contender)))].map((name) => [title(name), 'n'])];
-    const names = [...new Set(found.flatMap((one) => one.all.map((other) => other.contender)))];
+    const heads = [[t('endpoint')], ...[...new Set(found.flatMap((one) => one.all.map((other) => other.target)))].map((name) => [title(name), 'n'])];
+    const names = [...new Set(found.flatMap((one) => one.all.map((other) => other.target)))];
     const rows = found.map((one) => el('tr', {}, cell(t(`endpoint.${one.endpoint}`)), names.map((name) => {
-      const other = one.all.find((some) => some.contender === name);
+      const other = one.all.find((some) => some.target === name);
       if (!other) return cell('–', 'n');
       const behind = other.ratio.is_difference && other.ratio.value < 1;
       return el('td', { class: `n ${behind ? 'broken' : other.ratio.is_difference ? 'kept' : ''}`, ...tells(`${title(name)}: ${range(other.ratio)}`) }, other.ratio.is_difference ? times(other.ratio) : '≈');
     })));
-    const behind = found.flatMap((one) => one.behind.map((other) => el('li', {}, t('ours.behind', { endpoint: t(`endpoint.${one.endpoint}`), contender: title(other.contender), ratio: times(other.ratio) + sure(other.ratio) }))));
+    const behind = found.flatMap((one) => one.behind.map((other) => el('li', {}, t('ours.behind', { endpoint: t(`endpoint.${one.endpoint}`), target: title(other.target), ratio: times(other.ratio) + sure(other.ratio) }))));
     const notes = data.notes.map((note) => el('li', {}, note[language] ?? note.en));
     return el('div', { class: 'card' }, el('p', {}, behind.length === 0 ? t('ours.leads') : t('ours.not')), behind.length > 0 ? el('ul', {}, behind) : null, notes.length > 0 ? el('ul', {}, notes) : null, table(heads, rows));
   }
@@ -401,13 +401,13 @@
     document.title = t('title');
     const setup = data.setups.at(-1) ?? {};
     const machine = setup.machine ?? {};
-    const absent = data.contenders.filter((one) => one.absent);
+    const absent = data.targets.filter((one) => one.absent);
     const sections = ['methods', 'answers', 'endpoints', 'latency', 'memory', 'scaling', 'effect', 'ours', 'contract', 'missing', 'figures'];
     const nav = el('nav', {}, sections.map((id) => el('a', { href: `#${id}` }, t(`nav.${id}`))), el('span', { class: 'languages' }, ['en', 'ko'].map((code) => el('button', { 'aria-pressed': String(code === language), onclick: () => { language = code; page(); } }, code === 'en' ? 'English' : '한국어'))));
     const methods = t('methods.list').split('\n').map((line) => el('li', {}, line));
     const limits = t('limits.list').split('\n').map((line) => el('li', {}, line));
     document.getElementById('page').replaceChildren(
-      el('header', { class: 'top' }, el('h1', {}, t('title')), el('p', { class: 'lead' }, t('lead', { contenders: new Set(data.cells.map((one) => one.contender)).size, cells: data.cells.length, rounds: data.plan.rounds, seconds: data.plan.seconds }))),
+      el('header', { class: 'top' }, el('h1', {}, t('title')), el('p', { class: 'lead' }, t('lead', { targets: new Set(data.cells.map((one) => one.target)).size, cells: data.cells.length, rounds: data.plan.rounds, seconds: data.plan.seconds }))),
       nav,
       section('methods', el('ul', {}, methods), el('h3', {}, t('limits')), el('ul', {}, limits),
         el('p', { class: 'small soft' }, t('machine', { cores: machine.cores ?? '?', cpu: machine.cpu ?? '?', memory: gib(machine.memory), kernel: machine.kernel ?? '?', commit: (setup.git_commit ?? '?').slice(0, 12), when: setup.started_at ?? '?' })),
@@ -422,8 +422,8 @@
       section('contract', ...contract()),
       section('missing',
         absent.length > 0 ? el('ul', {}, absent.map((one) => el('li', {}, `${one.title ?? one.name}: ${one.absent}`))) : el('p', {}, t('all_built')),
-        data.missing.length > 0 ? el('details', {}, el('summary', {}, t('missing.cells', { count: data.missing.length })), table([[t('contender')], [t('endpoint')], [t('how')], [t('why')]], data.missing.map((one) => el('tr', {}, cell(title(one.contender)), cell(t(`endpoint.${one.endpoint}`)), cell(one.how), cell(one.why))))) : null),
-      section('figures', raw(), el('h3', {}, t('who')), table([[t('contender')], [t('language')], [t('version')], [t('waits')], [t('about')]], data.contenders.map((one) => el('tr', {}, cell(one.title ?? one.name), cell(one.language ?? ''), cell(one.version ?? ''), cell(one.waits ? t(`waits.${one.waits}`) : ''), cell(one.about ?? ''))))),
+        data.missing.length > 0 ? el('details', {}, el('summary', {}, t('missing.cells', { count: data.missing.length })), table([[t('target')], [t('endpoint')], [t('how')], [t('why')]], data.missing.map((one) => el('tr', {}, cell(title(one.target)), cell(t(`endpoint.${one.endpoint}`)), cell(one.how), cell(one.why))))) : null),
+      section('figures', raw(), el('h3', {}, t('who')), table([[t('target')], [t('language')], [t('version')], [t('waits')], [t('about')]], data.targets.map((one) => el('tr', {}, cell(one.title ?? one.name), cell(one.language ?? ''), cell(one.version ?? ''), cell(one.waits ? t(`waits.${one.waits}`) : ''), cell(one.about ?? ''))))),
       tip,
     );
   }
