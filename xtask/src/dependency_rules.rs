@@ -74,12 +74,7 @@ const ROWS: &[Row] = &[
     },
     row("server", &["crates/mainstay", "domains/*"], "the binary assembles every domain"),
     row("examples/*", &["crates/mainstay", "domains/*"], "a product sees what a product sees: the façade, and domains"),
-    Row {
-        place: "lab",
-        may: &[DEVSERVERS],
-        tests_may: &[],
-        why: "the lab speaks HTTP, so that every target is alike",
-    },
+    Row { place: "lab", may: &[DEVSERVERS], tests_may: &[], why: "the lab speaks HTTP, so that every target is alike" },
     row("resilience", &[DEVSERVERS], "it attacks the server from outside"),
     row("xtask", &[DEVSERVERS], "the tools judge the product from outside"),
 ];

@@ -243,7 +243,7 @@ impl App {
         self
     }
 
-    /// Glue: a event handler between two domains that know nothing of each other.
+    /// Glue: an event handler between two domains that know nothing of each other.
     #[must_use]
     pub fn on<E, F, Fut>(mut self, react: F) -> Self
     where

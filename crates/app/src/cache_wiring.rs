@@ -105,8 +105,8 @@ fn target(invalidations: &Invalidation) -> Target {
 struct Changed(InvalidationGuard);
 
 impl PendingInvalidation for Changed {
-    fn announce(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(self.0.announce())
+    fn publish(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.0.publish())
     }
 
     fn done(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -120,7 +120,7 @@ impl Domain {
         self
     }
 
-    /// Reacts to what another part announces, inside the announcer's transaction.
+    /// Handles an event that another part emits, inside the emitter's transaction.
     #[must_use]
     pub fn on<E, F, Fut>(mut self, handle: F) -> Self
     where

@@ -219,7 +219,7 @@ pub fn body(data: &[u8]) {
             }
             422 => {
                 let errors = response.errors();
-                assert!(!errors.is_empty(), "a refusal names a fault: {shown}");
+                assert!(!errors.is_empty(), "a refusal names an error: {shown}");
                 let value: Value = serde_json::from_slice(sent).expect("what is not JSON is malformed, not invalid");
                 let is_explained = errors.iter().all(|(_, code)| BEYOND_THE_SCHEMA.contains(&code.as_str()));
                 assert!(

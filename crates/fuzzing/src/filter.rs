@@ -43,7 +43,7 @@ pub fn filter(data: &[u8]) {
         assert_eq!(status == 200, accepted, "both readings of {query:?} agree: {status}");
         if status != 200 {
             assert!(status == 400 || status == 422, "{status} for {query:?}");
-            assert!(status == 400 || !response.errors().is_empty(), "a refusal names a fault: {query:?}");
+            assert!(status == 400 || !response.errors().is_empty(), "a refusal names an error: {query:?}");
             return;
         }
         let page = response.json();

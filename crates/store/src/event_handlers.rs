@@ -9,7 +9,7 @@ use crate::{StoreError, Tx};
 type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 type EventHandler = Arc<dyn Fn(Tx, Arc<dyn Any + Send + Sync>) -> HandlerFuture + Send + Sync>;
 
-/// What domains do when another announces something, inside the announcer's transaction. Built while the application
+/// What domains do when another emits an event, inside the emitter's transaction. Built while the application
 /// is put together and handed to [`Store::open`](crate::Store::open); the store keeps it for its lifetime.
 #[derive(Default, Clone)]
 pub struct EventHandlers {
@@ -33,7 +33,7 @@ impl EventHandlers {
         let handler: EventHandler = Arc::new(move |tx, event| match event.downcast::<E>() {
             Ok(event) => Box::pin(handle(tx, event)) as HandlerFuture,
             // The map is keyed by the event's type, so this does not happen.
-            Err(_) => Box::pin(std::future::ready(Err(StoreError::internal("a event handler got another event")))),
+            Err(_) => Box::pin(std::future::ready(Err(StoreError::internal("an event handler got another event")))),
         });
         self.by_event.entry(TypeId::of::<E>()).or_default().push((domain, handler));
     }

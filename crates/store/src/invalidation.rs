@@ -33,14 +33,14 @@ pub trait CommitObserver: Send + Sync + 'static {
 /// A change under way. Dropped, its outcome is not known: it may have been committed, or may be yet.
 pub trait PendingInvalidation: Send + Sync {
     /// Tells other nodes, where that must be done before the commit. Not asked for on SQLite, whose commits wait for nobody.
-    fn announce(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    fn publish(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// It was committed, or rolled back for certain; when this is done, the transaction is acknowledged.
     fn done(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 /// The changes of one transaction under way, of every time it was run. Held by the caller and by the closure: by whichever
-/// is there longer, so that a change whose caller went away is announced when the transaction is over, and not before.
+/// is there longer, so that a change whose caller went away is published when the transaction is over, and not before.
 #[derive(Clone, Default)]
 pub(crate) struct PendingInvalidations(Arc<Mutex<Vec<Box<dyn PendingInvalidation>>>>);
 

@@ -211,7 +211,7 @@ impl MigrationPlan {
                     step: name.to_owned(),
                     advice: format!(
                         "a foreign key refers to `{table}`, which is `{other}`'s; no foreign key crosses a domain: keep \
-                         the id alone, and react to what `{other}` announces"
+                         the id alone, and handle the events that `{other}` emits"
                     ),
                 });
             }

@@ -208,7 +208,7 @@ impl Store {
                 }
                 if let Some(mut pending) = watch.and_then(|watch| watch.pending(tx.take_touched())) {
                     if dialect == Dialect::Postgres {
-                        pending.announce().await;
+                        pending.publish().await;
                     }
                     told.add(pending);
                 }
@@ -248,7 +248,7 @@ impl Store {
                 }
                 let under_way = PendingInvalidations::default();
                 if let Some(mut pending) = self.watch.as_ref().and_then(|watch| watch.pending(invalidations)) {
-                    ctx.within(pending.announce()).await.map_err(|_| StoreError::Timeout)?;
+                    ctx.within(pending.publish()).await.map_err(|_| StoreError::Timeout)?;
                     under_way.add(pending);
                 }
                 let written = postgres.write_rows(ctx, self.proof(ctx), sql, params, 1).await;

@@ -46,7 +46,7 @@ pub(crate) const STALL: Duration = Duration::from_secs(1);
 
 /// Nothing failed yet.
 const HEALTHY: u8 = 0;
-/// A statement or a event handler failed: only a rollback is left.
+/// A statement or an event handler failed: only a rollback is left.
 const FAILED: u8 = 1;
 /// The database asks for the whole closure to be run again.
 const RETRY: u8 = 2;
@@ -72,7 +72,7 @@ impl TxInner {
         })
     }
 
-    /// Whether a statement or a event handler failed, so that the transaction may not be committed.
+    /// Whether a statement or an event handler failed, so that the transaction may not be committed.
     pub(crate) fn has_failed(&self) -> bool {
         self.state.load(Ordering::Relaxed) != HEALTHY
     }
@@ -159,7 +159,7 @@ impl Tx {
     /// Tells every event handler to `E`, inside this transaction, in the order of their registration.
     ///
     /// # Errors
-    /// The first error of a event handler; the transaction can only be rolled back then.
+    /// The first error of an event handler; the transaction can only be rolled back then.
     pub async fn emit<E: Send + Sync + 'static>(&self, event: E) -> Result<(), StoreError> {
         self.check()?;
         let event_handlers = self.inner.event_handlers.to::<E>();
@@ -176,7 +176,7 @@ impl Tx {
         for (domain, react) in event_handlers {
             let tx = Tx { inner: self.inner.clone(), depth: self.depth + 1 };
             if let Err(error) = react(tx, event.clone()).await {
-                tracing::debug!(domain, event = std::any::type_name::<E>(), "a event handler failed");
+                tracing::debug!(domain, event = std::any::type_name::<E>(), "an event handler failed");
                 return self.note(Err(error));
             }
         }

@@ -36,8 +36,8 @@ impl Contract {
 
     /// Fails the test when the answer is not what the document promises.
     pub(crate) fn check(&self, method: &Method, path: &str, sent: &str, response: &Response) {
-        if let Err(fault) = self.judge(method, path, sent, response) {
-            panic!("{fault}\n{response}");
+        if let Err(error) = self.judge(method, path, sent, response) {
+            panic!("{error}\n{response}");
         }
     }
 
@@ -83,7 +83,7 @@ impl Contract {
         validator.errors(&body, RequestPart::Body, &mut errors);
         match errors.into_sorted().first() {
             None => Ok(()),
-            Some(fault) => Err(format!("the body is not what the document says: {} {}", fault.pointer, fault.message)),
+            Some(error) => Err(format!("the body is not what the document says: {} {}", error.pointer, error.message)),
         }
     }
 

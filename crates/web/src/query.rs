@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(parse_pairs(&many(2).replace('&', &"&".repeat(8000))).map(|pairs| pairs.len()), Ok(2));
         for query in [many(MOST_PARAMETERS + 1), format!("a=%ff&a=1&a=2&{}", many(4153)), "x&".repeat(8000)] {
             let Err(RequestError::Invalid(refused)) = parse_pairs(&query) else { panic!("{}", &query[..20]) };
-            let errors = refused.fields().iter().map(|fault| (fault.place, fault.pointer.as_str(), fault.code));
+            let errors = refused.fields().iter().map(|error| (error.place, error.pointer.as_str(), error.code));
             assert_eq!(errors.collect::<Vec<_>>(), [(RequestPart::Query, "", "length")]);
         }
     }

@@ -288,8 +288,8 @@ fn text_fault(
     errors: &mut ValidationErrors,
 ) {
     let read = profile.zip(error.instance().as_str()).map(|(profile, text)| profile.read(text).map(drop));
-    if let Some(Err(fault)) = read {
-        errors.add(place, at, fault.code(), fault.text());
+    if let Some(Err(error)) = read {
+        errors.add(place, at, error.code(), error.text());
     }
 }
 
@@ -359,8 +359,8 @@ mod tests {
                 let read = profile.read(&text);
                 let mut errors = ValidationErrors::new();
                 validator.errors(&json!(text), RequestPart::Body, &mut errors);
-                let found: Vec<&str> = errors.into_sorted().into_iter().map(|fault| fault.code).collect();
-                let expected: Vec<&str> = read.as_ref().err().map(|fault| fault.code()).into_iter().collect();
+                let found: Vec<&str> = errors.into_sorted().into_iter().map(|error| error.code).collect();
+                let expected: Vec<&str> = read.as_ref().err().map(|error| error.code()).into_iter().collect();
                 assert_eq!(found, expected, "{} as {profile:?}", text.escape_unicode());
                 let matches = pattern.compiled.is_valid(&json!(text));
                 assert!(matches || read.is_err(), "{} is accepted as {profile:?}", text.escape_unicode());

@@ -56,7 +56,7 @@ impl Pointer {
         self.text.truncate(length);
     }
 
-    /// Adds a error here.
+    /// Adds an error here.
     pub fn fault(&self, errors: &mut ValidationErrors, code: &'static str, message: Text) {
         if !errors.is_full() {
             errors.add(self.place, self.text.clone(), code, message);

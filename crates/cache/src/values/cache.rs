@@ -97,15 +97,15 @@ impl Cache {
     /// Says what is about to change, before the change is committed: from now on nothing of it is kept, on any node,
     /// until [`InvalidationGuard::done`]. What can be told to others within `deadline` is; the rest is caught up on.
     ///
-    /// A change that is only announced once it is committed ([`Cache::forget`]) has a gap: a process that ends between
+    /// A change that is only published once it is committed ([`Cache::forget`]) has a gap: a process that ends between
     /// the two leaves the old value to the others until its time is over.
     pub async fn invalidate(&self, targets: Vec<Target>, deadline: Instant) -> InvalidationGuard {
         let mut invalidation = self.begin(targets, deadline);
-        invalidation.announce().await;
+        invalidation.publish().await;
         invalidation
     }
 
-    /// The same where nothing can be waited for: [`InvalidationGuard::announce`] notifies other nodes, or the end does.
+    /// The same where nothing can be waited for: [`InvalidationGuard::publish`] notifies other nodes, or the end does.
     pub fn begin(&self, targets: Vec<Target>, deadline: Instant) -> InvalidationGuard {
         InvalidationGuard::begin(self.0.clone(), targets, deadline)
     }

@@ -38,14 +38,14 @@ impl fmt::Debug for InvalidationGuard {
 }
 
 impl InvalidationGuard {
-    /// It has begun on this node; [`InvalidationGuard::announce`] notifies those who share, or the end does.
+    /// It has begun on this node; [`InvalidationGuard::publish`] notifies those who share, or the end does.
     pub(crate) fn begin(inner: Arc<CacheState>, targets: Vec<Target>, deadline: Instant) -> Self {
         Self::new(inner, targets, deadline, false)
     }
 
     /// Tells those who share that it is under way. A future that is dropped leaves a change behind that may have begun.
     #[cfg_attr(not(feature = "redis"), expect(clippy::unused_async, reason = "with Redis it waits"))]
-    pub async fn announce(&mut self) {
+    pub async fn publish(&mut self) {
         #[cfg(feature = "redis")]
         self.inner.tell_open(&self.targets, &self.nonce, self.deadline).await;
     }

@@ -223,7 +223,7 @@ async fn what_a_node_did_not_hear_is_not_served_from_its_memory_afterwards() {
 
 /// A change that nobody was told of yet, and whose caller goes away.
 #[tokio::test]
-async fn a_change_that_is_dropped_before_it_is_announced_is_held_everywhere() {
+async fn a_change_that_is_dropped_before_it_is_published_is_held_everywhere() {
     let server = RedisServer::start().unwrap();
     let (one, two) = (node(&server.url()).await, node(&server.url()).await);
     let ctx = ctx();

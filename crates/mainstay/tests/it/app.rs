@@ -93,7 +93,7 @@ fn echo() -> Domain {
 }
 
 both! {
-    /// A event handler runs inside the announcer's transaction: both are there, or neither.
+    /// An event handler runs inside the emitter's transaction: both are there, or neither.
     async fn glue_is_atomic(db: TestDatabase) {
         let app = TestApp::with(ledger)
             .and(echo)
@@ -111,7 +111,7 @@ both! {
         assert_eq!(count, json!({"lines": 1, "echoes": 1}));
     }
 
-    /// Without glue the announcement is heard by nobody, and that is fine.
+    /// Without glue nobody handles the event, and that is fine.
     async fn a_domain_stands_alone(db: TestDatabase) {
         let app = TestApp::with(ledger).and(echo).start(db).await;
         app.post("/api/v1/lines").json(&json!({"text": "hello"})).send().await.expect(204);

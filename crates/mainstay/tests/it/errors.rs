@@ -85,13 +85,13 @@ async fn a_whole_number_may_be_written_with_a_point() {
         assert_eq!(answer.status.as_u16(), 200, "{count} {even}: {}", answer.json());
     }
     // What is read so is judged like anything else.
-    for (count, even, fault) in [
+    for (count, even, error) in [
         ("1.0", "3.0", "body /even rule"),
         ("10.0", "2", "body /lines/0/count range"),
         ("1.5", "2.0", "body /lines/0/count type"),
     ] {
         let (status, _, found) = call(&api, post(PATH, with(count, even))).await.errors();
-        assert_eq!((status, found), (422, vec![fault.to_owned()]), "{count} {even}");
+        assert_eq!((status, found), (422, vec![error.to_owned()]), "{count} {even}");
     }
     let (status, _, found) = call(&api, post(PATH, with("1.0", "1e19"))).await.errors();
     assert_eq!((status, found), (422, vec!["body /even not_acceptable".to_owned()]));
@@ -123,7 +123,7 @@ async fn whatever_a_refused_body_is_made_of_its_answer_is_short() {
     let names: Vec<String> = (0..60_000).map(|n| format!("\"{n:08}\":0")).collect();
     let long_names: Vec<String> = (0..50).map(|n| format!("\"{}{n}\":0", "n".repeat(16_000))).collect();
     let good = r#"{"sku":"x","count":1}"#;
-    for (shape, body, fault) in [
+    for (shape, body, error) in [
         ("deep lists for a text", format!(r#"{{"email":[{}]}}"#, fill(&deep(120))), "/email type"),
         ("objects for a text", format!(r#"{{"email":[{}]}}"#, fill(r#"{"":0}"#)), "/email type"),
         ("lists for nothing", order(&format!(r#","x":[{}]"#, fill("[0]"))), "/x unknown_field"),
@@ -139,7 +139,7 @@ async fn whatever_a_refused_body_is_made_of_its_answer_is_short() {
         assert!(answer.body.len() < 128 * 1024, "{shape}: {}", answer.body.len());
         let (status, code, errors) = answer.errors();
         assert_eq!((status, code.as_str()), (422, "invalid_request"), "{shape}");
-        assert!(errors.len() <= 100 && errors.iter().any(|found| found.ends_with(fault)), "{shape}: {errors:?}");
+        assert!(errors.len() <= 100 && errors.iter().any(|found| found.ends_with(error)), "{shape}: {errors:?}");
     }
     // What is well formed as far as a tree is made of it, and breaks behind it.
     for body in
@@ -206,7 +206,7 @@ async fn update_order(Valid(patch): Valid<OrderPatch>) -> Result<Json<OrderView>
 const PATH: &str = "/api/v1/orders";
 
 #[tokio::test]
-async fn every_fault_of_a_body_at_once() {
+async fn every_error_of_a_body_at_once() {
     let api = api(&[&create_order]);
     let good = r#"{"email":"a@example.com","lines":[{"sku":"x","count":1}],"shipping":"next_day","couponCode":"ABC","even":2}"#;
     assert_eq!(call(&api, post(PATH, good)).await.status.as_u16(), 200);
@@ -257,7 +257,7 @@ async fn every_fault_of_a_body_at_once() {
 }
 
 #[tokio::test]
-async fn no_fault_tells_of_rust() {
+async fn no_error_tells_of_rust() {
     let api = api(&[&create_order]);
     for body in [json!({"email": 1, "lines": {}, "shipping": 5}), json!([[]]), json!({"lines": [{"count": {}}]})] {
         let text = String::from_utf8(call(&api, post(PATH, body.to_string())).await.body).unwrap();
@@ -460,7 +460,7 @@ async fn texts_are_judged_by_their_profile() {
         (json!({"notes": {"a": "b\u{1b}"}}), vec!["/notes/a control_character"]),
     ] {
         let expected = |more: &[&str]| -> Vec<String> {
-            let mut all: Vec<String> = errors.iter().chain(more).map(|fault| format!("body {fault}")).collect();
+            let mut all: Vec<String> = errors.iter().chain(more).map(|error| format!("body {error}")).collect();
             all.sort();
             all
         };

@@ -181,7 +181,7 @@ both! {
             .collect();
         assert_eq!(problem["title"], "요청이 올바르지 않습니다");
         assert_eq!(problem["detail"], format!("올바르지 않은 값이 {}개 있습니다. `errors` 항목을 확인하세요.", errors.len()));
-        for fault in [
+        for error in [
             "/at 시각은 2026-11-22T09:30:00Z처럼 쓰세요(RFC 3339, 마이크로초까지).",
             "/couponCode 다음 정규식과 일치해야 합니다: ^[A-Z]{3}$",
             "/email 필수 필드입니다.",
@@ -192,7 +192,7 @@ both! {
             "/lines/1/sku 필수 필드입니다.",
             "/nonsense 여기에는 이런 필드가 없습니다.",
         ] {
-            assert!(errors.iter().any(|found| found == fault), "{fault}: {errors:#?}");
+            assert!(errors.iter().any(|found| found == error), "{error}: {errors:#?}");
         }
     }
 

@@ -93,8 +93,8 @@ both! {
         let (_app, owner) = start(db).await;
         for name in ["due", "due[gte]", "done[in]", "changed[lt]"] {
             let response = owner.get(&format!("{PATH}?{name}=2026-01-01T00:00:00+09:00")).await;
-            let fault = response.expect_field_errors(&[(&format!("/{name}"), "format")]).json()["errors"][0].clone();
-            assert!(fault["message"].as_str().unwrap().contains("`%2B`"), "{fault}");
+            let error = response.expect_field_errors(&[(&format!("/{name}"), "format")]).json()["errors"][0].clone();
+            assert!(error["message"].as_str().unwrap().contains("`%2B`"), "{error}");
             owner.get(&format!("{PATH}?{name}=2026-01-01T00:00:00%2B09:00")).await.expect(200);
         }
         let response = owner.get(&format!("{PATH}?due=2026-01-01%2000:00:00Z")).await.expect_field_errors(&[("/due", "format")]);

@@ -60,7 +60,7 @@ everywhere! {
             })
             .await;
         assert!(matches!(result, Err(StoreError::Full)), "{result:?}");
-        // Also where the announcer does not care.
+        // Also where the emitter ignores the error.
         let result: Result<(), StoreError> = store
             .tx(&ctx(), |tx| async move {
                 tx.execute(INSERT, &params!["ada", 1]).await?;
