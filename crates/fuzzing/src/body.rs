@@ -177,8 +177,8 @@ fn setup() -> Setup {
     App::with(domain)
 }
 
-fn on_stage<T>(story: impl AsyncFnOnce(App) -> T) -> T {
-    run::on(&STAGE, setup, async |_: &App| {}, story)
+fn on_stage<T>(test: impl AsyncFnOnce(App) -> T) -> T {
+    run::on(&STAGE, setup, async |_: &App| {}, test)
 }
 
 /// Rules that a JSON Schema does not hold, or holds only as a format: by these alone may we refuse what it accepts.

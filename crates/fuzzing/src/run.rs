@@ -22,15 +22,15 @@ impl Stage {
     }
 }
 
-/// Plays a story on this thread's stage, which is set up when it is first needed.
+/// Runs a test on this thread's stage, which is set up when it is first needed.
 pub(crate) fn on<T>(
     stage: &'static std::thread::LocalKey<RefCell<Option<Stage>>>,
     setup: impl FnOnce() -> Setup,
     prepare: impl AsyncFnOnce(&App),
-    story: impl AsyncFnOnce(App) -> T,
+    test: impl AsyncFnOnce(App) -> T,
 ) -> T {
     stage.with_borrow_mut(|stage| {
         let Stage { app, runtime } = stage.get_or_insert_with(|| Stage::new(setup(), prepare));
-        runtime.block_on(async { story(app.clone()).await })
+        runtime.block_on(async { test(app.clone()).await })
     })
 }

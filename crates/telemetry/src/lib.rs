@@ -128,10 +128,10 @@ mod tests {
         }
     }
 
-    fn written(filter: &str, format: Format, story: impl FnOnce()) -> String {
+    fn written(filter: &str, format: Format, test: impl FnOnce()) -> String {
         let paper = Paper::default();
         let (guard, log) = log(filter, format, paper.clone()).unwrap();
-        tracing::subscriber::with_default(log, story);
+        tracing::subscriber::with_default(log, test);
         drop(guard);
         let bytes = paper.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

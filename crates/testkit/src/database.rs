@@ -122,43 +122,43 @@ impl Drop for TestDatabase {
     }
 }
 
-/// Runs a story on a runtime of its own with two threads.
+/// Runs a test on a runtime of its own with two threads.
 ///
 /// # Panics
 /// When the runtime cannot be started.
-pub fn run<T>(story: impl Future<Output = T>) -> T {
+pub fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime can be started")
-        .block_on(story)
+        .block_on(test)
 }
 
-/// Makes each story a test on SQLite and a test on PostgreSQL: `both! { async fn name(db: TestDatabase) { … } }` gives
+/// Makes each body a test on SQLite and a test on PostgreSQL: `both! { async fn name(db: TestDatabase) { … } }` gives
 /// `name::sqlite` and `name::postgres`.
 #[macro_export]
 macro_rules! both {
-    ($($stories:tt)+) => { $crate::on! { [sqlite = Sqlite, postgres = Postgres] $($stories)+ } };
+    ($($tests:tt)+) => { $crate::on! { [sqlite = Sqlite, postgres = Postgres] $($tests)+ } };
 }
 
 /// The same, and a test through a pooler: `name::pooler`. For what is between the store and the server.
 #[macro_export]
 macro_rules! everywhere {
-    ($($stories:tt)+) => { $crate::on! { [sqlite = Sqlite, postgres = Postgres, pooler = Pooler] $($stories)+ } };
+    ($($tests:tt)+) => { $crate::on! { [sqlite = Sqlite, postgres = Postgres, pooler = Pooler] $($tests)+ } };
 }
 
-/// Each story on each of the databases named first.
+/// Each test on each of the databases named first.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! on {
     ($databases:tt) => {};
-    ($databases:tt $(#[$meta:meta])* async fn $name:ident($db:ident: TestDatabase) $story:block $($more:tt)*) => {
+    ($databases:tt $(#[$meta:meta])* async fn $name:ident($db:ident: TestDatabase) $test:block $($more:tt)*) => {
         $(#[$meta])*
         mod $name {
             use super::*;
 
-            async fn story($db: TestDatabase) $story
+            async fn test($db: TestDatabase) $test
 
             $crate::tests_on! { $databases }
         }
@@ -166,14 +166,14 @@ macro_rules! on {
     };
 }
 
-/// A test of the story beside it for each database.
+/// A test of the function beside it for each database.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! tests_on {
     ([$($test:ident = $backend:ident),+]) => {$(
         #[test]
         fn $test() {
-            $crate::run(async { story($crate::TestDatabase::fresh($crate::Backend::$backend).await).await });
+            $crate::run(async { test($crate::TestDatabase::fresh($crate::Backend::$backend).await).await });
         }
     )+};
 }

@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn it_admits_what_a_dripping_bucket_admits_over_every_short_story() {
-        // Every story of four calls, with every pause and cost up to a bound.
+        // Every sequence of four calls, with every pause and cost up to a bound.
         for shape in SHAPES {
             let (pauses, costs) = ([0, 1, 2, 5, 11, 40], [1, 2, 5, 8]);
             let steps: Vec<(u64, u32)> = pauses.iter().flat_map(|&p| costs.map(|c| (p, c))).collect();

@@ -526,7 +526,7 @@ async fn what_cannot_be_read_is_loaded() {
     assert_eq!(text, Ok(Some(Arc::new("one".to_owned()))));
 }
 
-async fn story(url: &str) {
+async fn test(url: &str) {
     let (one, two) = (node(url).await, node(url).await);
     let ctx = ctx();
     for way in ways() {
@@ -545,13 +545,13 @@ async fn story(url: &str) {
 #[tokio::test]
 async fn a_cluster_shares_and_forgets_as_one_redis_does() {
     let cluster = RedisCluster::start().unwrap();
-    story(&cluster.url()).await;
+    test(&cluster.url()).await;
 }
 
 #[tokio::test]
 async fn after_a_failover_nothing_old_is_found() {
     let mut sentinel = RedisSentinel::start().unwrap();
-    story(&sentinel.url()).await;
+    test(&sentinel.url()).await;
     let one = node(&sentinel.url()).await;
     let ctx = ctx();
     share(&one, &ctx, &sentinel.url(), 1).await;

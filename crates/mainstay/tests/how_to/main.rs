@@ -6,6 +6,7 @@
 mod api;
 mod caching;
 mod error;
+mod integration_tests;
 mod limiting;
 mod model;
 mod pages;
@@ -13,7 +14,6 @@ mod people;
 mod service;
 mod settings;
 mod store;
-mod stories;
 
 use mainstay::prelude::*;
 use mainstay::resource::{self, Op};

@@ -98,7 +98,7 @@ async fn play(app: &App, number: u32) -> String {
     let mut ids: Vec<String> = Vec::new();
     let mut tags: Vec<String> = vec!["\"stale\"".into()];
     let mut cursor: Option<(String, String)> = None;
-    let mut story = String::new();
+    let mut test = String::new();
     for _ in 0..OPERATIONS {
         if chance.below(4) == 0 {
             app.clock().advance(std::time::Duration::from_micros(chance.below(3_000_000) as u64));
@@ -162,14 +162,14 @@ async fn play(app: &App, number: u32) -> String {
         let text = response.text();
         let body = text.split("\"request_id\"").next().unwrap_or_default();
         let _ = writeln!(
-            story,
+            test,
             "{} {:?} {:?} {body}",
             response.status(),
             response.header("etag"),
             response.header("location")
         );
     }
-    story
+    test
 }
 
 /// Plays a share of the sequences on both, and compares each.

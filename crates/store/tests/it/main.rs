@@ -1,4 +1,4 @@
-//! The store's stories, each on both databases unless it is about one.
+//! The store's integration tests, each on both databases unless it is about one.
 
 #![expect(clippy::unwrap_used, reason = "clippy knows only functions marked `#[test]` as tests")]
 

@@ -1,4 +1,4 @@
-//! Stories of profiles, through the router, on both databases.
+//! Integration tests of profiles, through the router, on both databases.
 
 #![expect(clippy::unwrap_used, reason = "clippy knows only functions marked `#[test]` as tests")]
 
