@@ -149,7 +149,7 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
             "seconds": seconds,
             "load_average_before": load,
         });
-        machine::write_result(&out.join(format!("drill-{word}.json")), result, workspace)?;
+        machine::write_result(&out.join(format!("chaos-{word}.json")), result, workspace)?;
         table.push((word, verdict, report.checks.len(), report.faults, seconds));
     }
     if table.len() > 1 {

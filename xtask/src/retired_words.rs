@@ -36,6 +36,8 @@ const IDENTIFIERS: &[(&[&str], &str)] = &[
     (&["Tidying", "Broom", "tidy"], "`Cleanup`"),
     (&["Patient", "examine"], "`CheckContext`, `check`"),
     (&["doubt_all"], "`invalidate_all`"),
+    (&["Contender", "contender", "contenders"], "`Target`, `target`"),
+    (&["Versus", "Journal", "World"], "`Comparison`, `RunLog`, `Fixtures`"),
 ];
 
 /// File names without `.rs` that say nothing to a newcomer, by where they stood.
@@ -103,10 +105,10 @@ const PROSE: &[(&str, &str)] = &[
     ("reactions", "event handlers"),
 ];
 
-/// Pages that tell how things were.
-const HISTORY: &[&str] = &["CHANGELOG.md", "docs/decisions/", "docs/results/", "lab/"];
+/// Pages that tell how things were, and other people's code.
+const HISTORY: &[&str] = &["CHANGELOG.md", "docs/decisions/", "docs/results/", "lab/results/", "lab/targets/"];
 
-/// Judges the workspace. `lab` has a vocabulary of its own.
+/// Judges every source and page.
 pub fn check(workspace: &Workspace) -> Result<()> {
     let mut found = Vec::new();
     for file in workspace.files()? {

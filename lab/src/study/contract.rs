@@ -22,7 +22,7 @@ const ANSWER: i64 = 2_178_309;
 /// Long enough that two moments differ, written in whole seconds.
 const A_SECOND: Duration = Duration::from_millis(1_100);
 /// How long one who says "later" is asked again.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One clause and whether it was kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,7 +221,7 @@ fn cache(subject: &Subject<'_>) -> Result<()> {
             subject.fixtures.redis()?.clear()?;
             // Whoever counts its callers in Redis too may ask for patience, now that it was emptied.
             let asked = Instant::now();
-            while subject.get("/api/cache")?.status == 429 && asked.elapsed() < PATIENCE {
+            while subject.get("/api/cache")?.status == 429 && asked.elapsed() < TIMEOUT {
                 thread::sleep(A_SECOND / 10);
             }
             ensure!(made_at()? != first, "Redis had lost it, and it was still there: it is kept elsewhere");

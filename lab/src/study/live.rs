@@ -50,9 +50,9 @@ impl Live {
     }
 
     fn answer(&self, mut socket: TcpStream) -> std::io::Result<()> {
-        let patience = Some(Duration::from_secs(2));
-        socket.set_read_timeout(patience)?;
-        socket.set_write_timeout(patience)?;
+        let timeout = Some(Duration::from_secs(2));
+        socket.set_read_timeout(timeout)?;
+        socket.set_write_timeout(timeout)?;
         let mut head = [0; 1024];
         let read = socket.read(&mut head)?;
         let asked = String::from_utf8_lossy(&head[..read]);

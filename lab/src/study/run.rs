@@ -143,7 +143,7 @@ pub fn check(names: &[String], lab: &Lab) -> Result<()> {
             continue;
         }
         for setting in settings(target) {
-            let found = examine(lab, &mut fixtures, target, &setting);
+            let found = check_contract(lab, &mut fixtures, target, &setting);
             lab.stop.check()?;
             println!("{name} · {setting}");
             match found {
@@ -345,7 +345,7 @@ impl Study<'_> {
         let key = (name.to_owned(), setting.clone());
         if !self.contracts.contains_key(&key) {
             eprintln!("{name} · {setting} · the contract");
-            let findings = examine(self.lab, &mut self.fixtures, target, setting)?;
+            let findings = check_contract(self.lab, &mut self.fixtures, target, setting)?;
             for finding in &findings {
                 if let Some(why) = &finding.broken {
                     eprintln!("  {} is broken: {why}", finding.clause);
@@ -595,7 +595,7 @@ fn token_for(lab: &Lab, target: &Target, server: &Server) -> Result<String> {
 }
 
 /// Holds one to the contract, on a database of its own.
-fn examine(lab: &Lab, fixtures: &mut Fixtures<'_>, target: &Target, setting: &Setting) -> Result<Vec<Finding>> {
+fn check_contract(lab: &Lab, fixtures: &mut Fixtures<'_>, target: &Target, setting: &Setting) -> Result<Vec<Finding>> {
     let home = home(lab, fixtures, target, setting)?;
     let server = target.start(lab, Placement::PINNED, &home)?;
     let token = token_for(lab, target, &server)?;

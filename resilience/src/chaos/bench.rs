@@ -54,7 +54,7 @@ impl Bench<'_> {
         variables: &[(&str, String)],
         database_url: Option<String>,
     ) -> Result<Target> {
-        let scratch = Scratch::new(&format!("drill-{purpose}"))?;
+        let scratch = Scratch::new(&format!("chaos-{purpose}"))?;
         let data = scratch.path().join("data");
         fs::create_dir(&data).context("cannot make the data directory")?;
         let launch = Launch {

@@ -31,7 +31,7 @@ pub fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         drill("one node, SQLite", &[target.port()], report)?;
     }
     bench.stop.check()?;
-    let scratch = Scratch::new("drill-ended")?;
+    let scratch = Scratch::new("chaos-ended")?;
     let plan = NodesPlan { binary: bench.binary, durability: Durability::Full, count: 2, variables: Vec::new() };
     let nodes = Nodes::start(&plan, scratch.path(), bench.stop, |_, shared, _, _| Ok(shared))?;
     drill("two nodes, PostgreSQL", &nodes.ports(), report)

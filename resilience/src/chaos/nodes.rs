@@ -57,7 +57,7 @@ struct Ways {
 }
 
 pub fn run(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
-    let mut scratch = Scratch::new("drill-nodes")?;
+    let mut scratch = Scratch::new("chaos-nodes")?;
     let outcome = drill(bench, report, &scratch);
     if outcome.is_err() || report.faults > 0 {
         scratch.keep();
