@@ -38,7 +38,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "words",
-        fix: "use the standard word that is named; the table is xtask/src/retired_words.rs",
+        fix: "use the standard word that is named; the table is xtask/retired_words.toml",
         run: |workspace, _| retired_words::check(workspace),
     },
     Step {
