@@ -4,11 +4,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use devservers::Process;
-pub use devservers::{Stop, output, shown};
+pub use devservers::{Stop, output, succeed_within};
 
 /// The words that run a program on one core, if one is named.
 pub fn core_words(core: Option<usize>) -> Vec<String> {
@@ -18,12 +16,6 @@ pub fn core_words(core: Option<usize>) -> Vec<String> {
 /// The command, run on one core if one is named.
 pub fn on_core(core: Option<usize>, program: &str) -> Command {
     devservers::under(&core_words(core), program)
-}
-
-/// Runs to the end with its output in ours; an error unless it succeeds in time.
-pub fn succeed(command: &mut Command, stop: &Stop, limit: Duration) -> Result<()> {
-    let status = Process::start(command.stdin(std::process::Stdio::null()))?.wait(stop, limit)?;
-    if status.success() { Ok(()) } else { bail!("{} ended with {status}", shown(command)) }
 }
 
 /// Whether `program` is in the search path.
@@ -126,6 +118,7 @@ impl Stat {
 
 #[cfg(test)]
 mod tests {
+    use devservers::Process;
     use nix::sys::signal::Signal;
 
     use super::*;

@@ -21,6 +21,8 @@ use crate::study::plan::{CacheKind, DatabaseKind, Endpoint};
 
 const BUILD_WITHIN: Duration = Duration::from_secs(3600);
 const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long a server has to end when it is asked to.
+const GRACE: Duration = Duration::from_secs(10);
 /// In an hour: limits are on in what is measured, and refuse nobody.
 const NOBODY_CALLS_SO_OFTEN: u32 = 36_000_000;
 /// Connections to a database where nobody asks for another number.
@@ -297,7 +299,7 @@ impl Target {
             return Ok(());
         }
         let mut command = Command::new(program);
-        process::succeed(command.args(rest).current_dir(self.folder(lab)), &lab.stop, BUILD_WITHIN)?;
+        process::succeed_within(command.args(rest).current_dir(self.folder(lab)), &lab.stop, BUILD_WITHIN)?;
         match wanted {
             Some(wanted) => fs::write(&mark, wanted).with_context(|| format!("cannot write {}", mark.display())),
             None => Ok(()),
@@ -378,7 +380,7 @@ impl Target {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let probe = Requests::get("/api/health");
         let start = Instant::now();
-        let mut running = Process::start(&mut command)?;
+        let mut server = Server { running: Process::start(&mut command)?, address, started_in: Duration::ZERO };
         loop {
             let answers = if home.http2 {
                 http::speaks_http2(address, "/api/health").is_ok()
@@ -386,9 +388,10 @@ impl Target {
                 http::call(address, &probe).is_ok()
             };
             if answers {
-                return Ok(Server { running, address, started_in: start.elapsed() });
+                server.started_in = start.elapsed();
+                return Ok(server);
             }
-            let ended = running.ended()?;
+            let ended = server.running.ended()?;
             if ended.is_some() || start.elapsed() > START_WITHIN {
                 let said = fs::read_to_string(&log_path).unwrap_or_default();
                 let last: Vec<&str> = said.lines().rev().take(5).collect();
@@ -422,7 +425,16 @@ impl Server {
 
     /// Ends it as an operator would.
     pub fn stop(mut self) -> Result<()> {
-        self.running.end_group(Signal::SIGTERM)
+        self.running.end(Signal::SIGTERM, GRACE)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Its workers, where it ended without them.
+        if let Err(error) = self.running.end_group(Signal::SIGKILL) {
+            eprintln!("could not end a server: {error:#}");
+        }
     }
 }
 

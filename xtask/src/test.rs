@@ -49,10 +49,10 @@ pub fn run(args: &Args, workspace: &Workspace, stop: &Stop) -> Result<ExitCode> 
     servers.tell(tests.args(&args.cargo_args));
     let left = limit.saturating_sub(start.elapsed());
     let mut status = Process::start(&mut tests)?.wait(stop, left)?;
-    if status.success() && args.cargo_args.is_empty() {
+    if status.success() && !names_packages(&args.cargo_args) {
         let words = ["test", "--locked", "--manifest-path", LAB.0, "--target-dir", LAB.1];
         let left = limit.saturating_sub(start.elapsed());
-        status = Process::start(&mut workspace.cargo(&words))?.wait(stop, left)?;
+        status = Process::start(workspace.cargo(&words).args(&args.cargo_args))?.wait(stop, left)?;
     }
     drop(servers);
     println!("tests {} after {} s", if status.success() { "passed" } else { "FAILED" }, start.elapsed().as_secs());

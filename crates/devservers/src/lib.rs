@@ -21,6 +21,6 @@ pub use nginx::{Nginx, PROXY_ADDRESS};
 pub use pgbouncer::PgBouncer;
 pub use ports::free_port;
 pub use postgres::{Durability, Part, Postgres, Tuning};
-pub use process::{LONG, Process, Stop, output, shown, succeed, under};
+pub use process::{LONG, Process, Stop, output, shown, succeed, succeed_within, under};
 pub use redis::{RedisCluster, RedisSentinel, RedisServer, find_or_install_redis};
 pub use scratch::Scratch;

@@ -51,14 +51,7 @@ pub struct Launch {
 impl Launch {
     /// Starts the server and waits until it says it is ready.
     pub fn start(&self, stop: &Stop) -> Result<Process> {
-        let mut command = match self.under.split_first() {
-            Some((first, rest)) => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(&self.binary);
-                command
-            }
-            None => Command::new(&self.binary),
-        };
+        let mut command = process::under(&self.under, &self.binary);
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
         let errors = log.try_clone().context("cannot share the log")?;

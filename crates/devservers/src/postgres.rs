@@ -428,14 +428,7 @@ fn as_server_user_under(under: &[String], program: &Path, disk: Option<&SmallDis
     } else if geteuid().is_root() {
         add(&["runuser", "-u", "postgres", "--"]);
     }
-    let mut command = match words.split_first() {
-        Some((first, rest)) => {
-            let mut command = Command::new(first);
-            command.args(rest).arg(program);
-            command
-        }
-        None => Command::new(program),
-    };
+    let mut command = process::under(&words, program);
     // Settings of a person's own server must not leak into ours.
     for name in ["PGDATA", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD", "PGSERVICE", "PGOPTIONS"] {
         command.env_remove(name);

@@ -1,5 +1,6 @@
 //! Processes this tool starts: each leads a group of its own, so that it and all it started can be ended together.
 
+use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -107,23 +108,33 @@ impl Process {
         }
     }
 
-    /// What is left of the group; a process without one has been waited for or is still ours to kill.
-    fn kill_rest(&mut self) {
-        if self.has_group || !matches!(self.child.try_wait(), Ok(Some(_))) {
-            self.signal_all(Signal::SIGKILL);
-        }
+    /// Sends `signal` to the process alone, as an operator would. It may end what it started until `grace` has passed; then what
+    /// is left of the group is killed.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn end(&mut self, signal: Signal, grace: Duration) -> Result<()> {
+        self.signal(signal)?;
+        self.kill_after(grace)
     }
 
     /// Sends `signal` to the group, waits a while, then kills what is left.
     pub fn end_group(&mut self, signal: Signal) -> Result<()> {
-        let start = Instant::now();
         if self.ended()?.is_none() {
             self.signal_all(signal);
         }
-        while self.ended()?.is_none() && start.elapsed() < GRACE {
+        self.kill_after(GRACE)
+    }
+
+    fn kill_after(&mut self, grace: Duration) -> Result<()> {
+        let start = Instant::now();
+        while self.ended()?.is_none() && start.elapsed() < grace {
             thread::sleep(POLL);
         }
-        self.kill_rest();
+        // Others of a group may outlive the first; one alone that was waited for is nobody's number any more.
+        if self.has_group || self.ended()?.is_none() {
+            self.signal_all(Signal::SIGKILL);
+        }
         self.child.wait().context("cannot wait for a process's end")?;
         Ok(())
     }
@@ -143,7 +154,15 @@ pub const LONG: Duration = Duration::from_secs(3600);
 
 /// Runs to the end with our own output; an error unless it succeeds.
 pub fn succeed(command: &mut Command, stop: &Stop) -> Result<()> {
-    let status = Process::start(command.stdin(Stdio::null()))?.wait(stop, LONG)?;
+    succeed_within(command, stop, LONG)
+}
+
+/// The same where it may not take longer than `limit`.
+///
+/// # Errors
+/// When it fails, takes longer, or a person asked us to end.
+pub fn succeed_within(command: &mut Command, stop: &Stop, limit: Duration) -> Result<()> {
+    let status = Process::start(command.stdin(Stdio::null()))?.wait(stop, limit)?;
     if !status.success() {
         bail!("{} ended with {status}", shown(command));
     }
@@ -161,7 +180,7 @@ pub fn output(command: &mut Command) -> Result<String> {
 }
 
 /// A command of `program`, with words before it, such as those of `taskset`.
-pub fn under(words: &[String], program: &str) -> Command {
+pub fn under(words: &[impl AsRef<OsStr>], program: impl AsRef<OsStr>) -> Command {
     match words.split_first() {
         Some((first, rest)) => {
             let mut command = Command::new(first);
@@ -182,12 +201,34 @@ pub fn shown(command: &Command) -> String {
 mod tests {
     use super::*;
 
+    /// Those that were killed are gone once whoever inherits them has waited for them.
+    fn is_gone(leader: &Process) {
+        let start = Instant::now();
+        while killpg(leader.pid, None).is_ok() {
+            assert!(start.elapsed() < Duration::from_secs(30), "something of the group is left");
+            thread::sleep(POLL);
+        }
+    }
+
     #[test]
     fn a_group_goes_with_its_leader() {
         let mut leader = Process::start(Command::new("sh").args(["-c", "sleep 600 & wait"])).unwrap();
         assert!(leader.ended().unwrap().is_none());
         leader.end_group(Signal::SIGTERM).unwrap();
         assert!(leader.ended().unwrap().is_some());
-        assert!(killpg(leader.pid, None).is_err(), "nothing of the group is left");
+        is_gone(&leader);
+    }
+
+    #[test]
+    fn a_leader_is_asked_alone_and_the_rest_goes_all_the_same() {
+        let script = "trap 'exit 3' TERM; sh -c 'trap \"\" TERM; sleep 600' & while :; do sleep 0.01; done";
+        let mut leader = Process::start(Command::new("sh").args(["-c", script])).unwrap();
+        // It has to have set its trap.
+        thread::sleep(Duration::from_millis(300));
+        let start = Instant::now();
+        leader.end(Signal::SIGTERM, Duration::from_secs(60)).unwrap();
+        assert!(start.elapsed() < Duration::from_secs(30));
+        assert_eq!(leader.ended().unwrap().unwrap().code(), Some(3));
+        is_gone(&leader);
     }
 }

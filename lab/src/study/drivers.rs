@@ -226,7 +226,7 @@ fn oha(lab: &Lab) -> Result<PathBuf> {
         eprintln!("installing oha {OHA}, once");
         let mut cargo = Command::new("cargo");
         cargo.args(["install", "oha", "--version", OHA, "--locked", "--root"]).arg(&root);
-        process::succeed(&mut cargo, &lab.stop, std::time::Duration::from_secs(1800))
+        process::succeed_within(&mut cargo, &lab.stop, std::time::Duration::from_secs(1800))
             .context("oha could not be installed")?;
     }
     Ok(program)
@@ -240,10 +240,10 @@ fn locust(lab: &Lab) -> Result<PathBuf> {
         eprintln!("installing Locust {LOCUST}, once");
         let limit = std::time::Duration::from_secs(600);
         let mut venv = Command::new("python3");
-        process::succeed(venv.args(["-m", "venv"]).arg(&root), &lab.stop, limit)?;
+        process::succeed_within(venv.args(["-m", "venv"]).arg(&root), &lab.stop, limit)?;
         let mut pip = Command::new(root.join("bin/pip"));
         pip.args(["install", "--quiet", "--disable-pip-version-check", &format!("locust=={LOCUST}")]);
-        process::succeed(&mut pip, &lab.stop, limit).context("Locust could not be installed")?;
+        process::succeed_within(&mut pip, &lab.stop, limit).context("Locust could not be installed")?;
     }
     Ok(program)
 }
