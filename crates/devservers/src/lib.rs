@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod certificate;
 #[cfg(feature = "harness")]
 pub mod machine;
 #[cfg(feature = "harness")]

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
 
+use crate::certificate;
 use crate::ports::free_port;
 use crate::process::{self, Process, Stop};
 use crate::scratch::Scratch;
@@ -132,7 +133,7 @@ impl Postgres {
         process::output(initdb.arg("-D").arg(&data).current_dir(home.path()))
             .context("cannot make a PostgreSQL cluster")?;
         if durability == Durability::Throwaway {
-            certify(home.path(), stop)?;
+            certificate::make(home.path(), || as_server_user(Path::new("openssl"), None), stop)?;
         }
 
         let mut attempt = 1;
@@ -168,7 +169,7 @@ impl Postgres {
         copy.args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync", "-D"]);
         process::output(copy.arg(&data).current_dir(home.path())).context("cannot make a standby")?;
         if self.durability == Durability::Throwaway {
-            certify(home.path(), stop)?;
+            certificate::make(home.path(), || as_server_user(Path::new("openssl"), None), stop)?;
         }
         let port = free_port()?;
         let running = launch(
@@ -216,7 +217,7 @@ impl Postgres {
 
     /// The certificate of the authority that signed the server's, which is for `localhost`.
     pub fn authority(&self) -> PathBuf {
-        self.home.path().join("authority.pem")
+        self.home.path().join(certificate::AUTHORITY)
     }
 
     /// Its port on 127.0.0.1.
@@ -388,26 +389,6 @@ fn launch(launch: &Launch<'_>, stop: &Stop) -> Result<Process> {
         }
         thread::sleep(Duration::from_millis(50));
     }
-}
-
-/// An authority and a server's certificate for `localhost`, good for two days.
-fn certify(home: &Path, stop: &Stop) -> Result<()> {
-    if tools::find("openssl").is_none() {
-        tools::apt_install(&["openssl"], stop).context("openssl is missing")?;
-    }
-    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    let openssl = |words: &[&[&str]]| {
-        let mut command = as_server_user(Path::new("openssl"), None);
-        command.args(words.concat()).current_dir(home);
-        process::output(&mut command).context("cannot make a certificate")
-    };
-    let authority = ["-keyout", "authority.key", "-out", "authority.pem", "-subj", "/CN=an authority of the tests"];
-    openssl(&[&["req", "-x509", "-days", "2"], &key, &authority, &["-addext", "keyUsage=critical,keyCertSign"]])?;
-    let server = ["-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost"];
-    openssl(&[&["req"], &key, &server, &["-addext", "subjectAltName=DNS:localhost"]])?;
-    let sign = ["-in", "server.csr", "-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial"];
-    openssl(&[&["x509", "-req", "-days", "2", "-copy_extensions", "copy", "-out", "server.pem"], &sign])?;
-    Ok(())
 }
 
 /// The server refuses to run as root: then it runs as the user its package made. Where `setpriv` exists the kernel

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
+use crate::certificate;
 use crate::ports::{CLUSTER_BUS, free_port_below, is_free};
 use crate::process::{self, Process, Stop, under};
 use crate::scratch::Scratch;
@@ -88,21 +89,11 @@ impl RedisServer {
     pub fn encrypted() -> Result<Self> {
         let mut server = Self::start()?;
         server.kill()?;
-        let make = |arguments: &str| {
-            let mut openssl = Command::new("openssl");
-            process::output(openssl.args(arguments.split(' ')).current_dir(server.folder.path()))
-        };
-        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-        make(&format!("req -x509 {key} -subj /CN=authority -keyout ca.key -out ca.pem -days 2"))?;
-        make(&format!(
-            "req {key} -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout key.pem -out request.pem"
-        ))?;
-        make(
-            "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -copy_extensions copy -days 2 -out cert.pem",
-        )?;
+        certificate::make(server.folder.path(), || Command::new("openssl"), &Stop::default())?;
         let port = server.port.to_string();
-        let settings = ["--port", "0", "--tls-port", &port, "--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem"];
-        let further = ["--tls-ca-cert-file", "ca.pem", "--tls-auth-clients", "no"];
+        let settings = ["--port", "0", "--tls-port", &port, "--tls-cert-file", "server.pem"];
+        let further =
+            ["--tls-key-file", "server.key", "--tls-ca-cert-file", certificate::AUTHORITY, "--tls-auth-clients", "no"];
         server.arguments = settings.iter().chain(&further).map(|&argument| argument.to_owned()).collect();
         server.restart()?;
         Ok(server)
@@ -110,7 +101,7 @@ impl RedisServer {
 
     /// Where the certificate of its authority is, if it is [`RedisServer::encrypted`].
     pub fn authority(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
+        self.folder.path().join(certificate::AUTHORITY)
     }
 
     /// Its port on 127.0.0.1.
